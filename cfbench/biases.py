@@ -1,0 +1,54 @@
+"""Regularised biases: the mean, how generous each user is, how well liked each item is.
+
+r̂(u, i) = μ + b_u + b_i, fitted by alternating between users and items, each step the exact minimiser of
+Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² over one side (Koren, "Factor in the Neighbors", TKDD 4(1), 2010, §2.1). An unseen user
+or item has bias 0, so every pair has a sensible prediction. Many models lean on it where they know nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cfbench.ratings import Codes, Ratings, Scores
+
+
+@dataclass(frozen=True)
+class Biases:
+    """μ and the biases, in the scale's unit; `users` (n_users,), `items` (n_items,) float64."""
+
+    mean: float
+    users: NDArray[np.float64]
+    items: NDArray[np.float64]
+
+    def predict(self, users: Codes, items: Codes) -> Scores:
+        """(n,) μ + b_u + b_i."""
+        return (self.mean + self.users[users] + self.items[items]).astype(np.float32)
+
+
+def fit(train: Ratings, *, user_reg: float = 15.0, item_reg: float = 10.0, sweeps: int = 10) -> Biases:
+    """Alternate `sweeps` times, items first; `user_reg` and `item_reg` act as so many ratings of bias 0.
+
+    The mean of a training set without ratings is the middle of the scale.
+    """
+    if not len(train):
+        middle = (train.scale.low + train.scale.high) / 2
+        return Biases(middle, np.zeros(train.n_users), np.zeros(train.n_items))
+    ratings = train.ratings.astype(np.float64)
+    mean = float(ratings.mean())
+    user_counts = np.bincount(train.users, minlength=train.n_users) + user_reg
+    item_counts = np.bincount(train.items, minlength=train.n_items) + item_reg
+    of_users, of_items = np.zeros(train.n_users), np.zeros(train.n_items)
+    rest = ratings - mean
+    for _ in range(sweeps):
+        of_items = _sums(train.items, rest - of_users[train.users], train.n_items) / np.maximum(item_counts, 1)
+        of_users = _sums(train.users, rest - of_items[train.items], train.n_users) / np.maximum(user_counts, 1)
+    return Biases(mean, of_users, of_items)
+
+
+def _sums(codes: Codes, values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    return np.bincount(codes, weights=values, minlength=count)

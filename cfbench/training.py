@@ -1,0 +1,265 @@
+"""TRAINING: the loop that epoch-based models share.
+
+It keeps the best weights on validation, stops early, notices divergence, and keeps a checkpoint from which a killed run goes on
+to the same bits. Three things make that possible: the randomness of epoch k is a generator made of (seed, k) and nothing else, the
+learning rate is a function of the epoch, and all the rest (weights, best weights, optimizer state, curve) is in one safetensors
+file, replaced by one rename at the end of an epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cfbench.contract import Context, DivergedError, Epoch
+from cfbench.errors import DeviceError, RecordError
+from cfbench.files import place_errors, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cfbench.ratings import Rows, Scale
+
+SHARE_OF_TIME = 0.05
+"""Checkpoints may cost this share of the training time; cheap ones are written after every epoch."""
+
+
+class Learner(Protocol):
+    """What the loop drives: a network with its data."""
+
+    optimizer: torch.optim.Optimizer
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The learned tensors themselves, by name."""
+
+    def epoch(self, random: torch.Generator) -> float:
+        """Go once through the training ratings; returns the root mean squared error met on the way."""
+
+    def validate(self) -> float | None:
+        """Root mean squared error over the validation ratings; None when there are none."""
+
+
+@dataclass
+class _Progress:
+    """Where training stands after an epoch."""
+
+    curve: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    best_valid: float = math.inf
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        return len(self.curve)
+
+    def add(self, epoch: Epoch, weights: Mapping[str, Tensor]) -> None:
+        self.curve.append(epoch)
+        if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
+            self.best_epoch, self.best_valid = epoch.epoch, epoch.valid_rmse or math.inf
+            self.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+
+    def over(self, epochs: int, patience: int) -> bool:
+        return self.epoch >= epochs or bool(patience and self.epoch - self.best_epoch >= patience)
+
+
+def train(
+    learner: Learner, context: Context, *, epochs: int, patience: int, learning_rate: Callable[[int], float], scale: Scale
+) -> int:
+    """Train, leave the best epoch's weights in the learner, and return that epoch (from 1).
+
+    `patience`: stop after so many epochs without a better validation error; 0 never stops early. `learning_rate(k)` is that of
+    epoch k. Goes on from `context.checkpoint` when it is there. Raises `DivergedError` with the best weights restored.
+    """
+    checkpoint = Checkpoint(context)
+    progress = checkpoint.load(learner)
+    for past in progress.curve:
+        context.report(past)
+    began = time.perf_counter() - (progress.curve[-1].seconds if progress.curve else 0.0)
+    try:
+        while not progress.over(epochs, patience):
+            k = progress.epoch + 1
+            for group in learner.optimizer.param_groups:
+                group["lr"] = learning_rate(k)
+            train_rmse = learner.epoch(generator(context.seed, f"epoch {k}", context.device))
+            valid_rmse = learner.validate()
+            _check(k, train_rmse, valid_rmse, scale, usable=progress.best_epoch > 0)
+            progress.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - began), learner.weights())
+            checkpoint.offer(learner, progress)
+            context.report(progress.curve[-1])
+    except KeyboardInterrupt:
+        checkpoint.write()
+        raise
+    finally:
+        _load(learner.weights(), progress.best)
+    return progress.best_epoch
+
+
+def _check(epoch: int, train_rmse: float, valid_rmse: float | None, scale: Scale, *, usable: bool) -> None:
+    limit = 10 * max(abs(scale.low), abs(scale.high), scale.high - scale.low)
+    for name, rmse in (("training", train_rmse), ("validation", valid_rmse)):
+        if rmse is not None and not rmse < limit:  # NaN is not below anything
+            raise DivergedError(f"{name} RMSE became {rmse:.4g} in epoch {epoch}", usable=usable)
+
+
+def _load(into: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            into[name].copy_(tensor)
+
+
+def generator(seed: int, purpose: str, device: str = "cpu") -> torch.Generator:
+    """A generator of its own for each purpose, from the run's seed; torch's global one is never touched."""
+    digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+class Checkpoint:
+    """The state at the end of an epoch, in memory at once and on disk when it is due."""
+
+    def __init__(self, context: Context) -> None:
+        self._path: Path | None = context.checkpoint
+        self._seed = context.seed
+        self._pending: tuple[dict[str, Tensor], dict[str, str]] | None = None
+        self._cost = 0.0
+        self._written = -math.inf
+
+    def offer(self, learner: Learner, progress: _Progress) -> None:
+        """Take the state; write it if that keeps to the share of time."""
+        if self._path is None:
+            return
+        self._pending = _pack(learner, progress, self._seed)
+        if time.perf_counter() - self._written >= self._cost / SHARE_OF_TIME:
+            self.write()
+
+    def write(self) -> None:
+        """Put the last state on disk, unless it is there; raises `PlaceError`."""
+        if self._path is None or self._pending is None:
+            return
+        began = time.perf_counter()
+        tensors, notes = self._pending
+        with place_errors(self._path), replacing(self._path) as beside:
+            save_file(tensors, beside, notes)
+        self._pending = None
+        self._written = time.perf_counter()
+        self._cost = self._written - began
+
+    def load(self, learner: Learner) -> _Progress:
+        """Put the learner where the checkpoint left off; a fresh start when there is none. Raises `RecordError`."""
+        if self._path is None or not self._path.exists():
+            return _Progress()
+        try:
+            with safe_open(self._path, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                notes = json.loads(file.metadata()["cfbench"])
+            return _unpack(learner, tensors, notes, self._seed)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as fault:
+            raise RecordError(f"checkpoint {self._path} cannot be gone on from: {fault}; start the run anew") from fault
+
+
+def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Everything as named CPU tensors of their own, and the numbers as JSON."""
+    tensors = {f"weights/{name}": tensor for name, tensor in learner.weights().items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
+    scalars: dict[str, Any] = {}
+    for index, slots in learner.optimizer.state_dict()["state"].items():
+        for name, value in slots.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{name}"] = value
+            else:
+                scalars[f"{index}/{name}"] = value
+    notes = {
+        "seed": seed, "best_epoch": progress.best_epoch, "optimizer": scalars,
+        "best_valid": None if math.isinf(progress.best_valid) else progress.best_valid,
+        "curve": [asdict(epoch) for epoch in progress.curve],
+    }  # fmt: skip
+    copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    return copies, {"cfbench": json.dumps(notes)}
+
+
+def _unpack(learner: Learner, tensors: dict[str, Tensor], notes: dict[str, Any], seed: int) -> _Progress:
+    if notes["seed"] != seed:
+        raise ValueError(f"it was made with seed {notes['seed']}, not {seed}")
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = tensor
+    if parts["weights"].keys() != learner.weights().keys():
+        raise ValueError("it holds another model's weights")
+    _load(learner.weights(), parts["weights"])
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in (*parts["optimizer"].items(), *notes["optimizer"].items()):
+        index, _, slot = name.partition("/")
+        state.setdefault(int(index), {})[slot] = value
+    learner.optimizer.load_state_dict(learner.optimizer.state_dict() | {"state": state})
+    best_valid = math.inf if notes["best_valid"] is None else notes["best_valid"]
+    return _Progress([Epoch(**epoch) for epoch in notes["curve"]], notes["best_epoch"], best_valid, parts["best"])
+
+
+class Cells:
+    """The rated cells of sparse rows, on a device; batches of rows are gathered there."""
+
+    def __init__(self, rows: Rows, device: str) -> None:
+        self.n_columns = rows.n_columns
+        self._starts = torch.from_numpy(rows.starts).to(device)  # (rows + 1,)
+        self._columns = torch.from_numpy(rows.columns.astype(np.int64)).to(device)  # (ratings,)
+        self._ratings = torch.from_numpy(rows.values).to(device)  # (ratings,)
+
+    def of(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Row within the batch, column and rating of each rated cell of the rows `batch` (B,); three times (cells,)."""
+        starts = self._starts[batch]  # (B,)
+        lengths = self._starts[batch + 1] - starts  # (B,)
+        places = torch.arange(len(batch), device=batch.device).repeat_interleave(lengths)  # (cells,)
+        before = lengths.cumsum(0) - lengths  # (B,) cells of the rows before
+        cells = torch.arange(len(places), device=batch.device) + (starts - before)[places]  # (cells,)
+        return places, self._columns[cells], self._ratings[cells]
+
+    def count(self, batch: Tensor) -> Tensor:
+        """How many rated cells the rows `batch` hold together."""
+        return (self._starts[batch + 1] - self._starts[batch]).sum()
+
+    def dense(self, batch: Tensor) -> Tensor:
+        """(B, n_columns) the ratings of the rows `batch`, 0 where there is none."""
+        places, columns, ratings = self.of(batch)
+        x = ratings.new_zeros(len(batch), self.n_columns)
+        x[places, columns] = ratings
+        return x
+
+
+def resolve_device(asked: str) -> str:
+    """The device to compute on; `auto` takes the best there is. Raises `DeviceError` when the one asked for is not here."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if asked == "auto":
+        return "cuda:0" if cuda else "mps" if mps else "cpu"
+    kind, _, number = asked.partition(":")
+    here = {"cpu": 1, "cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps)}
+    if kind not in here or (number and not (kind == "cuda" and number.isdecimal())):
+        raise DeviceError(f"no device {asked!r}; there are: auto, cpu, cuda, cuda:N, mps")
+    if int(number or 0) >= here[kind]:
+        found = f"this machine has {here['cuda']}" if here[kind] else f"torch {torch.__version__} finds none here"
+        raise DeviceError(f"device {asked!r} asked for, but {found}; use --device auto or --device cpu")
+    return f"cuda:{number or 0}" if kind == "cuda" else kind
+
+
+def numpy_weights(weights: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """The weights as arrays, to be stored."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
+
+
+def load_weights(into: Mapping[str, Tensor], state: Mapping[str, NDArray[Any]]) -> None:
+    """Put stored arrays back into the tensors; raises `RecordError` when they are not of this model."""
+    if into.keys() != state.keys() or any(into[name].shape != state[name].shape for name in into):
+        raise RecordError("the stored weights are not of this model: names or shapes differ; train it anew")
+    _load(into, {name: torch.tensor(array) for name, array in state.items()})

@@ -1,0 +1,68 @@
+"""Biases: global mean plus regularised user and item bias.
+
+Y. Koren, "Factor in the Neighbors: Scalable and Accurate Collaborative Filtering", ACM TKDD 4(1), 2010, section 2.1: the
+baseline estimate μ + b_u + b_i. What any model of taste has to beat.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from cfbench import biases
+from cfbench.contract import Config, Context, Plugin, State, Tunable
+
+if TYPE_CHECKING:
+    from cfbench.ratings import Codes, Ratings, Scores
+
+
+class BiasConfig(Config):
+    """Hyper-parameters of `bias`."""
+
+    user_reg: Annotated[float, Tunable(0.1, 100, log=True)] = Field(
+        15.0, ge=0, description="shrinks user biases: counts as so many ratings of bias 0"
+    )
+    item_reg: Annotated[float, Tunable(0.1, 100, log=True)] = Field(
+        10.0, ge=0, description="shrinks item biases: counts as so many ratings of bias 0"
+    )
+    sweeps: int = Field(10, ge=1, description="alternations between items and users")
+
+
+class Bias:
+    """μ + b_u + b_i."""
+
+    def __init__(self, config: BiasConfig) -> None:
+        self._config = config
+        self._biases = biases.Biases(0.0, np.zeros(0), np.zeros(0))
+
+    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing to stop early)
+        """Alternate in closed form; validation ratings are not used."""
+        config = self._config
+        self._biases = biases.fit(train, user_reg=config.user_reg, item_reg=config.item_reg, sweeps=config.sweeps)
+
+    def predict(self, users: Codes, items: Codes) -> Scores:
+        """(n,) μ + b_u + b_i; an unseen user or item has bias 0."""
+        return self._biases.predict(users, items)
+
+    def state(self) -> State:
+        """Mean and biases."""
+        return {"mean": np.array([self._biases.mean]), "users": self._biases.users, "items": self._biases.items}
+
+    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the biases say it all)
+        """Take the biases back."""
+        self._biases = biases.Biases(float(state["mean"][0]), state["users"], state["items"])
+
+    @property
+    def parameters(self) -> int:
+        """The mean and one bias a user and item."""
+        return 1 + self._biases.users.size + self._biases.items.size
+
+
+PLUGIN = Plugin(
+    title="global mean + user and item bias",
+    paper="Koren, Factor in the Neighbors, ACM TKDD 4(1), 2010, section 2.1",
+    config=BiasConfig,
+    build=Bias,
+)

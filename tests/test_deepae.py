@@ -1,0 +1,231 @@
+"""deepae against the reference implementation's exact numbers, and against what each option must do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cfbench.contract import Context
+from cfbench.plugins import deepae
+from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
+from cfbench.ratings import Ratings, Scale
+from cfbench.testing import planted
+from cfbench.training import Cells, generator
+
+STARS = Scale(low=1, high=5, step=1)
+VECTORS = np.load(Path(__file__).parent / "data" / "deepae_step_vectors.npz")
+CASES = json.loads(str(VECTORS["cases_json"]))
+
+
+def network(n, config, scale=STARS):
+    return Autoencoder(n, config, scale, random=generator(0, "weights"), device="cpu")
+
+
+def config_of(case):
+    return DeepAEConfig(
+        hidden=tuple(case["hidden"]), dropout=case["dropout"], noise=case["noise"], activation=case["activation"],
+        refeed=case["refeed"], tied=case["tied"], last_activation="on" if case["last_activation"] else "off",
+        lr=case["lr"], momentum=case["momentum"], optimizer="momentum",
+    )  # fmt: skip
+
+
+def whole_table(dense):
+    """The table whose rated cells are the non-zero ones."""
+    users, items = np.nonzero(dense)
+    return Ratings(users, items, dense[users, items], *dense.shape, scale=STARS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['case']}-{c['activation']}-refeed{c['refeed']}")
+def test_three_iterations_match_the_reference_to_1e_5(case):
+    config, name = config_of(case), case["case"]
+    dense = VECTORS["ratings"]
+    net = network(dense.shape[1], config)
+    with torch.no_grad():
+        for key, tensor in net.weights().items():
+            tensor.copy_(torch.tensor(VECTORS[f"{name}/before/{key}"]))
+    np.testing.assert_allclose(net(torch.tensor(dense)).detach(), VECTORS[f"{name}/forward"], atol=1e-5)
+
+    cells, batch = Cells(whole_table(dense).rows("user"), "cpu"), torch.arange(len(dense))
+    steps, random = deepae.optimizer(list(net.weights().values()), config), generator(0, "epoch")
+    losses = [[float(x) for x in deepae.train_batch(net, steps, cells, batch, config, random)] for _ in range(3)]
+
+    np.testing.assert_allclose(losses, VECTORS[f"{name}/losses"], rtol=1e-5, atol=1e-5)
+    after = {key for key in VECTORS.files if key.startswith(f"{name}/after/")}
+    assert after == {f"{name}/after/{key}" for key in net.weights()}
+    for key, tensor in net.weights().items():
+        np.testing.assert_allclose(tensor.detach(), VECTORS[f"{name}/after/{key}"], atol=1e-5)
+
+
+def test_the_vectors_cover_every_curved_activation_each_refeed_and_both_ties():
+    assert len(CASES) == 19
+    assert {c["activation"] for c in CASES} == set(ACTIVATIONS) - {"none"}
+    assert {c["refeed"] for c in CASES} == {0, 1, 2}
+    assert {c["tied"] for c in CASES} == {False, True}
+
+
+@pytest.mark.parametrize(
+    ("layers", "parameters"),
+    [(2, 4_566_504), (4, 4_599_528), (6, 4_632_552), (8, 4_665_576), (10, 4_698_600), (12, 4_731_624)],
+)
+def test_parameter_counts_are_those_of_the_depth_table(layers, parameters):
+    net = network(17_768, DeepAEConfig(hidden=(128,) * (layers // 2)))
+    assert sum(w.numel() for w in net.weights().values()) == parameters
+
+
+def test_tied_weights_are_counted_once_and_biases_stay_apart():
+    net = network(50, DeepAEConfig(hidden=(8, 4), tied=True))
+    assert sum(w.numel() for w in net.weights().values()) == 50 * 8 + 8 * 4 + (8 + 4) + (8 + 50)
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "bounded"),
+    [
+        ("sigmoid", STARS, False), ("tanh", STARS, False), ("selu", STARS, True), ("relu6", STARS, True),
+        ("selu", Scale(low=-10, high=10), False), ("relu", Scale(low=-10, high=10), False),
+        ("relu6", Scale(low=0, high=10), False), ("lrelu", Scale(low=-10, high=10), True),
+    ],
+)  # fmt: skip
+def test_the_last_layer_is_linear_when_the_activation_cannot_reach_the_scale(activation, scale, bounded):
+    config = DeepAEConfig(hidden=(4,), activation=activation, dropout=0)
+    out = network(6, config, scale)(torch.full((1, 6), 3.0))
+    forced = network(6, config.model_copy(update={"last_activation": "on" if bounded else "off"}), scale)
+    assert torch.equal(out, forced(torch.full((1, 6), 3.0)))
+
+
+def test_weights_begin_xavier_uniform_and_biases_zero():
+    net = network(400, DeepAEConfig(hidden=(100,)))
+    bound = (6 / 500) ** 0.5
+    for w in (*net.encode_w, *net.decode_w):
+        assert w.abs().max() <= bound
+        assert w.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert not any(b.any() for b in (*net.encode_b, *net.decode_b))
+
+
+def test_dropout_falls_on_the_code_only_when_training_and_keeps_its_mean():
+    x = torch.ones(2000, 50)
+    dropped = deepae.drop(x, 0.8, generator(0, "drop"))
+    assert set(dropped.unique().tolist()) == {0.0, 5.0}
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    net = network(20, DeepAEConfig(hidden=(8,), dropout=0.8))
+    assert torch.equal(net(x[:, :20]), net(x[:, :20]))
+    assert not torch.equal(net(x[:, :20]), net(x[:, :20], generator(0, "drop")))
+
+
+def test_noise_makes_a_zeroed_copy_both_input_and_target():
+    config = DeepAEConfig(hidden=(8,), dropout=0, noise=0.5, refeed=1, lr=1e-9)
+    table = whole_table(VECTORS["ratings"])
+    cells, batch = Cells(table.rows("user"), "cpu"), torch.arange(table.n_users)
+    net = network(table.n_items, config)
+    y = net(cells.dense(batch)).detach()
+    noised = deepae.drop(y, 0.5, generator(1, "epoch"))
+    kept = noised != 0
+    expected = ((net(noised) - noised)[kept] ** 2).mean().item()
+    steps = deepae.optimizer(list(net.weights().values()), config)
+    losses = deepae.train_batch(net, steps, cells, batch, config, generator(1, "epoch"))
+    assert losses[1].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_rating_of_zero_is_learned_as_a_rating():
+    rng = np.random.default_rng(0)
+    users, items = (x.ravel() for x in np.indices((40, 30)))
+    ratings = np.where(items % 2, 0.0, 4.0)
+    kept = rng.random(len(users)) < 0.6
+    table = Ratings(users[kept], items[kept], ratings[kept], 40, 30, Scale(low=0, high=4, step=1))
+    config = DeepAEConfig(hidden=(8,), dropout=0, activation="none", epochs=150, batch_size=8, lr=0.005, milestones=())
+    model = deepae.PLUGIN.build(config)
+    model.fit(table, table.take(slice(0, 0)), Context())
+    odd = np.arange(1, 30, 2, dtype=np.int32)
+    assert np.abs(model.predict(np.zeros_like(odd), odd)).max() < 0.5
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "adamw", "adagrad", "rmsprop"])
+def test_every_optimizer_learns_in_both_orientations(optimizer, orientation):
+    data = planted(seed=3)
+    lr = {"momentum": 0.02, "adagrad": 0.1, "rmsprop": 0.002}.get(optimizer, 0.01)
+    config = DeepAEConfig(
+        hidden=(16,), dropout=0, refeed=0, optimizer=optimizer, orientation=orientation, lr=lr, epochs=60, batch_size=16,
+        milestones=(), patience=0,
+    )  # fmt: skip
+    curve = []
+    deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(report=curve.append))
+    assert min(e.valid_rmse for e in curve) < 0.8 * data.valid.ratings.std()
+
+
+def test_the_last_partial_batch_is_trained_on_and_a_batch_may_exceed_the_rows():
+    data = planted(seed=1)
+    met = []
+    for batch_size in (7, 10_000):
+        model = deepae.PLUGIN.build(DeepAEConfig(hidden=(4,), epochs=1, batch_size=batch_size))
+        seen = []
+        cells_of = Cells.of
+
+        def spy(self, batch, seen=seen, cells_of=cells_of):
+            seen.extend(batch.tolist())
+            return cells_of(self, batch)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Cells, "of", spy)
+            patch.setattr(deepae.DeepAE, "validate", lambda self: None)
+            model.fit(data.train, data.valid, Context())
+        met.append(set(seen))
+    assert met[0] == met[1] == set(np.unique(data.train.users).tolist())
+
+
+def test_weight_decay_shrinks_the_weights():
+    data = planted(seed=2)
+    norms = []
+    for decay in (0.0, 0.1):
+        model = deepae.PLUGIN.build(DeepAEConfig(hidden=(8,), epochs=5, batch_size=16, weight_decay=decay, dropout=0))
+        model.fit(data.train, data.valid, Context())
+        norms.append(sum(np.square(w).sum() for w in model.state().values()))
+    assert norms[1] < norms[0]
+
+
+def test_milestones_multiply_the_learning_rate_after_their_epoch():
+    data = planted(seed=2)
+    config = DeepAEConfig(hidden=(4,), epochs=6, milestones=(2, 4), gamma=0.1, lr=0.01, patience=0)
+    model = deepae.PLUGIN.build(config)
+    rates = []
+    model.fit(data.train, data.valid, Context(report=lambda _: rates.append(model.optimizer.param_groups[0]["lr"])))
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
+
+
+def test_refeeding_brings_the_output_closer_to_a_fixed_point():
+    data = planted(seed=5)
+    gaps = []
+    for refeed in (0, 2):
+        config = DeepAEConfig(hidden=(16, 8), dropout=0, refeed=refeed, epochs=40, batch_size=16, lr=0.02, patience=0)
+        model = deepae.PLUGIN.build(config)
+        model.fit(data.train, data.valid, Context(seed=1))
+        net = network(data.train.n_items, config)
+        with torch.no_grad():
+            for name, tensor in net.weights().items():
+                tensor.copy_(torch.tensor(model.state()[name]))
+            y = net(Cells(data.train.rows("user"), "cpu").dense(torch.arange(data.train.n_users)))
+            gaps.append((net(y) - y).square().mean().item())
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_predictions_do_not_depend_on_how_they_are_batched():
+    data = planted(seed=4)
+    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(8,), epochs=3))
+    model.fit(data.train, data.valid, Context())
+    together = model.predict(data.test.users, data.test.items)
+    alone = [model.predict(data.test.users[k : k + 1], data.test.items[k : k + 1])[0] for k in range(50)]
+    np.testing.assert_allclose(together[:50], alone, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_learns_what_the_cpu_learns():
+    data = planted(seed=6)
+    config = DeepAEConfig(hidden=(16,), dropout=0.2, epochs=30, batch_size=16, lr=0.02, patience=0)
+    errors = []
+    for device in ("cpu", "cuda:0"):
+        curve = []
+        deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(device=device, report=curve.append))
+        errors.append(min(e.valid_rmse for e in curve))
+    assert errors[0] == pytest.approx(errors[1], abs=0.02)
