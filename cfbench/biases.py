@@ -1,8 +1,8 @@
 """Regularised biases: the mean, how generous each user is, how well liked each item is.
 
-r̂(u, i) = μ + b_u + b_i, fitted by alternating between users and items, each step the exact minimiser of
-Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² over one side (Koren, "Factor in the Neighbors", TKDD 4(1), 2010, §2.1). An unseen user
-or item has bias 0, so every pair has a sensible prediction. Many models lean on it where they know nothing.
+r̂(u, i) = μ + b_u + b_i, fitted by alternating between users and items, each step the exact minimiser over one side of
+Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² (Koren, "Factor in the Neighbors", TKDD 4(1), 2010, §2.1). An unseen
+user or item has bias 0, so every pair has a sensible prediction. Many models lean on it where they know nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cfbench.ratings import Codes, Ratings, Scores
 
 
@@ -51,4 +52,4 @@ def fit(train: Ratings, *, user_reg: float = 15.0, item_reg: float = 10.0, sweep
 
 
 def _sums(codes: Codes, values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    return np.bincount(codes, weights=values, minlength=count)
+    return np.bincount(codes, weights=values, minlength=count).astype(np.float64, copy=False)

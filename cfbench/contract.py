@@ -1,9 +1,9 @@
 """CONTRACT: all that a plugin has to know.
 
-A plugin is a module that exports one name, `PLUGIN`. It declares its hyper-parameters once, as a `Config`; validation, command-line
-flags, help and search ranges all come from that declaration. Its model learns in `fit` and answers in `predict`. The harness
-does the rest: it clips predictions to the scale, refuses NaN, times, measures memory and keeps everything on disk. A model
-never meets a test rating, nor a test pair before `predict`.
+A plugin is a module that exports one name, `PLUGIN`. It declares its hyper-parameters once, as a `Config`; validation,
+command-line flags, help and search ranges all come from that declaration. Its model learns in `fit` and answers in
+`predict`. The harness does the rest: it clips predictions to the scale, refuses NaN, times, measures memory and keeps
+everything on disk. A model never meets a test rating, nor a test pair before `predict`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from cfbench.ratings import Codes, Ratings, Scores
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic.fields import FieldInfo
+
+    from cfbench.ratings import Codes, Ratings, Scores
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
 """What a fitted model keeps: named arrays, and nothing else."""
@@ -37,7 +37,8 @@ class Config(BaseModel):
 class Tunable:
     """The search range of a hyper-parameter: `Annotated[float, Tunable(1e-4, 1e-1, log=True)]`.
 
-    Numbers from `low` to `high` inclusive, on a log scale if `log`, in multiples of `step` if given; or one of `choices`.
+    Numbers from `low` to `high` inclusive, on a log scale if `log`, in multiples of `step` if given; or one of
+    `choices`.
     """
 
     low: float | None = None
@@ -75,8 +76,8 @@ class Epoch:
 class DivergedError(Exception):
     """Training left the finite numbers or exploded.
 
-    Not a `CfbenchError`: the harness records it as the run's outcome. A model that raises it holds its last good epoch, if
-    `usable`, and can then be scored.
+    Not a `CfbenchError`: the harness records it as the run's outcome. A model that raises it holds its last good epoch,
+    if `usable`, and can then be scored.
     """
 
     def __init__(self, what: str, *, usable: bool) -> None:

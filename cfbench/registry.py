@@ -1,8 +1,8 @@
 """REGISTRY: finds plugins: the first-party folder `plugins/`, and the entry points `cfbench.plugins` of other packages.
 
-A plugin's name is that of its module (or entry point), with `-` for `_`. Only this module imports a plugin, and only when asked for
-it. Beside the module may lie a TOML file of the same name with its presets: tables of hyper-parameters. A preset named as a data set is
-used there by default.
+A plugin's name is that of its module (or entry point), with `-` for `_`. Only this module imports a plugin, and only
+when asked for it. Beside the module may lie a TOML file of the same name with its presets: tables of hyper-parameters.
+A preset named as a data set is used there by default.
 """
 
 from __future__ import annotations
@@ -93,10 +93,14 @@ def load(name: str) -> Plugin[Any]:
     except ImportError as fault:
         raise PluginError(f"plugin {name!r} cannot be imported: {fault}; install what it needs") from fault
     except AttributeError as fault:
-        raise PluginError(f"plugin {name!r}: module {place.module} has no {place.attribute}; it must export one") from fault
+        raise PluginError(
+            f"plugin {name!r}: module {place.module} has no {place.attribute}; it must export one"
+        ) from fault
     if not isinstance(plugin, Plugin):
         kind = type(plugin).__name__
-        raise PluginError(f"plugin {name!r}: {place.module}.{place.attribute} is a {kind}, expected cfbench.contract.Plugin")
+        raise PluginError(
+            f"plugin {name!r}: {place.module}.{place.attribute} is a {kind}, expected cfbench.contract.Plugin"
+        )
     return plugin
 
 
@@ -146,8 +150,8 @@ def _parsed(config: type[Config], name: str, value: str | bool) -> Any:
 
 def _lines(config: type[Config], fault: ValidationError) -> list[str]:
     lines = []
-    for error in fault.errors():
-        name = str(error["loc"][0]) if error["loc"] else "config"
+    first = {str(error["loc"][0]) if error["loc"] else "config": error for error in reversed(fault.errors())}
+    for name, error in reversed(first.items()):
         if error["type"] == "extra_forbidden":
             near = get_close_matches(name, config.model_fields, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(config.model_fields)}"

@@ -38,7 +38,7 @@ class Planted:
         return _rmse(np.full(len(self.test), self.train.ratings.mean()), self.test)
 
 
-def planted(  # noqa: PLR0913 (each says something else of the data)
+def planted(
     *, seed: int = 0, n_users: int = 80, n_items: int = 60, density: float = 0.5, rank: int = 2, noise: float = 0.2,
     scale: Scale | None = None,
 ) -> Planted:  # fmt: skip
@@ -54,7 +54,7 @@ def planted(  # noqa: PLR0913 (each says something else of the data)
         truth = scale.low + scale.step * np.rint((truth - scale.low) / scale.step)
     rated = rng.random((n_users, n_items)) < density
     rated[-1], rated[:, -1] = False, False
-    users, items = np.nonzero(rated)
+    users, items = (codes.astype(np.int32) for codes in np.nonzero(rated))
     table = Ratings(users, items, scale.clip(truth[users, items]), n_users, n_items, scale)
     parts = split.make("planted", split.RandomHoldout(valid=0.1, seed=seed), table)
     return Planted(parts.train(table), parts.valid(table), parts.test(table))
@@ -138,7 +138,7 @@ def _same_seed(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
 
 def _no_validation(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     data = planted(seed=11)
-    model = _fit(plugin, replace(data, valid=data.valid.take(slice(0, 0))))
+    model = _fit(plugin, replace(data, valid=data.valid.take(np.arange(0))))
     _is_scores(model.predict(data.test.users, data.test.items), len(data.test))
 
 
@@ -146,12 +146,14 @@ def _other_scales(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     for scale in (Scale(low=0, high=4, step=1), Scale(low=-10, high=10), Scale(low=0.5, high=5, step=0.5)):
         data = planted(seed=12, scale=scale)
         error = _rmse(_fit(plugin, data).predict(data.test.users, data.test.items), data.test)
-        assert error < data.mean_error, f"scale {scale}: test RMSE {error:.4f} is not below the mean's {data.mean_error:.4f}"
+        assert error < data.mean_error, (
+            f"scale {scale}: test RMSE {error:.4f} is not below the mean's {data.mean_error:.4f}"
+        )
 
 
 def _one_rating(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     data = planted(seed=13)
-    lone = replace(data, train=data.train.take(slice(0, 1)), valid=data.valid.take(slice(0, 0)))
+    lone = replace(data, train=data.train.take(np.arange(1)), valid=data.valid.take(np.arange(0)))
     _is_scores(_fit(plugin, lone).predict(data.test.users, data.test.items), len(data.test))
 
 
@@ -166,7 +168,9 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
     again: Model = plugin.build(plugin.config(**plugin.quick))
     again.restore(load_file(folder / "model.safetensors"), data.train, Context(seed=1))
     first, second = (m.predict(data.test.users, data.test.items) for m in (model, again))
-    assert first.tobytes() == second.tobytes(), f"restored, predictions are up to {np.abs(first - second).max():.3g} apart"
+    assert first.tobytes() == second.tobytes(), (
+        f"restored, predictions are up to {np.abs(first - second).max():.3g} apart"
+    )
     assert model.parameters == again.parameters > 0, f"parameters: {model.parameters}, restored {again.parameters}"
 
 
@@ -199,7 +203,9 @@ def _resumes(plugin: Plugin[Any], folder: Path) -> None:
         data.test.users, data.test.items
     )
     assert [e.epoch for e in told] == [e.epoch for e in curve], "the resumed fit did not report every epoch once"
-    assert whole.tobytes() == resumed.tobytes(), f"resumed, predictions are up to {np.abs(whole - resumed).max():.3g} apart"
+    assert whole.tobytes() == resumed.tobytes(), (
+        f"resumed, predictions are up to {np.abs(whole - resumed).max():.3g} apart"
+    )
 
 
 CHECKS: dict[str, Callable[[Plugin[Any], Path], None]] = {

@@ -1,9 +1,9 @@
 """TRAINING: the loop that epoch-based models share.
 
-It keeps the best weights on validation, stops early, notices divergence, and keeps a checkpoint from which a killed run goes on
-to the same bits. Three things make that possible: the randomness of epoch k is a generator made of (seed, k) and nothing else, the
-learning rate is a function of the epoch, and all the rest (weights, best weights, optimizer state, curve) is in one safetensors
-file, replaced by one rename at the end of an epoch.
+It keeps the best weights on validation, stops early, notices divergence, and keeps a checkpoint from which a killed run
+goes on to the same bits. Three things make that possible: the randomness of epoch k is a generator made of (seed, k)
+and nothing else, the learning rate is a function of the epoch, and all the rest (weights, best weights, optimizer
+state, curve) is in one safetensors file, replaced by one rename at the end of an epoch.
 """
 
 from __future__ import annotations
@@ -76,12 +76,19 @@ class _Progress:
 
 
 def train(
-    learner: Learner, context: Context, *, epochs: int, patience: int, learning_rate: Callable[[int], float], scale: Scale
+    learner: Learner,
+    context: Context,
+    *,
+    epochs: int,
+    patience: int,
+    learning_rate: Callable[[int], float],
+    scale: Scale,
 ) -> int:
     """Train, leave the best epoch's weights in the learner, and return that epoch (from 1).
 
-    `patience`: stop after so many epochs without a better validation error; 0 never stops early. `learning_rate(k)` is that of
-    epoch k. Goes on from `context.checkpoint` when it is there. Raises `DivergedError` with the best weights restored.
+    `patience`: stop after so many epochs without a better validation error; 0 never stops early. `learning_rate(k)` is
+    that of epoch k. Goes on from `context.checkpoint` when it is there. Raises `DivergedError` with the best weights
+    restored.
     """
     checkpoint = Checkpoint(context)
     progress = checkpoint.load(learner)
@@ -239,7 +246,7 @@ class Cells:
 
 
 def resolve_device(asked: str) -> str:
-    """The device to compute on; `auto` takes the best there is. Raises `DeviceError` when the one asked for is not here."""
+    """The device to compute on; `auto` takes the best there is. Raises `DeviceError` when the one asked for is absent."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if asked == "auto":
         return "cuda:0" if cuda else "mps" if mps else "cpu"

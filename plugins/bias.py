@@ -1,7 +1,7 @@
 """Biases: global mean plus regularised user and item bias.
 
-Y. Koren, "Factor in the Neighbors: Scalable and Accurate Collaborative Filtering", ACM TKDD 4(1), 2010, section 2.1: the
-baseline estimate μ + b_u + b_i. What any model of taste has to beat.
+Y. Koren, "Factor in the Neighbors: Scalable and Accurate Collaborative Filtering", ACM TKDD 4(1), 2010, section 2.1:
+the baseline estimate μ + b_u + b_i. What any model of taste has to beat.
 """
 
 from __future__ import annotations

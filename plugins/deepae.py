@@ -2,9 +2,10 @@
 
 O. Kuchaiev and B. Ginsburg, "Training Deep AutoEncoders for Collaborative Filtering", arXiv:1708.01715, 2017.
 
-A user's ratings, a sparse vector x over the items, go through n → h₁ → … → h_k (the code) and back h_k → … → h₁ → n; the output
-is a rating for every item. The loss is the mean squared error over the rated cells only. The code is dropped out heavily. After each
-step on x, the dense output f(x) is fed back as a new example that f should leave as it is (equations 1 and 2, section 2.3).
+A user's ratings, a sparse vector x over the items, go through n → h₁ → … → h_k (the code) and back h_k → … → h₁ → n;
+the output is a rating for every item. The loss is the mean squared error over the rated cells only. The code is dropped
+out heavily. After each step on x, the dense output f(x) is fed back as a new example that f should leave as it is
+(equations 1 and 2, section 2.3).
 
 `orientation="item"` turns the model on its side: an item's vector over the users, as in I-AutoRec.
 """
@@ -146,7 +147,12 @@ def optimizer(weights: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimi
 
 
 def train_batch(
-    net: Autoencoder, steps: torch.optim.Optimizer, cells: Cells, batch: Tensor, config: DeepAEConfig, random: torch.Generator
+    net: Autoencoder,
+    steps: torch.optim.Optimizer,
+    cells: Cells,
+    batch: Tensor,
+    config: DeepAEConfig,
+    random: torch.Generator,
 ) -> list[Tensor]:
     """One iteration (section 2.3): a step on the rated cells of `batch`, then `refeed` steps on the output.
 
@@ -168,7 +174,7 @@ def train_batch(
 
 def _step(steps: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     steps.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     steps.step()
     return loss.detach()
 
@@ -200,9 +206,7 @@ class DeepAE:
         self._rows = np.flatnonzero(np.diff(rows.starts))  # those with at least one rating
         self._biases = biases.fit(train_part)
         random = generator(context.seed, "weights")
-        self._net = Autoencoder(
-            rows.n_columns, self._config, train_part.scale, random=random, device=context.device
-        )
+        self._net = Autoencoder(rows.n_columns, self._config, train_part.scale, random=random, device=context.device)
 
     def weights(self) -> dict[str, Tensor]:
         """The network's tensors by name."""
@@ -213,7 +217,7 @@ class DeepAE:
         squares = torch.zeros((), dtype=torch.float64, device=self._device)
         order = torch.randperm(len(self._rows), generator=random, device=self._device)
         rows = torch.from_numpy(self._rows).to(self._device)[order]
-        for batch in rows.split(self._config.batch_size):
+        for batch in torch.split(rows, self._config.batch_size):
             loss = train_batch(self._net, self.optimizer, self._cells, batch, self._config, random)[0]
             squares += loss.double() * self._cells.count(batch)
         return math.sqrt(squares.item() / len(self._train)) if math.isfinite(squares.item()) else math.nan

@@ -135,7 +135,7 @@ def test_a_rating_of_zero_is_learned_as_a_rating():
     table = Ratings(users[kept], items[kept], ratings[kept], 40, 30, Scale(low=0, high=4, step=1))
     config = DeepAEConfig(hidden=(8,), dropout=0, activation="none", epochs=150, batch_size=8, lr=0.005, milestones=())
     model = deepae.PLUGIN.build(config)
-    model.fit(table, table.take(slice(0, 0)), Context())
+    model.fit(table, table.take(np.arange(0)), Context())
     odd = np.arange(1, 30, 2, dtype=np.int32)
     assert np.abs(model.predict(np.zeros_like(odd), odd)).max() < 0.5
 

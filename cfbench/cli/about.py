@@ -1,0 +1,80 @@
+"""`cfbench plugins` and `cfbench doctor`: what is installed, and where things are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from cfbench.cli import console
+from cfbench.cli.runs import HERE, JsonOption, ResultsOption
+
+
+def plugins(json: JsonOption = False) -> None:
+    """List the models that can be run.
+
+    Example: cfbench plugins
+    """
+    from cfbench import registry
+
+    rows: list[dict[str, Any]] = []
+    for name in registry.names():
+        plugin, place = registry.load(name), registry.find(name)
+        rows.append({
+            "name": name, "title": plugin.title, "paper": plugin.paper, "package": place.package, "gpu": plugin.gpu,
+            "presets": list(registry.presets(name)),
+        })  # fmt: skip
+    if json:
+        console.as_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
+    table.add_column("plugin", no_wrap=True)
+    for heading in ("model and paper", "presets", "from"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        presets = ", ".join(row["presets"]) or "–"
+        table.add_row(row["name"], f"{row['title']}\n{row['paper']}", presets, row["package"])
+    console.out().print(table)
+
+
+def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
+    """Say which versions, devices and folders cfbench uses, to be quoted in a bug report.
+
+    Example: cfbench doctor
+    """
+    import torch
+
+    from cfbench import __version__, card, record, store
+
+    machine = record.this_machine(None, torch.get_num_threads())
+    cuda = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    facts = {
+        "cfbench": __version__,
+        "python": machine.python,
+        **{name: version for name, version in machine.libraries.items() if name != "cfbench-recsys"},
+        "system": machine.system,
+        "processor": f"{machine.processor}, {machine.cores} cores, {machine.threads} threads used by torch",
+        "devices": ", ".join(["cpu", *(f"cuda:{k} ({name})" for k, name in enumerate(cuda)),
+                              *(["mps"] if torch.backends.mps.is_available() else [])]),
+        "data folder": _folder(store.data_home(), "CFBENCH_DATA"),
+        "results folder": _folder(results, "--results or CFBENCH_RESULTS"),
+        "data sets here": ", ".join(name for name in card.names() if store.is_ready(card.load(name))) or "none",
+        "current data set": store.current() or "none",
+    }  # fmt: skip
+    if json:
+        console.as_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.out().print(f"{name:{width}}  {value}", markup=False, soft_wrap=True)
+
+
+def _folder(path: Path, setting: str) -> str:
+    from cfbench.files import size
+
+    nearest = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    state = "" if os.access(nearest, os.W_OK) else "NOT WRITABLE, "
+    return f"{path.absolute()} ({state}{size(shutil.disk_usage(nearest).free)} free; change with {setting})"

@@ -1,0 +1,144 @@
+"""What the commands say, and how: results on standard output, everything else on standard error.
+
+Colours, live progress and tables follow the terminal: none of them when output is piped, no colour under `NO_COLOR`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from cfbench.contract import Epoch
+
+
+@cache
+def out() -> Console:
+    """Where results go. Piped, a table is never cut to a width."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    return Console(highlight=False, soft_wrap=False, width=width)
+
+
+@cache
+def err() -> Console:
+    """Where progress and complaints go."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(line: str) -> None:
+    """A line for people, not wrapped, not a result."""
+    err().print(line, markup=False, soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """One line a fault."""
+    for line in message.splitlines() or [""]:
+        err().print("[bold red]error:[/] ", end="")
+        err().print(line, markup=False, soft_wrap=True)
+
+
+def as_json(data: Any) -> None:
+    """Data for scripts, on standard output."""
+    sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+class Transfers:
+    """Watches a download: bars with speed and time left on a terminal, a line at the end of each elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if err().is_terminal:
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+
+            text, speed, left = TextColumn("{task.description}"), TransferSpeedColumn(), TimeRemainingColumn()
+            self._bars = Progress(text, BarColumn(), DownloadColumn(), speed, left, console=err(), transient=True)
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """Above the bars."""
+        say(line)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Move the bar of `what` (bytes)."""
+        if self._bars is None:
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+
+
+class Training:
+    """Watches a run: one live line on a terminal, a plain line now and then elsewhere."""
+
+    PAUSE = 30.0
+    """Seconds between plain lines."""
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what, self._quiet = what, quiet
+        self._bars: Progress | None = None
+        self._task: TaskID | None = None
+        self._best = (float("inf"), 0)
+        self._told = time.monotonic()
+        self.run = ""
+
+    def begin(self, run: str) -> None:
+        """The run has its id."""
+        self.run = run
+        if not self._quiet and err().is_terminal:
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+            text, bar = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
+            self._bars = Progress(
+                SpinnerColumn(), text, bar, TimeRemainingColumn(), console=err(), transient=True, expand=True
+            )
+            self._task = self._bars.add_task(f"{self._what} fitting", total=None)
+            self._bars.start()
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Show the epoch's errors and the best so far."""
+        if epoch.valid_rmse is not None:
+            self._best = min(self._best, (epoch.valid_rmse, epoch.epoch))
+        line = f"{self._what} epoch {epoch.epoch}/{epoch.epochs} train {epoch.train_rmse:.4f}"
+        if epoch.valid_rmse is not None:
+            line += f" valid {epoch.valid_rmse:.4f} best {self._best[0]:.4f}@{self._best[1]}"
+        if self._bars and self._task is not None:
+            self._bars.update(self._task, description=line, completed=epoch.epoch, total=epoch.epochs)
+        elif not self._quiet and time.monotonic() - self._told >= self.PAUSE:
+            self._told = time.monotonic()
+            say(line)
+
+    def end(self) -> None:
+        """Take the live line away."""
+        if self._bars:
+            self._bars.stop()

@@ -1,0 +1,113 @@
+"""`cfbench download` and `cfbench datasets`: what there is to predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cfbench.cli import console
+
+if TYPE_CHECKING:
+    from cfbench.store import Dataset
+
+FIRST = "ml-100k"
+"""What is fetched when nothing was chosen."""
+
+
+def complete_datasets() -> list[str]:
+    """Names for the shell's completion."""
+    from cfbench import card
+
+    return card.names()
+
+
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="NAME", help="The data set; by default the one last downloaded.",
+                 autocompletion=complete_datasets, show_default=False),
+]  # fmt: skip
+
+
+def download(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", help="The data set; see `cfbench datasets`.", autocompletion=complete_datasets
+        ),
+    ] = FIRST,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Use a file already held instead of the network.", show_default=False),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Make it anew although it is here.")] = False,
+) -> None:
+    """Fetch, verify and prepare a data set, and make it the current one.
+
+    Example: cfbench download ml-1m
+    """
+    from cfbench import store
+
+    dataset = obtain(name, from_file=from_file, again=again)
+    store.make_current(name)
+    table = dataset.ratings
+    console.say(
+        f"{dataset.card.title}: {table.n_users:,} users, {table.n_items:,} items, {len(table):,} ratings "
+        f"({table.scale}); now the current data set, in {store.data_home()}"
+    )
+
+
+def chosen(name: str | None) -> str:
+    """The data set a command works on: the one named, else the current one, else the first."""
+    from cfbench import store
+
+    return name or store.current() or FIRST
+
+
+def obtain(name: str | None, *, from_file: Path | None = None, again: bool = False) -> Dataset:
+    """The data set a command works on, fetched when it is not here; its terms are shown the first time."""
+    from cfbench import card, store
+
+    asked = card.load(chosen(name))
+    if not store.terms_shown(asked.name):
+        console.say(f"{asked.title}, {asked.homepage}\n{asked.terms.strip()}\nPlease cite: {asked.citation}\n")
+        store.mark_terms_shown(asked.name)
+    with console.Transfers() as watcher:
+        return store.prepare(asked, listener=watcher, from_file=from_file, again=again)
+
+
+def datasets(json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False) -> None:
+    """List the data sets that can be downloaded.
+
+    Example: cfbench datasets
+    """
+    from cfbench import card, store
+
+    cards = [card.load(name) for name in card.names()]
+    here = {c.name: store.is_ready(c) for c in cards}
+    current = store.current()
+    if json:
+        console.as_json(
+            [
+                c.model_dump(include={"name", "title", "licence", "scale", "version"})
+                | c.expected.model_dump(exclude={"fingerprint"})
+                | {"splits": c.split_names, "downloaded": here[c.name], "current": c.name == current}
+                for c in cards
+            ]
+        )
+        return
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("data set", "title"):
+        table.add_column(heading)
+    for heading in ("users", "items", "ratings", "scale"):
+        table.add_column(heading, justify="right")
+    for heading in ("here", "licence"):
+        table.add_column(heading)
+    for c in cards:
+        mark = "current" if c.name == current else "yes" if here[c.name] else "no"
+        counts = (f"{n:,}" for n in (c.expected.users, c.expected.items, c.expected.ratings))
+        table.add_row(c.name, c.title, *counts, str(c.scale), mark, c.licence)
+    console.out().print(table)

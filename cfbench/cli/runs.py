@@ -1,0 +1,232 @@
+"""`cfbench run`: one command a plugin, with a flag for each of its hyper-parameters, made from its Config."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from cfbench.cli import console
+from cfbench.cli.data import DatasetOption, chosen, obtain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic.fields import FieldInfo
+
+    from cfbench.record import Record
+    from cfbench.run import Listener
+
+ResultsOption = Annotated[
+    Path, typer.Option("--results", envvar="CFBENCH_RESULTS", metavar="FOLDER", help="Where runs are kept.")
+]
+SplitOption = Annotated[
+    str,
+    typer.Option("--split", metavar="NAME", help="How the ratings are cut; random90@7 is random90 drawn with seed 7."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")
+]
+HERE = Path("results")
+SPLIT = "random90"
+
+
+class RunGroup(typer.core.TyperGroup):
+    """Finds the plugin's command when it is named, and imports no other plugin."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the names are the same everywhere)
+        """All plugins."""
+        from cfbench import registry
+
+        return registry.names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """What help lists: the plugin's first line, read without importing it."""
+        from cfbench import registry
+
+        stand_in = typer.Typer(add_completion=False)
+        stand_in.command(cmd_name, help=registry.find(cmd_name).summary)(lambda: None)
+        return typer.main.get_command(stand_in)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The plugin's whole command; raises `UnknownNameError`."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, command(str(name)), rest
+
+
+def run(
+    context: typer.Context,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with an interrupted run: its id or a part of it.", show_default=False
+        ),
+    ] = None,
+    results: ResultsOption = HERE,
+    json: JsonOption = False,
+) -> None:
+    """Train a plugin on a split, score it on the test part, and keep the record.
+
+    `cfbench run PLUGIN --help` lists the plugin's own options.
+
+    Examples: cfbench run bias; cfbench run deepae --refeed 1 --device cuda; cfbench run --resume 3f2a
+    """
+    if context.invoked_subcommand is not None:
+        if resume is not None:
+            raise typer.BadParameter("--resume takes no plugin: the run knows its own")
+        return
+    if resume is None:
+        typer.echo(context.get_help())
+        return
+    from cfbench import run as harness
+    from cfbench.record import Results
+
+    _carry_out(lambda watcher: harness.resume(resume, Results(results), watcher), f"resuming {resume}", json=json)
+
+
+def command(name: str) -> Any:
+    """The Typer command of a plugin: the harness's options and one for each hyper-parameter."""
+    from cfbench import registry
+
+    plugin = registry.load(name)
+    fields = plugin.config.model_fields
+
+    def run_plugin(**given: Any) -> None:
+        own = {key: given.pop(key) for key in common}
+        flags = {key: value for key, value in given.items() if value is not None}
+        _run(name, flags, **own)
+
+    common = {
+        "dataset": (DatasetOption, None), "split": (SplitOption, SPLIT),
+        "seed": (Annotated[int, typer.Option("--seed", min=0, help="All randomness of the model comes from it.")], 0),
+        "device": (DeviceOption, "auto"),
+        "preset": (Annotated[str | None, typer.Option(
+            "--preset", metavar="NAME", show_default=False,
+            help="Tuned hyper-parameters; by default those of the data set. "
+                 f"{name} has: {', '.join(registry.presets(name)) or 'none'}.")], None),
+        "no_preset": (Annotated[bool, typer.Option("--no-preset", help="Use the plugin's plain defaults.")], False),
+        "skip_finished": (Annotated[bool, typer.Option(
+            "--skip-finished", help="Do nothing when the same run is among the results.")], False),
+        "results": (ResultsOption, HERE), "json": (JsonOption, False),
+    }  # fmt: skip
+    options = common | {
+        key: (_option(key, field, f"Hyper-parameters of {name}"), None) for key, field in fields.items()
+    }
+    _give_signature(run_plugin, options)
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    about = (
+        f"{plugin.title}.\n\n{plugin.paper}\n\nA value given here wins over the preset's, and that over the default. "
+        f"\n\nExample: cfbench run {name} --dataset ml-100k --seed 1"
+    )
+    alone.command(name, help=about)(run_plugin)
+    return typer.main.get_command(alone)
+
+
+def _run(
+    name: str, flags: dict[str, str | bool], *, dataset: str | None, split: str, seed: int, device: str,
+    preset: str | None, no_preset: bool, skip_finished: bool, results: Path, json: bool,
+) -> None:  # fmt: skip
+    """What the command of a plugin does; the command line is checked before any data are fetched."""
+    from cfbench import run as harness
+    from cfbench.record import Results
+
+    setup = harness.configure(
+        name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
+    )
+    data = obtain(dataset)
+    asked = harness.request(setup, data, data.split(split), seed)
+    console.say(_announcement(asked))
+    if skip_finished and (twin := harness.finished_twin(asked, Results(results))):
+        console.say(f"already there: run {twin.run}, test RMSE {twin.outcome.rmse:.4f}")
+        return
+    _carry_out(lambda watcher: harness.start(asked, data, Results(results), watcher), name, json=json)
+
+
+def _give_signature(function: Callable[..., None], options: dict[str, tuple[Any, Any]]) -> None:
+    """Typer reads a function's signature: write one."""
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        for name, (kind, default) in options.items()
+    ]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
+    function.__annotations__ = {name: kind for name, (kind, _) in options.items()}
+
+
+def _option(name: str, field: FieldInfo, panel: str) -> Any:
+    """The flag of a hyper-parameter: text, checked by the plugin's Config, except for switches."""
+    flag = f"--{name.replace('_', '-')}"
+    told = f"{field.description} ({_range(field)}default: {_text(field.default)})"
+    if field.annotation is bool:
+        return Annotated[
+            bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=told, show_default=False, rich_help_panel=panel)
+        ]
+    return Annotated[
+        str | None, typer.Option(flag, metavar=_metavar(field), help=told, show_default=False, rich_help_panel=panel)
+    ]
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind: Any = field.annotation
+    if get_origin(kind) is Literal:
+        return "|".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "N,N,…"
+    return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _range(field: FieldInfo) -> str:
+    """The allowed values, and those searched by tuning."""
+    from cfbench.contract import Tunable
+
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    bounds = [f"{sign} {getattr(m, key):g}" for m in field.metadata for key, sign in signs.items() if hasattr(m, key)]
+    tunable = Tunable.of(field)
+    parts = bounds + ([f"tuned over {tunable}"] if tunable else [])
+    return "".join(f"{part}; " for part in parts)
+
+
+def _text(value: Any) -> str:
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def _announcement(asked: Any) -> str:
+    report = asked.split.report
+    cold = f", {report['cold_ratings']:,} of them cold" if report["cold_ratings"] else ""
+    preset = f"preset {asked.preset}" if asked.preset else "no preset"
+    parts = f"{report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test ratings{cold}"
+    where = f"{asked.plugin.name} on {asked.dataset.name}, split {asked.split.name} ({parts})"
+    return f"{where}, {preset}, seed {asked.seed}, {asked.device}"
+
+
+def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, json: bool) -> None:
+    from cfbench.run import InterruptedRunError
+
+    watcher = console.Training(what)
+    try:
+        done, place = work(watcher)
+    except InterruptedRunError as fault:
+        watcher.end()
+        console.say(f"stopped after epoch {fault.epoch}; go on with: cfbench run --resume {fault.run}")
+        raise typer.Exit(130) from None
+    finally:
+        watcher.end()
+    if json:
+        console.as_json(done.model_dump(mode="json"))
+        return
+    console.out().print(_conclusion(done), markup=False, soft_wrap=True)
+    console.say(f"kept in {place}; `cfbench compare` ranks it")
+
+
+def _conclusion(done: Record) -> str:
+    outcome = done.outcome
+    best = (
+        f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}" if outcome.valid_rmse else ""
+    )
+    ended = "" if outcome.status == "finished" else f"{outcome.status}: {outcome.message}; "
+    if not done.scored:
+        return f"{done.run}: {ended}no epoch to score; try a lower learning rate"
+    scores = f"test RMSE {outcome.rmse:.4f}, MAE {outcome.mae:.4f}"
+    return f"{done.run}: {ended}{scores}, fitted in {outcome.fit_seconds:.1f} s{best}"

@@ -1,0 +1,327 @@
+"""RUN RECORD: what a run was, on disk, immutable.
+
+    <results>/<dataset>/<split>/<plugin>/<run-id>/
+        record.json            the whole truth about the run
+        predictions.parquet    one prediction a test rating, in the split's order
+        curve.parquet          one row an epoch, for models that have epochs
+        model.safetensors      the model's state, to predict again
+    <results>/.unfinished/<run-id>/
+        request.json           a run under way or interrupted: what was asked for
+        checkpoint.safetensors where to go on from
+
+A run is written in `.unfinished` and moved to its place by one rename when it is complete. Ratings are not copied: most
+licences forbid passing them on, and the split's fingerprint says exactly which they are.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cfbench.errors import RecordError, UnknownNameError
+from cfbench.files import make_folder, place_errors, publish_folder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cfbench.contract import Epoch, State
+    from cfbench.ratings import Scores
+
+T = TypeVar("T", bound=BaseModel)
+
+SCHEMA = 1
+LIBRARIES = ("cfbench-recsys", "torch", "numpy", "polars")
+Status = Literal["finished", "diverged", "stopped", "failed"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class DatasetFacts(_Frozen):
+    """Which ratings."""
+
+    name: str
+    card_version: int
+    fingerprint: str
+    users: int
+    items: int
+    ratings: int
+
+
+class SplitFacts(_Frozen):
+    """Which cut of them."""
+
+    name: str
+    protocol: str
+    definition: dict[str, Any]
+    fingerprint: str
+    report: dict[str, int]
+
+
+class PluginFacts(_Frozen):
+    """Which model."""
+
+    name: str
+    title: str
+    package: str
+
+
+class Request(_Frozen):
+    """All that is decided before a run begins; with the same data it determines the predictions."""
+
+    run: str
+    started: datetime
+    plugin: PluginFacts
+    dataset: DatasetFacts
+    split: SplitFacts
+    preset: str | None
+    config: dict[str, Any]
+    origins: dict[str, str]
+    """Where each value of the config came from: default, preset or flag."""
+    seed: int
+    device: str
+
+
+class Outcome(_Frozen):
+    """What came of it. Times in seconds, memory in bytes; scores on the test part, None where there are none."""
+
+    status: Status
+    message: str = ""
+    rmse: float | None = None
+    mae: float | None = None
+    valid_rmse: float | None = None
+    best_epoch: int | None = None
+    epochs: int | None = None
+    parameters: int | None = None
+    fit_seconds: float | None = None
+    fit_cpu_seconds: float | None = None
+    predict_seconds: float | None = None
+    peak_memory: int | None = None
+    """Largest resident size of the process up to the end of the run."""
+    peak_device_memory: int | None = None
+    resumed: int = 0
+    """How often the run was gone on with after an interruption."""
+
+
+class Machine(_Frozen):
+    """Where, and with what."""
+
+    system: str
+    processor: str
+    cores: int
+    threads: int | None
+    python: str
+    libraries: dict[str, str]
+    accelerator: str | None = None
+
+
+class Record(_Frozen):
+    """A run."""
+
+    schema_version: int = SCHEMA
+    request: Request
+    outcome: Outcome
+    machine: Machine
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.request.run
+
+    @property
+    def scored(self) -> bool:
+        """Whether it has a test score."""
+        return self.outcome.rmse is not None
+
+
+def new_id(plugin: str) -> str:
+    """`20261124-041500-deepae-3f2a`: sorts by time, tells the model."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plugin}-{secrets.token_hex(2)}"
+
+
+def this_machine(accelerator: str | None, threads: int | None) -> Machine:
+    """The machine the process runs on."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return Machine(
+        system=platform.platform(), processor=_processor(), cores=os.cpu_count() or 1, threads=threads,
+        python=platform.python_version(), libraries=versions, accelerator=accelerator,
+    )  # fmt: skip
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder of runs."""
+
+    root: Path
+
+    def begin(self, request: Request) -> Path:
+        """Make the hidden folder of a run, with its request; raises `PlaceError`."""
+        folder = make_folder(self._unfinished / request.run, "--results or CFBENCH_RESULTS")
+        write_atomically(folder / "request.json", request.model_dump_json(indent=1))
+        return folder
+
+    def resume(self, run: str) -> tuple[Request, Path]:
+        """An interrupted run's request and folder, by a part of its id; raises `UnknownNameError`, `RecordError`."""
+        waiting = self.unfinished()
+        if run not in waiting and any(self._runs(run)):
+            raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
+        name = _the_one(run, waiting, "interrupted run")
+        folder = self._unfinished / name
+        return _validated(Request, folder / "request.json"), folder
+
+    def stop(self, folder: Path, record: Record) -> None:
+        """Say in an unfinished run's folder how far it came."""
+        write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
+
+    def unfinished(self) -> list[str]:
+        """Ids of the runs that were begun and not ended, oldest first."""
+        return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
+
+    def finish(self, folder: Path, record: Record) -> Path:
+        """Write the record into the run's folder and move it to its place, in one rename."""
+        request = record.request
+        with place_errors(self.root, "--results or CFBENCH_RESULTS"):
+            write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
+            for leftover in ("request.json", "checkpoint.safetensors"):
+                (folder / leftover).unlink(missing_ok=True)
+            place = self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
+            publish_folder(folder, place)
+        return place
+
+    def records(self, dataset: str, split: str) -> list[Record]:
+        """The runs of a data set and split, oldest first; raises `RecordError` when one cannot be read."""
+        return [read(path) for path in sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_id)]
+
+    def find(self, run: str) -> tuple[Record, Path]:
+        """A run, ended or stopped, by its id or the beginning or end of it; `last` is the newest that ended.
+
+        Raises `UnknownNameError`, `RecordError`.
+        """
+        ended = sorted(self.root.glob("*/*/*/*/record.json"), key=_id)
+        places = {path.parent.name: path for path in [*ended, *self._unfinished.glob("*/record.json")]}
+        name = ended[-1].parent.name if run == "last" and ended else run
+        path = places[_the_one(name, list(places), "run")]
+        return read(path), path.parent
+
+    def _runs(self, run: str) -> Iterator[Path]:
+        return self.root.glob(f"*/*/*/{run}/record.json")
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.root / ".unfinished"
+
+
+def _id(path: Path) -> str:
+    return path.parent.name
+
+
+def _the_one(run: str, known: list[str], kind: str) -> str:
+    matches = [run] if run in known else [name for name in known if name.startswith(run) or name.endswith(run)]
+    if len(matches) > 1:
+        raise UnknownNameError(kind, run, matches, advice="the name is not unique; give more of it")
+    if not matches:
+        raise UnknownNameError(kind, run, known)
+    return matches[0]
+
+
+def read(path: Path) -> Record:
+    """Read a record.json; raises `RecordError`."""
+    return _validated(Record, path)
+
+
+def _validated(kind: type[T], path: Path) -> T:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as fault:
+        wrong = fault.errors()[0]
+        where = ".".join(map(str, wrong["loc"])) or "the file"
+        raise RecordError(
+            f"{path} is not a run record of schema {SCHEMA}: {where}: {wrong['msg']}; remove its folder"
+        ) from fault
+    except OSError as fault:
+        raise RecordError(f"cannot read {path}: {fault.strerror}") from fault
+
+
+def write_predictions(folder: Path, predictions: Scores) -> None:
+    """Keep the test part's predictions, clipped to the scale; raises `PlaceError`."""
+    import polars as pl
+
+    with place_errors(folder):
+        pl.DataFrame({"prediction": predictions}).write_parquet(folder / "predictions.parquet")
+
+
+def read_predictions(folder: Path) -> Scores:
+    """(n,) the predictions of a run, one a test rating in the split's order; raises `RecordError`."""
+    return np.asarray(_parquet(folder / "predictions.parquet")["prediction"].to_numpy(), np.float32)
+
+
+def write_curve(folder: Path, curve: list[Epoch]) -> None:
+    """Keep the learning curve, if there is one; raises `PlaceError`."""
+    import polars as pl
+
+    if curve:
+        columns = ("epoch", "train_rmse", "valid_rmse", "seconds")
+        with place_errors(folder):
+            pl.DataFrame([{name: getattr(e, name) for name in columns} for e in curve]).write_parquet(
+                folder / "curve.parquet"
+            )
+
+
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """The learning curve, a row an epoch; empty for models without epochs. Raises `RecordError`."""
+    file = folder / "curve.parquet"
+    return list(_parquet(file).iter_rows(named=True)) if file.exists() else []
+
+
+def _parquet(file: Path) -> Any:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        raise RecordError(f"cannot read {file}: {str(fault).splitlines()[0]}; the run has to be made anew") from fault
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Keep a model's arrays; raises `PlaceError`."""
+    from safetensors.numpy import save_file
+
+    with place_errors(folder):
+        save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, folder / "model.safetensors")
+
+
+def read_state(folder: Path) -> State:
+    """A model's arrays; raises `RecordError`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    file = folder / "model.safetensors"
+    try:
+        state: State = load_file(file)
+    except (OSError, SafetensorError) as fault:
+        raise RecordError(f"cannot read {file}: {fault}; the run has to be made anew") from fault
+    return state

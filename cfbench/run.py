@@ -1,0 +1,269 @@
+"""RUN: configure, fit, predict, check, score; and go on with a run that was interrupted.
+
+The harness, not the plugin, cuts the data, clips predictions to the scale, refuses NaN, times, and measures memory. The
+test part is taken from the split only after the model has been fitted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cfbench import card, record, registry, store
+from cfbench.contract import Config, Context, DivergedError, Epoch, Model, Plugin
+from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError
+from cfbench.metrics import mae, rmse
+from cfbench.record import Outcome, Record, Request, Results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cfbench.ratings import Codes, Scores
+    from cfbench.split import Split
+    from cfbench.store import Dataset
+
+
+class Listener(Protocol):
+    """Who watches a run."""
+
+    def begin(self, run: str) -> None:
+        """The run has its id and its folder."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is over (or was, before the interruption)."""
+
+
+class InterruptedRunError(Exception):
+    """Ctrl-C during a run: what was learned is kept, and `run` names it."""
+
+    def __init__(self, run: str, epoch: int) -> None:
+        super().__init__(run)
+        self.run, self.epoch = run, epoch
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A plugin configured for a device, before any data are looked at."""
+
+    name: str
+    plugin: Plugin[Any]
+    config: Config
+    preset: str | None
+    origins: dict[str, str]
+    device: str
+
+
+def configure(
+    name: str,
+    *,
+    dataset: str,
+    flags: dict[str, str | bool],
+    preset: str | None,
+    use_preset: bool = True,
+    device: str = "auto",
+) -> Setup:
+    """Resolve everything a command line says of the model; raises `UsageError`s and `DeviceError`."""
+    plugin = registry.load(name)
+    chosen, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
+    config, origins = registry.configure(plugin, values, flags)
+    return Setup(name, plugin, config, chosen, origins, _device(name, plugin, device))
+
+
+def _device(name: str, plugin: Plugin[Any], asked: str) -> str:
+    if plugin.gpu:
+        from cfbench.training import resolve_device
+
+        return resolve_device(asked)
+    if asked not in ("auto", "cpu"):
+        raise DeviceError(f"device {asked!r} asked for, but {name} computes on the CPU only; leave out --device")
+    return "cpu"
+
+
+def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
+    """Everything that is decided before the run begins."""
+    return Request(
+        run=record.new_id(setup.name),
+        started=datetime.now(UTC),
+        plugin=record.PluginFacts(
+            name=setup.name, title=setup.plugin.title, package=registry.find(setup.name).package
+        ),
+        dataset=record.DatasetFacts(
+            name=dataset.card.name, card_version=dataset.card.version, fingerprint=dataset.ratings.fingerprint,
+            users=dataset.ratings.n_users, items=dataset.ratings.n_items, ratings=len(dataset.ratings),
+        ),
+        split=record.SplitFacts(
+            name=split.name, protocol=split.definition.protocol, report=split.report, fingerprint=split.fingerprint,
+            definition=split.definition.model_dump(mode="json", exclude={"protocol"}),
+        ),
+        preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
+        device=setup.device,
+    )  # fmt: skip
+
+
+def finished_twin(asked: Request, results: Results) -> Record | None:
+    """A finished run with the same plugin, config, seed and split, if there is one."""
+    for past in reversed(results.records(asked.dataset.name, asked.split.name)):
+        same = (
+            past.request.plugin == asked.plugin
+            and past.request.config == asked.config
+            and past.request.seed == asked.seed
+            and past.request.split.fingerprint == asked.split.fingerprint
+        )
+        if same and past.outcome.status == "finished":
+            return past
+    return None
+
+
+def start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
+    """Carry out a request; returns its record and where it is. Raises `InterruptedRunError`, `CfbenchError`s."""
+    plugin = registry.load(asked.plugin.name)
+    return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
+
+
+def resume(run: str, results: Results, listener: Listener) -> tuple[Record, Path]:
+    """Go on with an interrupted run, by id or its beginning; it ends as if it had not been interrupted."""
+    asked, folder = results.resume(run)
+    plugin = registry.load(asked.plugin.name)
+    if plugin.gpu:
+        _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
+    return _carry_out(asked, plugin, store.open_dataset(card.load(asked.dataset.name)), folder, results, listener)
+
+
+def _carry_out(
+    asked: Request, plugin: Plugin[Any], dataset: Dataset, folder: Path, results: Results, listener: Listener
+) -> tuple[Record, Path]:
+    split = _same_split(asked, dataset)
+    machine = record.this_machine(*_torch_facts(asked.device))
+    listener.begin(asked.run)
+    curve: list[Epoch] = []
+
+    def report(epoch: Epoch) -> None:
+        curve.append(epoch)
+        listener.epoch(epoch)
+
+    context = Context(asked.seed, asked.device, folder / "checkpoint.safetensors", report)
+    try:
+        outcome = _fit_and_score(asked, plugin, dataset, split, context, curve, folder)
+    except KeyboardInterrupt:
+        results.stop(folder, Record(request=asked, outcome=_outcome("stopped", "Ctrl-C", curve), machine=machine))
+        raise InterruptedRunError(asked.run, len(curve)) from None
+    except PlaceError:
+        raise  # the model is not to blame: the run can be gone on with when there is space
+    except Exception as fault:
+        message = f"{type(fault).__name__}: {fault}"
+        results.finish(folder, Record(request=asked, outcome=_outcome("failed", message, curve), machine=machine))
+        raise
+    done = Record(request=asked, outcome=outcome, machine=machine)
+    return done, results.finish(folder, done)
+
+
+def _fit_and_score(
+    asked: Request,
+    plugin: Plugin[Any],
+    dataset: Dataset,
+    split: Split,
+    context: Context,
+    curve: list[Epoch],
+    folder: Path,
+) -> Outcome:
+    model: Model = plugin.build(plugin.config.model_validate(asked.config))
+    ratings = dataset.ratings
+    wall, cpu = time.perf_counter(), time.process_time()
+    status, message, usable = "finished", "", True
+    try:
+        model.fit(split.train(ratings), split.valid(ratings), context)
+    except DivergedError as fault:
+        status, message, usable = "diverged", str(fault), fault.usable
+    fit_seconds = time.perf_counter() - wall
+    fitted = {
+        "fit_seconds": max(fit_seconds, curve[-1].seconds if curve else 0.0),  # a resumed fit began earlier
+        "fit_cpu_seconds": time.process_time() - cpu,
+        "parameters": model.parameters,
+    }
+    record.write_curve(folder, curve)
+    if not usable:
+        return _outcome(status, message, curve).model_copy(update=fitted)
+    test = split.test(ratings)
+    wall = time.perf_counter()
+    predictions = ratings.scale.clip(predict(asked.plugin.name, model, test.users, test.items))
+    fitted["predict_seconds"] = time.perf_counter() - wall
+    record.write_predictions(folder, predictions)
+    record.write_state(folder, model.state())
+    scores = {"rmse": rmse(predictions, test.ratings), "mae": mae(predictions, test.ratings)}
+    memory = {"peak_memory": _peak_memory(), "peak_device_memory": _peak_device_memory(asked.device)}
+    return _outcome(status, message, curve).model_copy(update=fitted | scores | memory)
+
+
+def _outcome(status: record.Status | str, message: str, curve: list[Epoch]) -> Outcome:
+    scored = [epoch for epoch in curve if epoch.valid_rmse is not None]
+    best = min(scored, key=lambda epoch: epoch.valid_rmse or 0.0, default=curve[-1] if curve else None)
+    return Outcome.model_validate({
+        "status": status, "message": message, "epochs": len(curve) or None,
+        "best_epoch": best.epoch if best else None, "valid_rmse": best.valid_rmse if best else None,
+    })  # fmt: skip
+
+
+def predict(name: str, model: Model, users: Codes, items: Codes) -> Scores:
+    """(n,) a model's predictions, checked; raises `PredictionError` when they are not n finite numbers."""
+    scores = np.asarray(model.predict(users, items))
+    if scores.shape != (len(users),):
+        raise PredictionError(f"plugin {name!r} predicted an array of shape {scores.shape}, expected ({len(users)},)")
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if len(wrong):
+        first = f"the first for user code {users[wrong[0]]}, item code {items[wrong[0]]}"
+        raise PredictionError(
+            f"plugin {name!r} predicted {len(wrong)} of {len(scores)} scores as NaN or infinite, {first}"
+        )
+    return scores.astype(np.float32, copy=False)
+
+
+def reopen(done: Record, folder: Path, device: str) -> tuple[Model, Dataset]:
+    """The fitted model of a stored run, and its data set; raises `RecordError` when the data are no longer the same."""
+    asked = done.request
+    plugin = registry.load(asked.plugin.name)
+    dataset = store.open_dataset(card.load(asked.dataset.name))
+    model: Model = plugin.build(plugin.config.model_validate(asked.config))
+    context = Context(asked.seed, _device(asked.plugin.name, plugin, device))
+    model.restore(record.read_state(folder), _same_split(asked, dataset).train(dataset.ratings), context)
+    return model, dataset
+
+
+def _same_split(asked: Request, dataset: Dataset) -> Split:
+    split = dataset.split(asked.split.name)
+    if split.fingerprint != asked.split.fingerprint:
+        raise RecordError(
+            f"run {asked.run} was made on split {asked.split.name} with fingerprint {asked.split.fingerprint[:12]}, "
+            f"here it is {split.fingerprint[:12]}: the data or the split's definition changed; make the run anew"
+        )
+    return split
+
+
+def _torch_facts(device: str) -> tuple[str | None, int | None]:
+    """The accelerator's name and the number of CPU threads, if torch is in use at all."""
+    if "torch" not in sys.modules:
+        return None, None
+    import torch
+
+    return (torch.cuda.get_device_name(device) if device.startswith("cuda") else None), torch.get_num_threads()
+
+
+def _peak_memory() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _peak_device_memory(device: str) -> int | None:
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device)

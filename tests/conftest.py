@@ -1,0 +1,142 @@
+"""A tiny data set of planted ratings, as a downloaded archive with its card, and a terminal to type into."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cfbench import card, cli, registry
+from cfbench.cli import console
+from cfbench.ratings import Ratings, Scale
+from cfbench.testing import planted
+
+CARD = """
+name = "tiny"
+title = "Tiny planted ratings"
+homepage = "https://example.org/tiny"
+citation = "nobody"
+licence = "free"
+terms = "Do what you like with tiny."
+scale = {{ low = 1, high = 5, step = 0.5 }}
+expected = {{ users = {users}, items = {items}, ratings = {ratings}, fingerprint = "{fingerprint}" }}
+
+[[sources]]
+kind = "https"
+url = "https://127.0.0.1:9/tiny.zip"
+bytes = {bytes}
+sha256 = "{sha256}"
+ratings = {{ member = "tiny/ratings.csv", separator = ",", columns = {{ user = 0, item = 1, rating = 2, time = 3 }}, max_bytes = 1000000 }}
+titles = {{ member = "tiny/items.csv", separator = "|", columns = {{ item = 0, title = 1 }}, max_bytes = 1000000 }}
+
+[[published]]
+protocol = "random 90/10, mean of 5"
+method = "Oracle"
+rmse = 0.5
+source = "the planted noise"
+
+[[published]]
+protocol = "another protocol"
+method = "Stranger"
+rmse = 0.1
+source = "elsewhere"
+"""  # noqa: E501 (TOML)
+
+
+def tiny_table() -> Ratings:
+    """Planted ratings in half stars with times, coded by first appearance."""
+    data = planted(seed=21, n_users=60, n_items=40, scale=Scale(low=1, high=5, step=0.5))
+    users = np.concatenate([data.train.users, data.valid.users, data.test.users])
+    items = np.concatenate([data.train.items, data.valid.items, data.test.items])
+    ratings = np.concatenate([data.train.ratings, data.valid.ratings, data.test.ratings])
+    (_, users), (_, items) = (_first_appearance(codes) for codes in (users, items))
+    times = 1_000_000_000 + np.arange(len(users), dtype=np.int64) * 3600
+    return Ratings(users, items, ratings, users.max() + 1, items.max() + 1, data.train.scale, times)
+
+
+def _first_appearance(codes):
+    distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.empty(len(distinct), np.int32)
+    rank[np.argsort(first)] = np.arange(len(distinct))
+    return distinct, rank[inverse]
+
+
+def write_tiny(folder: Path) -> Path:
+    """Write `cards/tiny.toml` and `tiny.zip` into a folder; returns the archive."""
+    table = tiny_table()
+    rows = zip(table.users, table.items, table.ratings, table.times, strict=True)
+    archive = folder / "tiny.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("tiny/ratings.csv", "".join(f"u{u},i{i},{r:g},{t}\n" for u, i, r, t in rows))
+        file.writestr("tiny/items.csv", "".join(f"i{i}|Film {i}, The\n" for i in range(table.n_items)))
+    text = CARD.format(
+        users=table.n_users, items=table.n_items, ratings=len(table), fingerprint=table.fingerprint,
+        bytes=archive.stat().st_size, sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
+    )  # fmt: skip
+    (folder / "cards").mkdir()
+    (folder / "cards" / "tiny.toml").write_text(text, encoding="utf-8")
+    return archive
+
+
+@dataclass
+class Said:
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Terminal:
+    """Types commands in a fresh home with the tiny data set."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        self.archive = folder / "tiny.zip"
+
+    def __call__(self, line: str) -> Said:
+        """Run a command line."""
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(line.split())
+        captured = self._capsys.readouterr()
+        return Said(ended.value.code, captured.out, captured.err)
+
+
+@pytest.fixture
+def empty_terminal(tmp_path, monkeypatch, capsys):
+    """A terminal in an empty home: the only data set there is a card for is tiny, not yet downloaded."""
+    write_tiny(tmp_path)
+    monkeypatch.setattr(card, "_FOLDER", tmp_path / "cards")
+    monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
+    monkeypatch.delenv("CFBENCH_RESULTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+    for console_of in (console.out, console.err):
+        console_of.cache_clear()
+    return Terminal(tmp_path, capsys)
+
+
+@pytest.fixture
+def terminal(empty_terminal):
+    """A terminal where tiny is downloaded and current."""
+    assert empty_terminal("download tiny --from-file tiny.zip").status == 0
+    return empty_terminal
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Make a plugin known under a name."""
+
+    def add(name, plugin):
+        real_load, real_find = registry.load, registry.find
+        monkeypatch.setattr(registry, "load", lambda n: plugin if n == name else real_load(n))
+        place = registry.Found(name, "cfbench.plugins.bias")
+        monkeypatch.setattr(registry, "find", lambda n: place if n == name else real_find(n))
+        monkeypatch.setattr(registry, "names", lambda: [*registry.found(), name])
+
+    return add

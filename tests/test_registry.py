@@ -1,0 +1,129 @@
+"""Finding plugins, their presets, and making configs from a command line's text."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from cfbench import registry
+from cfbench.errors import ConfigError, PluginError, UnknownNameError
+from cfbench.plugins.bias import PLUGIN as BIAS
+from cfbench.plugins.deepae import PLUGIN as DEEPAE
+
+
+@pytest.fixture
+def theirs(tmp_path, monkeypatch):
+    """A module of another package, announced by an entry point."""
+
+    def add(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        point = EntryPoint(name.replace("_", "-"), name, registry.GROUP)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+        registry.found.cache_clear()
+
+    yield add
+    monkeypatch.undo()
+    registry.found.cache_clear()
+
+
+def test_first_party_plugins_are_found_by_their_modules():
+    assert {"bias", "deepae"} <= set(registry.names())
+    assert registry.load("bias") is BIAS
+    assert registry.find("deepae").package.startswith("cfbench-recsys ")
+
+
+def test_a_summary_is_read_without_importing_the_module(theirs):
+    theirs("gone_wrong", '"""A model that cannot be imported.\n\nMore.\n"""\nraise RuntimeError\n')
+    assert registry.find("gone-wrong").summary == "A model that cannot be imported."
+
+
+def test_another_package_adds_a_plugin_by_an_entry_point(theirs):
+    theirs("other_model", "from cfbench.plugins.bias import PLUGIN")
+    assert registry.load("other-model") is BIAS
+
+
+def test_another_package_cannot_take_a_name_of_ours(theirs):
+    theirs("bias", "PLUGIN = 1")
+    assert registry.load("bias") is BIAS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import a_library_nobody_has", "plugin 'their-model' cannot be imported: No module named"),
+        ("PLUGINS = []", "plugin 'their-model': module their_model has no PLUGIN; it must export one"),
+        ("PLUGIN = 3", "their_model.PLUGIN is a int, expected cfbench.contract.Plugin"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_says_why_in_one_line(theirs, monkeypatch, text, message):
+    monkeypatch.delitem(__import__("sys").modules, "their_model", raising=False)
+    theirs("their_model", text)
+    with pytest.raises(PluginError, match=message) as fault:
+        registry.load("their-model")
+    assert "\n" not in str(fault.value)
+
+
+def test_an_unknown_plugin_gets_a_near_miss():
+    with pytest.raises(UnknownNameError, match="no plugin 'deepea'; did you mean 'deepae'\\?"):
+        registry.load("deepea")
+
+
+def test_text_becomes_numbers_tuples_and_switches():
+    flags = {"hidden": "64, 32", "dropout": "0.5", "refeed": "2", "tied": True, "milestones": ""}
+    config, origins = registry.configure(DEEPAE, {}, flags)
+    assert (config.hidden, config.dropout, config.refeed, config.tied, config.milestones) == (
+        (64, 32),
+        0.5,
+        2,
+        True,
+        (),
+    )
+    assert origins["hidden"] == "flag"
+    assert origins["lr"] == "default"
+
+
+def test_a_flag_wins_over_the_preset_and_that_over_the_default():
+    config, origins = registry.configure(DEEPAE, {"lr": 0.25, "dropout": 0.5}, {"dropout": "0.1"})
+    assert (config.lr, config.dropout, config.refeed) == (0.25, 0.1, 1)
+    assert (origins["lr"], origins["dropout"], origins["refeed"]) == ("preset", "flag", "default")
+
+
+def test_every_wrong_value_gets_a_line_of_its_own():
+    with pytest.raises(ConfigError) as fault:
+        registry.configure(
+            DEEPAE, {}, {"dropout": "2", "hidden": "64,x", "activation": "silu", "hiden": "3", "lr": "nan"}
+        )
+    lines = sorted(str(fault.value).splitlines())
+    assert lines == [
+        "--activation: should be 'selu', 'elu', 'relu', 'relu6', 'lrelu', 'tanh', 'sigmoid', 'swish' or 'none', got 'silu'",
+        "--dropout: should be less than 1, got '2'",
+        "--hidden: should be a valid integer, unable to parse string as an integer, got 'x'",
+        "--lr: should be a finite number, got 'nan'",
+        "no hyper-parameter 'hiden'; did you mean 'hidden'?",
+    ]
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_preset_that_ships_is_a_valid_config(name):
+    for values in registry.presets(name).values():
+        registry.configure(registry.load(name), values, {})
+
+
+def test_a_preset_named_as_the_data_set_is_the_default_there(monkeypatch):
+    monkeypatch.setattr(registry, "presets", lambda _: {"tiny": {"lr": 0.5}, "paper": {"lr": 0.1}})
+    assert registry.preset("deepae", None, "tiny") == ("tiny", {"lr": 0.5})
+    assert registry.preset("deepae", None, "large") == (None, {})
+    assert registry.preset("deepae", "paper", "tiny") == ("paper", {"lr": 0.1})
+    with pytest.raises(UnknownNameError, match="no preset 'papr'; did you mean 'paper'\\?; plugin deepae"):
+        registry.preset("deepae", "papr", "tiny")
+
+
+def test_the_papers_four_architectures_are_presets_untouched():
+    known = registry.presets("deepae")
+    papers = {"paper-3m": ((128, 256, 256), 0.65), "paper-6m": ((256, 256, 512), 0.8),
+              "paper-1y": ((256, 256, 512), 0.8), "paper-full": ((512, 512, 1024), 0.8)}  # fmt: skip
+    for name, (hidden, dropout) in papers.items():
+        config, _ = registry.configure(DEEPAE, known[name], {})
+        assert (config.hidden, config.dropout, config.refeed, config.lr) == (hidden, dropout, 1, 0.005)
+        assert (config.orientation, config.optimizer, config.batch_size) == ("user", "momentum", 128)
+        assert (config.activation, config.milestones, config.weight_decay) == ("selu", (24, 36, 48, 66, 72), 0)
