@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from cfbench import card, cli, registry
 from cfbench.cli import console
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CARD = """
 name = "tiny"

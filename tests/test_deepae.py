@@ -146,8 +146,8 @@ def test_every_optimizer_learns_in_both_orientations(optimizer, orientation):
     data = planted(seed=3)
     lr = {"momentum": 0.02, "adagrad": 0.1, "rmsprop": 0.002}.get(optimizer, 0.01)
     config = DeepAEConfig(
-        hidden=(16,), dropout=0, refeed=0, optimizer=optimizer, orientation=orientation, lr=lr, epochs=60, batch_size=16,
-        milestones=(), patience=0,
+        hidden=(16,), dropout=0, refeed=0, optimizer=optimizer, orientation=orientation, lr=lr, epochs=60,
+        batch_size=16, milestones=(), patience=0,
     )  # fmt: skip
     curve = []
     deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(report=curve.append))

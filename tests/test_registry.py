@@ -95,7 +95,8 @@ def test_every_wrong_value_gets_a_line_of_its_own():
         )
     lines = sorted(str(fault.value).splitlines())
     assert lines == [
-        "--activation: should be 'selu', 'elu', 'relu', 'relu6', 'lrelu', 'tanh', 'sigmoid', 'swish' or 'none', got 'silu'",
+        "--activation: should be 'selu', 'elu', 'relu', 'relu6', 'lrelu', 'tanh', 'sigmoid', 'swish' or 'none', "
+        "got 'silu'",
         "--dropout: should be less than 1, got '2'",
         "--hidden: should be a valid integer, unable to parse string as an integer, got 'x'",
         "--lr: should be a finite number, got 'nan'",

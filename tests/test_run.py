@@ -257,7 +257,7 @@ from cfbench import card, cli
 card._FOLDER = Path("cards").absolute()
 cli.main(sys.argv[1:])
 """
-LINE = "run deepae --dataset tiny --hidden 32 --batch-size 8 --refeed 1 --epochs 80 --patience 0 --lr 0.002".split()
+COMMAND = "run deepae --dataset tiny --hidden 32 --batch-size 8 --refeed 1 --epochs 80 --patience 0 --lr 0.002"
 
 
 def spawn(*line):
@@ -268,10 +268,10 @@ def spawn(*line):
 
 
 def test_a_run_killed_with_sigkill_is_resumed_to_the_same_bits_in_another_process(tiny):
-    whole = spawn(*LINE)
+    whole = spawn(*COMMAND.split())
     _, err = whole.communicate(timeout=100)
     assert whole.returncode == 0, err
-    killed = spawn(*LINE)
+    killed = spawn(*COMMAND.split())
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and not list(Path("results").glob(".unfinished/*/checkpoint.safetensors")):
         time.sleep(0.005)
@@ -307,7 +307,7 @@ def test_a_run_on_other_data_under_the_same_name_is_not_resumed_or_reopened(tiny
     split = done.request.split.model_copy(update={"fingerprint": "f" * 64})
     other = done.model_copy(update={"request": done.request.model_copy(update={"split": split})})
     with pytest.raises(
-        RecordError, match="fingerprint ffffffffffff, here it is .*: the data or the split's definition changed"
+        RecordError, match=r"fingerprint ffffffffffff, here it is .*: the data or the split's definition changed"
     ):
         run.reopen(other, place, "auto")
 

@@ -69,7 +69,7 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        console.out().print(f"{name:{width}}  {value}", markup=False, soft_wrap=True)
+        console.result(f"{name:{width}}  {value}")
 
 
 def _folder(path: Path, setting: str) -> str:

@@ -125,7 +125,7 @@ def show(
     for name, value in _facts(record).items():
         table.add_row(name, value)
     console.out().print(table)
-    console.out().print(f"{folder}", markup=False, soft_wrap=True)
+    console.result(str(folder))
 
 
 def _facts(record: Record) -> dict[str, str]:

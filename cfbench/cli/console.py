@@ -40,15 +40,22 @@ def err() -> Console:
 
 
 def say(line: str) -> None:
-    """A line for people, not wrapped, not a result."""
-    err().print(line, markup=False, soft_wrap=True)
+    """A line for people, not a result; wrapped between words on a terminal, whole elsewhere."""
+    err().print(line, markup=False, soft_wrap=not err().is_terminal)
+
+
+def result(line: str) -> None:
+    """A line of a result, on standard output; wrapped between words on a terminal, whole elsewhere."""
+    out().print(line, markup=False, soft_wrap=not out().is_terminal)
 
 
 def error(message: str) -> None:
     """One line a fault."""
+    from rich.text import Text
+
     for line in message.splitlines() or [""]:
-        err().print("[bold red]error:[/] ", end="")
-        err().print(line, markup=False, soft_wrap=True)
+        text = Text.assemble(("error: ", "bold red"), line)
+        err().print(text, soft_wrap=not err().is_terminal)
 
 
 def as_json(data: Any) -> None:

@@ -216,7 +216,7 @@ def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, js
     if json:
         console.as_json(done.model_dump(mode="json"))
         return
-    console.out().print(_conclusion(done), markup=False, soft_wrap=True)
+    console.result(_conclusion(done))
     console.say(f"kept in {place}; `cfbench compare` ranks it")
 
 

@@ -1,0 +1,67 @@
+"""What the documents promise is there: commands, options, make targets, files."""
+
+import re
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import typer
+
+from cfbench import __version__, cli
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
+COMMAND = re.compile(r"(?:^ {4}|`)(cfbench [a-z][^`#\n]*)", re.MULTILINE)
+
+
+def promised():
+    return sorted({match.strip() for file in DOCUMENTS for match in COMMAND.findall(file.read_text(encoding="utf-8"))})
+
+
+def test_the_documents_promise_commands():
+    assert "cfbench run deepae --refeed 1 --device cuda" in promised()
+
+
+@pytest.mark.parametrize("line", promised())
+def test_every_command_in_the_documents_exists_with_its_options(line):
+    at = typer.main.get_command(cli.app)
+    context = at.make_context("cfbench", [], resilient_parsing=True)
+    words = line.split()[1:]
+    while words and hasattr(at, "resolve_command") and re.fullmatch("[a-z-]+", words[0]) and words[0][0] != "-":
+        _, at, words = at.resolve_command(context, words)
+    known = {flag for parameter in at.params for flag in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_every_make_target_in_the_documents_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for file in DOCUMENTS:
+        assert set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", file.read_text(encoding="utf-8"), re.MULTILINE)) <= targets
+    assert {"help", "install", "demo", "test", "check", "bench", "build"} <= targets
+
+
+def test_the_constraints_pin_every_direct_dependency_within_its_range():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    for wish in (*project["dependencies"], *project["optional-dependencies"]["dev"]):
+        name, least = wish.split(">=")
+        assert tuple(map(int, pinned[name].split(".")[:2])) >= tuple(map(int, (*least.split("."), 0)[:2]))
+    assert pinned["torch"] == "2.13.0"
+    assert project["version"] == __version__
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_only_cfbench_with_its_plugins_presets_and_cards(tmp_path):
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "build", "--outdir", tmp_path, ROOT], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"cfbench", f"cfbench_recsys-{__version__}.dist-info"}
+    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "cfbench").rglob("*.py")}
+    modules |= {f"cfbench/{p.relative_to(ROOT)}" for p in ROOT.glob("plugins/*.*") if p.suffix in {".py", ".toml"}}
+    modules |= {f"cfbench/{p.relative_to(ROOT)}" for p in ROOT.glob("datasets/*.toml")}
+    assert modules <= set(names)
