@@ -1,15 +1,17 @@
 """CARD: all that is known of a data set before a byte of it is here.
 
-A card is a TOML file in `datasets/`: where the data can be had, with checksums; how to read them; how many users, items and
-ratings must come out; which splits its authors or its papers define; and which scores were published on it. A wrong
+A card is a TOML file in `datasets/`: where the data can be had, with checksums; how to read them; how many users, items
+and ratings must come out; which splits its authors or its papers define; and which scores were published on it. A wrong
 download is caught by the card's own numbers.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,7 +31,7 @@ class Table(_Frozen):
 
     format: Literal["delimited"] = "delimited"
     member: str = Field(description="its path inside the archive")
-    separator: str = Field(description="what stands between fields: any text, such as '::'")
+    separator: str = Field(min_length=1, description="what stands between fields: any text, such as '::'")
     header: bool = False
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     columns: dict[str, int] = Field(description="role (user, item, rating, time; or item, title) → field number from 0")
@@ -51,6 +53,11 @@ class Https(_Frozen):
     def place(self) -> str:
         """Where it comes from, for people."""
         return self.url
+
+    @property
+    def host(self) -> str:
+        """The machine that has it, for people."""
+        return urlsplit(self.url).netloc
 
     @property
     def filename(self) -> str:
@@ -76,6 +83,7 @@ class Package(_Frozen):
 
 
 Source = Annotated[Https | Package, Field(discriminator="kind")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="part of the paths of runs")]
 
 
 class Expected(_Frozen):
@@ -100,7 +108,7 @@ class Published(_Frozen):
 class Card(_Frozen):
     """A data set."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: Name
     version: int = Field(1, ge=1, description="raised when the meaning of the set changes")
     title: str
     homepage: str
@@ -110,14 +118,17 @@ class Card(_Frozen):
     scale: Scale
     expected: Expected
     sources: tuple[Source, ...] = Field(min_length=1)
-    splits: dict[str, Definition] = {}
+    splits: dict[Name, Definition] = {}
     published: tuple[Published, ...] = ()
 
     def split(self, name: str) -> Definition:
         """The split of that name; `random90@7` is `random90` drawn with seed 7. Raises `UnknownNameError`."""
         base, at, seed = name.partition("@")
-        if base not in self.split_names or (at and not seed.isdecimal()):
+        if base not in self.split_names:
             raise UnknownNameError("split", name, self.split_names, advice=f"data set {self.name}")
+        if at and not re.fullmatch("[0-9]{1,18}", seed):
+            advice = f"data set {self.name}; a seed is a whole number, as in {base}@7"
+            raise UnknownNameError("split", name, self.split_names, advice=advice)
         definition = self.splits.get(base) or EVERYWHERE[base]
         return definition.model_copy(update={"seed": int(seed)}) if at else definition
 

@@ -12,14 +12,14 @@
     │   ├── RowError            a row cannot be read as a rating
     │   ├── CountError          what was read does not match the card
     │   └── SplitError          a split cannot be made of these ratings
-    ├── PluginError         a plugin broke its contract
+    ├── PluginError         a plugin cannot be loaded, or broke its contract
     │   └── PredictionError     predictions of the wrong shape, or not finite
     ├── DeviceError         the device asked for is not here
     ├── RecordError         a stored run cannot be read
     └── PlaceError          a folder cannot be written, or the disk is full
 
-A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it as
-one line; a traceback means a bug in cfbench.
+A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it
+as one line; a traceback means a bug in cfbench.
 """
 
 from __future__ import annotations
@@ -44,13 +44,17 @@ class UsageError(CfbenchError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing answers to."""
+    """A name that nothing answers to; the message has the nearest of the known ones, or the first few.
+
+    Case is no difference. A number has no near misses: user 94 is not what was meant by user 944.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, advice: str = "") -> None:
         known = sorted(known)
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        by_lower = {other.lower(): other for other in known}
+        near = [] if name.isdecimal() else get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
         if near:
-            hint = f"did you mean {near[0]!r}?"
+            hint = f"did you mean {by_lower[near[0]]!r}?"
         elif known:
             shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
             hint = f"there are: {shown}"

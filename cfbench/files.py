@@ -1,20 +1,22 @@
 """Files that appear whole or not at all.
 
-Everything cfbench keeps is written beside its final name and moved there by one rename, so that no reader ever meets half a
-file. Faults of the machine (no space, no permission) come out as `PlaceError`, saying which folder and what to do.
+Everything cfbench keeps is written beside its final name and moved there by one rename, so that no reader ever meets
+half a file. Faults of the machine (no space, no permission) come out as `PlaceError`, saying where and what to do.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
+from threading import get_ident
+from typing import TYPE_CHECKING
 
-from cfbench.errors import PlaceError
+from cfbench.errors import CfbenchError, PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,22 +29,39 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
     errno.EEXIST: "a file stands where a folder is needed; choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed; move it away, or choose another place",
+    errno.ENOTEMPTY: "a folder with files in it stands there; remove it, or choose another folder",
+    errno.ENAMETOOLONG: "a name in that path is too long; choose another folder",
 }
 
 
 @contextmanager
 def place_errors(path: Path, setting: str = "") -> Iterator[None]:
-    """Turn a fault of the file system at `path` into a `PlaceError` (other `OSError`s pass).
+    """Turn a fault of the file system at `path` into a `PlaceError` (other exceptions pass).
 
     `setting` names the variable or option that moves the folder elsewhere.
     """
     try:
         yield
-    except OSError as fault:
-        if fault.errno not in _ADVICE:
+    except CfbenchError:
+        raise
+    except Exception as fault:
+        advice = _ADVICE.get(_error_number(fault))
+        if advice is None:
             raise
-        how = f" with {setting}" if setting else ""
-        raise PlaceError(f"cannot write {path}: {_ADVICE[fault.errno]}{how}") from fault
+        raise PlaceError(f"cannot write {path}: {advice}{_by(setting)}") from fault
+
+
+def _error_number(fault: Exception) -> int:
+    """The system's number of a fault, 0 if it has none. polars and safetensors tell it only in their text."""
+    if isinstance(fault, OSError) and fault.errno:
+        return fault.errno
+    told = re.search(r"\(os error (\d+)\)", str(fault))
+    return int(told[1]) if told else 0
+
+
+def _by(setting: str) -> str:
+    return f" with {setting}" if setting else ""
 
 
 def make_folder(path: Path, setting: str = "") -> Path:
@@ -56,23 +75,30 @@ def require_space(folder: Path, needed: int, setting: str = "") -> None:
     """Raise `PlaceError` unless the file system of `folder` has `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        how = f" with {setting}" if setting else ""
         raise PlaceError(
-            f"not enough disk space in {folder}: {size(needed)} needed, {size(free)} free; free some, or choose another folder{how}"
+            f"not enough disk space in {folder}: {size(needed)} needed, {size(free)} free; "
+            f"free some, or choose another folder{_by(setting)}"
         )
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path`: the old file or the whole new one is there, even after a crash; raises `PlaceError`."""
-    with place_errors(path), replacing(path) as beside:
+def write_atomically(path: Path, content: bytes | str, setting: str = "") -> None:
+    """Write `content` to `path`: the old file or the whole new one is there, even after a crash.
+
+    Raises `PlaceError`.
+    """
+    with place_errors(path, setting), replacing(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; on leaving, that file takes the place of `path` in one rename."""
-    make_folder(path.parent)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    """Give a name beside `path` to write to; on leaving, that file takes the place of `path` in one rename.
+
+    On an error it is removed and `path` stays as it was. Raises `OSError`: use it inside `place_errors`.
+    """
+    path = path.absolute()  # so that "." has a name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.new")
     try:
         yield beside
         _flush(beside)
@@ -82,10 +108,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_appearing(path: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `path` to fill; on leaving, it becomes `path` in one rename. On an error it is removed."""
-    make_folder(path.parent)
-    with place_errors(path):
+def folder_appearing(path: Path, setting: str = "") -> Iterator[Path]:
+    """Give a hidden folder beside `path` to fill; on leaving, it becomes `path` in one rename.
+
+    On an error it is removed. Raises `PlaceError`.
+    """
+    with place_errors(path, setting):
+        path.parent.mkdir(parents=True, exist_ok=True)
         hidden = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         hidden.chmod(0o755)
         try:
@@ -96,10 +125,13 @@ def folder_appearing(path: Path) -> Iterator[Path]:
 
 
 def publish_folder(hidden: Path, path: Path) -> None:
-    """Move a complete folder to the name people see, in one rename, with its bytes on the disk first."""
+    """Move a complete folder to the name people see, in one rename, with its bytes on the disk first.
+
+    Raises `OSError`: use it inside `place_errors`.
+    """
     for file in hidden.iterdir():
         _flush(file)
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     hidden.rename(path)
 
 
@@ -113,14 +145,8 @@ def _flush(path: Path) -> None:
 
 def size(count: float) -> str:
     """A number of bytes for people: `4.9 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+    for unit, digits in (("B", 0), ("kB", 1), ("MB", 1), ("GB", 1)):
+        if round(count, digits) < 1000:
+            return f"{count:.{digits}f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def remove_folder(path: Path, **options: Any) -> None:
-    """Remove a folder and all in it; raises `PlaceError`."""
-    with place_errors(path):
-        shutil.rmtree(path, **options)

@@ -1,8 +1,9 @@
 """TABLE: ratings with coded users and items, in memory and on disk.
 
-A rating is a row: who (`users`), what (`items`), how much (`ratings`), when (`times`, if known). Users and items are codes
-0, 1, 2, … by first appearance in the source, so that two sources with the same rows in the same order give the same table
-and the same fingerprint, whatever they call their users. A rating of 0 is a rating: absence is the absence of a row.
+A rating is a row: who (`users`), what (`items`), how much (`ratings`), when (`times`, if known). Users and items are
+codes 0, 1, 2, … by first appearance in the source, so that two sources with the same rows in the same order give the
+same table and the same fingerprint, whatever they call their users. A rating of 0 is a rating: absence is the absence
+of a row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +21,8 @@ from cfbench.errors import DataError, UnknownNameError
 from cfbench.files import place_errors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 Codes: TypeAlias = NDArray[np.int32]
@@ -34,7 +36,7 @@ Times: TypeAlias = NDArray[np.int64]
 class Scale(BaseModel):
     """What a rating can be: from `low` to `high`, in steps of `step` (0: any value between)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     low: float
     high: float
@@ -42,20 +44,24 @@ class Scale(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Scale:
-        if not self.low < self.high or self.step < 0:
-            raise ValueError(f"a scale needs low < high and step ≥ 0, got {self.low}, {self.high}, {self.step}")
+        if not self.low < self.high or self.step < 0 or self.off(np.array([self.high])).any():
+            raise ValueError(
+                f"expected low < high, step ≥ 0 and a whole number of steps from low to high, "
+                f"got {self.low:g}, {self.high:g} and {self.step:g}"
+            )
         return self
 
     def __str__(self) -> str:
         return f"{self.low:g}–{self.high:g}" + (f" by {self.step:g}" if self.step else "")
 
     def clip(self, scores: NDArray[np.floating]) -> Scores:
-        """The nearest values on the scale's range, as float32."""
-        return np.clip(scores, self.low, self.high).astype(np.float32)
+        """The nearest values from `low` to `high`, as float32; not rounded to steps. NaN stays NaN."""
+        clipped: Scores = np.clip(scores, self.low, self.high).astype(np.float32)
+        return clipped
 
     def off(self, ratings: NDArray[np.floating]) -> NDArray[np.bool_]:
         """(n,) True where a rating is not one the scale allows, NaN included."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):  # infinity is no whole number of steps
             inside = (ratings >= self.low) & (ratings <= self.high)
             if self.step:
                 steps = (ratings - self.low) / self.step
@@ -91,7 +97,7 @@ class Ratings:
             column.flags.writeable = False
             object.__setattr__(self, name, column)
         for name, codes, count in (("user", self.users, self.n_users), ("item", self.items, self.n_items)):
-            if len(codes) and not (0 <= codes.min() and codes.max() < count):
+            if len(codes) and (codes.min() < 0 or codes.max() >= count):
                 raise DataError(f"{name} codes reach from {codes.min()} to {codes.max()}, expected 0 to {count - 1}")
 
     def __len__(self) -> int:
@@ -140,27 +146,37 @@ class Ratings:
 
         columns = {"user": self.users, "item": self.items, "rating": self.ratings}
         frame = pl.DataFrame(columns if self.times is None else columns | {"time": self.times})
-        with place_errors(path):
-            frame.write_parquet(path, compression="zstd", statistics=False)
+        write_table(frame, path)
 
     @staticmethod
     def read(path: Path, *, n_users: int, n_items: int, scale: Scale) -> Ratings:
-        """Read what `write` wrote, through a memory map of the file; raises `DataError`."""
+        """Read what `write` wrote; raises `DataError`.
+
+        Verify the file's checksum first: parquet has none, so damage may come out as other ratings, or end the process.
+        """
         import polars as pl
 
+        unreadable = (OSError, KeyError, ValueError, DataError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
         try:
-            frame = pl.read_parquet(path, memory_map=True).rechunk()
+            frame = pl.read_parquet(path, glob=False).rechunk()
             columns = {name: frame[name].to_numpy() for name in frame.columns}
             return Ratings(
                 columns["user"], columns["item"], columns["rating"], n_users, n_items, scale, columns.get("time")
             )
-        except (OSError, KeyError, pl.exceptions.PolarsError) as fault:
+        except unreadable as fault:
             raise DataError(
-                f"{path} is not a readable ratings table ({type(fault).__name__}); download the data set again with --force"
+                f"{path} is not a readable ratings table ({type(fault).__name__}); "
+                "`cfbench download NAME --again` repairs it"
             ) from fault
 
 
-@dataclass(frozen=True)
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a frame as parquet; raises `PlaceError`."""
+    with place_errors(path):
+        frame.write_parquet(path, compression="zstd", statistics=False)
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """A sparse matrix by rows (CSR): row r holds `columns[starts[r]:starts[r+1]]` and the `values` beside them.
 
@@ -213,32 +229,29 @@ def _codes(kind: str, known: dict[str, int], ids: list[str]) -> Codes:
 def code(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Scale) -> tuple[Ratings, Catalogue]:
     """Number users and items by first appearance.
 
-    `columns`: `user`, `item` (any type, not null), `rating`, and optionally `time`. `titles`: `item` and `title`, or None.
+    `columns`: `user`, `item`, `rating`, and optionally `time`, without nulls. `titles`: `item` and `title`, or None; of
+    an item with several titles the first counts.
     """
     import polars as pl
 
-    users = columns.select(id="user").unique(maintain_order=True)
-    items = columns.select(id="item").unique(maintain_order=True)
-    coded = columns.select(
-        user=_numbers(columns["user"], users["id"]), item=_numbers(columns["item"], items["id"]), rating="rating"
-    )
+    users, known_users = _numbered(columns["user"])
+    items, known_items = _numbered(columns["item"])
     ratings = Ratings(
-        coded["user"].to_numpy(), coded["item"].to_numpy(), coded["rating"].cast(pl.Float32).to_numpy(),
-        n_users=len(users), n_items=len(items), scale=scale,
+        users, items, columns["rating"].cast(pl.Float32).to_numpy(),
+        n_users=len(known_users), n_items=len(known_items), scale=scale,
         times=columns["time"].cast(pl.Int64).to_numpy() if "time" in columns.columns else None,
     )  # fmt: skip
     if titles is None:
-        items = items.with_columns(title=pl.lit(None, pl.String))
-    else:
-        known = titles.select(id="item", title="title").unique("id", keep="first", maintain_order=True)
-        items = items.join(known, on="id", how="left", maintain_order="left")
-    as_text = pl.col("id").cast(pl.String)
-    return ratings, Catalogue(users.with_columns(as_text), items.with_columns(as_text))
+        return ratings, Catalogue(known_users, known_items.with_columns(title=pl.lit(None, pl.String)))
+    first = titles.select(pl.col("item").cast(pl.String).alias("id"), "title").unique("id", keep="first")
+    return ratings, Catalogue(known_users, known_items.join(first, on="id", how="left", maintain_order="left"))
 
 
-def _numbers(column: pl.Series, known: pl.Series) -> pl.Series:
-    """The place of each value of `column` in `known`, as int32."""
+def _numbered(column: pl.Series) -> tuple[Codes, pl.DataFrame]:
+    """(n,) the code of each value, and the distinct values in the order of their codes, as text in the column `id`."""
     import polars as pl
 
-    numbers = pl.DataFrame({"id": known, "number": pl.Series(range(len(known)), dtype=pl.Int32)})
-    return column.rename("id").to_frame().join(numbers, on="id", how="left", maintain_order="left")["number"]
+    values = pl.DataFrame({"id": column})
+    known = values.unique(maintain_order=True).with_row_index("code")
+    codes = values.join(known, on="id", how="left", maintain_order="left")["code"]
+    return codes.cast(pl.Int32).to_numpy(), known.select(pl.col("id").cast(pl.String))

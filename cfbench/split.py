@@ -1,14 +1,14 @@
 """SPLIT: which ratings train, which validate, which test.
 
-A split is a pure function of its definition and the ratings: the same on every machine, whatever the version of NumPy, and
-named by a fingerprint over the ratings and the part of each. A part is one number a rating:
+A split is a pure function of its definition and the ratings: the same on every machine, whatever the version of NumPy,
+and named by a fingerprint over the ratings and the part of each. A part is one number a rating:
 
     0 train    1 validation    2 test    3 left out (outside the windows, or cold and dropped)
 
 Randomness comes from `numpy.random.PCG64.random_raw`, whose stream NumPy promises never to change (the methods of
 `Generator` carry no such promise): each rating draws a 64-bit key, and the smallest keys are held out.
 
-A user or item of a held-out rating that has no training rating is cold. `cold = "keep"` leaves such ratings in, and the
+A held-out rating whose user or item has no training rating is cold. `cold = "keep"` leaves such ratings in, and the
 model must answer with what it has; `cold = "drop"` leaves them out of the held-out parts, as Kuchaiev & Ginsburg do.
 """
 
@@ -17,11 +17,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date  # noqa: TC003 (pydantic reads the annotation at run time)
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cfbench.errors import SplitError
 
@@ -37,17 +37,15 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class _Definition(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(0, ge=0, description="names one of the many splits of this kind")
+    # Why 1: on ml-100k the 90/10 split of seed 0 is a lucky one (the bias model scores .924, its mean over twelve seeds
+    # is .940), and would flatter every model beside published means. Seed 1 is an ordinary one (.941).
+    seed: int = Field(1, ge=0, description="names one of the many splits of this kind")
     cold: Literal["keep", "drop"] = "keep"
     protocol: str = Field("", description="what a paper would call it; published scores are matched by this")
 
-    def cut(self, ratings: Ratings) -> Parts:
-        """(n,) the part of each rating, before cold ones are dropped."""
-        raise NotImplementedError
-
 
 class RandomHoldout(_Definition):
-    """`test` of all ratings at random for testing, and `valid` of the rest for validation."""
+    """`test` of all ratings, at random, test; `valid` of the rest validate."""
 
     kind: Literal["random"] = "random"
     test: Fraction = 0.1
@@ -61,17 +59,21 @@ class RandomHoldout(_Definition):
 
 
 class KFold(_Definition):
-    """Fold `fold` of `folds` (from 1) is the test part; `valid` of the rest validates. Fold sizes differ by one at most."""
+    """Fold `fold` of `folds`, counted from 1, tests; `valid` of the rest validate. Fold sizes differ by one at most."""
 
     kind: Literal["kfold"] = "kfold"
     folds: int = Field(5, ge=2)
     fold: int = Field(1, ge=1)
     valid: Fraction = 0.05
 
+    @model_validator(mode="after")
+    def _exists(self) -> KFold:
+        if self.fold > self.folds:
+            raise ValueError(f"expected a fold from 1 to {self.folds}, got {self.fold}")
+        return self
+
     def cut(self, ratings: Ratings) -> Parts:
         """Every rating is in the test part of exactly one of the folds of a seed."""
-        if self.fold > self.folds:
-            raise SplitError(f"fold {self.fold} of {self.folds} does not exist; choose 1 to {self.folds}")
         n = len(ratings)
         order = np.argsort(_keys(n, self.seed, "folds"), kind="stable")
         parts = np.zeros(n, np.uint8)
@@ -80,24 +82,39 @@ class KFold(_Definition):
 
 
 class Official(_Definition):
-    """Rows `first` to `last` of the source's file (from 0, `last` not included) are the test part, as its authors cut it."""
+    """The rows `first` to `last` of the source's file test, as its authors cut it; `valid` of the rest validate.
+
+    Rows count from 0, and `last` is the first that is not included.
+    """
 
     kind: Literal["official"] = "official"
     first: int = Field(ge=0)
     last: int = Field(gt=0)
     valid: Fraction = 0.05
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Official:
+        if self.first >= self.last:
+            raise ValueError(f"expected first < last, got {self.first} and {self.last}")
+        return self
+
     def cut(self, ratings: Ratings) -> Parts:
         """Raises `SplitError` when the rows are not there."""
-        if not self.first < self.last <= len(ratings):
-            raise SplitError(f"rows {self.first} to {self.last} asked for, but the data set has {len(ratings)} ratings")
+        if self.last > len(ratings):
+            raise SplitError(
+                f"test rows {self.first} to {self.last} asked for, but the data set has {len(ratings)} ratings; "
+                "choose another with --split"
+            )
         parts = np.zeros(len(ratings), np.uint8)
         parts[self.first : self.last] = TEST
         return _hold_out_validation(parts, self.valid, self.seed)
 
 
 class TimeWindow(_Definition):
-    """Train on one span of days and test on another (dates inclusive, UTC); `valid` of the held-out span validates."""
+    """Train on one span of days and test on a later one; `valid` of the later one validate.
+
+    Both dates of a span are included, and days begin at midnight UTC.
+    """
 
     kind: Literal["time"] = "time"
     train_from: date
@@ -107,10 +124,15 @@ class TimeWindow(_Definition):
     valid: Fraction = 0.5
     cold: Literal["keep", "drop"] = "drop"
 
+    @model_validator(mode="after")
+    def _in_order(self) -> TimeWindow:
+        if not self.train_from <= self.train_to < self.test_from <= self.test_to:
+            spans = f"{self.train_from} to {self.train_to} and {self.test_from} to {self.test_to}"
+            raise ValueError(f"expected a span of training days and then one of test days, got {spans}")
+        return self
+
     def cut(self, ratings: Ratings) -> Parts:
-        """Raises `SplitError` when there are no times, or the spans overlap."""
-        if self.train_to >= self.test_from:
-            raise SplitError(f"training ends {self.train_to}, on or after the test's first day {self.test_from}")
+        """All of the later span as the test part: `make` halves it. Raises `SplitError` when there are no times."""
         times = _times(ratings, "a time split")
         parts = np.full(len(ratings), LEFT_OUT, np.uint8)
         parts[_between(times, self.train_from, self.train_to)] = TRAIN
@@ -121,7 +143,7 @@ class TimeWindow(_Definition):
 class LeaveLastOut(_Definition):
     """The last `test` ratings of each user test, the `valid` before them validate.
 
-    Equal times keep the order of the source. Users with too few ratings to leave one for training stay in training whole.
+    Equal times keep the order of the source. Users with too few ratings to leave one for training train whole.
     """
 
     kind: Literal["last"] = "last"
@@ -155,16 +177,17 @@ EVERYWHERE: dict[str, Definition] = {
 DEFAULT = "random90"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """A definition carried out: the part of every rating, and how it came about."""
+    """A definition carried out: the part of every rating (read-only), and how it came about."""
 
     name: str
     definition: Definition
     parts: Parts
     fingerprint: str
     report: dict[str, int]
-    """Counts: train, valid, test, left_out; and of the test part: cold_users, cold_items, cold_ratings (kept), dropped."""
+    """Counts: the ratings in train, valid, test and left_out; those of left_out that were dropped as cold; and what is
+    cold in the test part, as cold_ratings, cold_users and cold_items."""
 
     def train(self, ratings: Ratings) -> Ratings:
         """The ratings a model learns from."""
@@ -180,7 +203,7 @@ class Split:
 
 
 def make(name: str, definition: Definition, ratings: Ratings) -> Split:
-    """Carry out a definition; raises `SplitError` when a part that must hold ratings is empty."""
+    """Carry out a definition; raises `SplitError` when it does not fit the ratings or leaves none to train or test."""
     parts = definition.cut(ratings)
     train = ratings.take(parts == TRAIN)
     held_out = (parts == VALID) | (parts == TEST)
@@ -194,7 +217,12 @@ def make(name: str, definition: Definition, ratings: Ratings) -> Split:
 
 
 def restore(name: str, definition: Definition, ratings: Ratings, parts: Parts, *, dropped: int) -> Split:
-    """A split from parts already cut; `dropped` counts the cold ratings left out."""
+    """A split from parts already cut; `dropped` counts the cold ratings left out.
+
+    Raises `SplitError` when no rating is left to train or test.
+    """
+    parts = parts.view()
+    parts.flags.writeable = False
     counts = np.bincount(parts, minlength=4)
     for part, count in (("training", counts[TRAIN]), ("test", counts[TEST])):
         if not count:
@@ -205,8 +233,8 @@ def restore(name: str, definition: Definition, ratings: Ratings, parts: Parts, *
     report = {
         "train": int(counts[TRAIN]), "valid": int(counts[VALID]), "test": int(counts[TEST]),
         "left_out": int(counts[LEFT_OUT]), "dropped": dropped,
-        "cold_users": len(np.unique(test.users[~train.seen_users[test.users]])),
-        "cold_items": len(np.unique(test.items[~train.seen_items[test.items]])),
+        "cold_users": int((test.seen_users & ~train.seen_users).sum()),
+        "cold_items": int((test.seen_items & ~train.seen_items).sum()),
         "cold_ratings": int(train.unseen(test.users, test.items).sum()),
     }  # fmt: skip
     digest = hashlib.sha256(f"cfbench split 1: {ratings.fingerprint}".encode())
@@ -238,12 +266,7 @@ def _times(ratings: Ratings, who: str) -> NDArray[np.int64]:
 
 
 def _between(times: NDArray[np.int64], first: date, last: date) -> NDArray[np.bool_]:
-    start, stop = np.datetime64(first), np.datetime64(last) + np.timedelta64(1, "D")
-    return (times >= start.astype("datetime64[s]").astype(np.int64)) & (
-        times < stop.astype("datetime64[s]").astype(np.int64)
-    )
-
-
-def options(definition: Definition) -> dict[str, Any]:
-    """The definition's settings, for people to read."""
-    return definition.model_dump(mode="json", exclude={"protocol"})
+    """(n,) True from the first second of `first` to the last second of `last`."""
+    seconds = times.view("datetime64[s]")
+    inside: NDArray[np.bool_] = (seconds >= np.datetime64(first)) & (seconds < np.datetime64(last) + 1)
+    return inside

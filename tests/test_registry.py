@@ -93,10 +93,10 @@ def test_every_wrong_value_gets_a_line_of_its_own():
         registry.configure(
             DEEPAE, {}, {"dropout": "2", "hidden": "64,x", "activation": "silu", "hiden": "3", "lr": "nan"}
         )
+    choices = "'selu', 'elu', 'relu', 'relu6', 'lrelu', 'tanh', 'sigmoid', 'swish' or 'none'"
     lines = sorted(str(fault.value).splitlines())
     assert lines == [
-        "--activation: should be 'selu', 'elu', 'relu', 'relu6', 'lrelu', 'tanh', 'sigmoid', 'swish' or 'none', "
-        "got 'silu'",
+        f"--activation: should be {choices}, got 'silu'",
         "--dropout: should be less than 1, got '2'",
         "--hidden: should be a valid integer, unable to parse string as an integer, got 'x'",
         "--lr: should be a finite number, got 'nan'",

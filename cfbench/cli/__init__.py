@@ -12,9 +12,9 @@ import typer
 
 from cfbench import __version__
 from cfbench.cli import console
+from cfbench.cli.about import doctor, plugins
 from cfbench.cli.board import compare, show
 from cfbench.cli.data import datasets, download
-from cfbench.cli.about import doctor, plugins
 from cfbench.cli.predictions import predict
 from cfbench.cli.runs import RunGroup, run
 from cfbench.errors import CfbenchError

@@ -125,7 +125,7 @@ def command(name: str) -> Any:
     return typer.main.get_command(alone)
 
 
-def _run(
+def _run(  # noqa: PLR0913 (the options every plugin has)
     name: str, flags: dict[str, str | bool], *, dataset: str | None, split: str, seed: int, device: str,
     preset: str | None, no_preset: bool, skip_finished: bool, results: Path, json: bool,
 ) -> None:  # fmt: skip

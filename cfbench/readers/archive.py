@@ -1,0 +1,85 @@
+"""ARCHIVE: one member of a zip file (a wheel is one), unpacked into memory.
+
+Nothing is extracted under a name that the archive gives, so no member can be written outside a folder. What unpacks to
+more than the card allows is refused before it is unpacked, and again while it is, whatever the archive declares.
+"""
+
+from __future__ import annotations
+
+import lzma
+import stat
+import struct
+import zlib
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from cfbench.errors import ArchiveError
+from cfbench.files import size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PIECE = 1 << 20
+_ENCRYPTED = 0x1
+# What zipfile lets through on damaged input, beside its own BadZipFile.
+_DAMAGE = (
+    BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+
+
+def unpack(path: Path, member: str, max_bytes: int) -> bytes:
+    """The bytes of `member` in the zip file at `path`, CRC checked.
+
+    Raises `ArchiveError` when the file is no whole zip, lacks the member, or the member is encrypted, a link, a folder,
+    damaged, or larger than `max_bytes`.
+    """
+    where = f"{path}!{member}"
+    try:
+        with ZipFile(path) as archive:
+            return _unpack(archive, _find(archive, path, member), where, max_bytes)
+    except OSError as fault:
+        raise ArchiveError(f"cannot read {path}: {fault.strerror or fault}; check the file and its path") from fault
+    except _DAMAGE as fault:
+        raise ArchiveError(f"cannot unpack {where}: {fault}; it is truncated or damaged, get the file again") from fault
+
+
+def _find(archive: ZipFile, path: Path, member: str) -> ZipInfo:
+    try:
+        return archive.getinfo(member)
+    except KeyError:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        near = ", ".join(get_close_matches(member, names, n=3, cutoff=0.3) or names[:3]) or "none"
+        raise ArchiveError(
+            f"{path} has no member {member!r}; of those it has ({len(names)}) the nearest: {near}; "
+            "correct the card's member"
+        ) from None
+
+
+def _unpack(archive: ZipFile, info: ZipInfo, where: str, max_bytes: int) -> bytes:
+    _refuse_unsafe(info, where)
+    _refuse_large(info.file_size, where, max_bytes)
+    content = bytearray()
+    with archive.open(info) as stream:
+        while piece := stream.read(_PIECE):
+            content += piece
+            _refuse_large(len(content), where, max_bytes)
+    return bytes(content)
+
+
+def _refuse_unsafe(info: ZipInfo, where: str) -> None:
+    for wrong, what in (
+        (info.is_dir(), "a folder"),
+        (stat.S_ISLNK(info.external_attr >> 16), "a symbolic link"),
+        (bool(info.flag_bits & _ENCRYPTED), "encrypted"),
+    ):
+        if wrong:
+            raise ArchiveError(f"{where} is {what}, expected a plain file; get the original archive")
+
+
+def _refuse_large(found: int, where: str, allowed: int) -> None:
+    if found > allowed:
+        raise ArchiveError(
+            f"{where} unpacks to {size(found)} or more, expected at most {size(allowed)}; get the original archive, "
+            "or raise max_bytes in the card"
+        )

@@ -1,0 +1,158 @@
+"""TRANSFER: one file over HTTPS, going on where it stopped.
+
+The file is written to `NAME.part`, which an interruption leaves behind and the next call continues, if the server can
+send from the middle; else it starts over. A fault that may pass is met with another try, each after a longer pause.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from cfbench.errors import ChecksumError, FetchError
+from cfbench.files import place_errors, require_space, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from requests import Response
+
+    from cfbench.card import Https
+
+SETTING = "CFBENCH_DATA"
+"""The environment variable that moves the data elsewhere."""
+SPARE = 20_000_000
+"""Bytes that must stay free on the disk."""
+_TRIES = 4
+_PAUSE = 0.5  # seconds before the second try; twice as long before each further one
+_CONNECT, _SILENCE = 10.0, 20.0  # seconds to wait for a connection, and for the next byte
+_PIECE = 1 << 14  # bytes; the piece in which a transfer breaks is lost
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Listener(Protocol):
+    """Who is told how far things are."""
+
+    def say(self, line: str) -> None:
+        """A line for people: what happened and what is done about it."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` bytes of `what` are here; called often, and `done == total` is the end."""
+
+
+class Quiet:
+    """A listener that does nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
+
+class _PassingError(Exception):
+    """The transfer broke, and another try may help. It never leaves this module."""
+
+
+def transfer(source: Https, part: Path, listener: Listener) -> None:
+    """Complete `part`, in several tries if need be, each going on where the last one stopped.
+
+    Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends too much, `PlaceError`.
+    """
+    for number in range(1, _TRIES + 1):
+        try:
+            _once(source, part, listener)
+        except _PassingError as fault:
+            if number == _TRIES:
+                raise FetchError(f"{source.host} {fault} (tried {_TRIES} times)") from fault
+            pause = _PAUSE * 2 ** (number - 1)
+            listener.say(f"{source.host} {fault}; trying again in {pause:g} s")
+            time.sleep(pause)
+        else:
+            return
+
+
+def _once(source: Https, part: Path, listener: Listener) -> None:
+    """One try: append what `part` lacks. Raises `_PassingError`, `FetchError`, `ChecksumError`, `PlaceError`."""
+    import requests
+
+    have = part.stat().st_size if part.exists() else 0
+    if have == source.bytes:
+        return
+    require_space(part.parent, source.bytes - have + SPARE, SETTING)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        _require_https(source.url)
+        with requests.get(source.url, headers=headers, stream=True, timeout=(_CONNECT, _SILENCE)) as response:
+            for hop in [*response.history, response]:
+                _require_https(hop.url)
+            _save(response, part, _offset(response, part, have, source), source, listener)
+    except requests.RequestException as fault:
+        raise _explained(fault, source) from fault
+
+
+def _require_https(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise FetchError(f"{url} is not an https address, and cfbench asks no other; correct the card")
+
+
+def _offset(response: Response, part: Path, have: int, source: Https) -> int:
+    """Where in the file the body of this response begins."""
+    status = response.status_code
+    if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-{source.bytes - 1}/"):
+        return have
+    if status in {206, 416}:
+        part.unlink(missing_ok=True)
+        raise _PassingError("would not go on where the download stopped, so it starts over")
+    if status == 429 or status >= 500:
+        raise _PassingError(f"answered {status} {response.reason}")
+    if status != 200:
+        raise FetchError(f"{source.host} answered {status} {response.reason} for {source.url}")
+    length = response.headers.get("Content-Length", str(source.bytes))
+    if length != str(source.bytes):
+        raise FetchError(f"{source.host} sends {length} bytes for {source.filename}, expected {source.bytes}")
+    return 0
+
+
+def _save(response: Response, part: Path, start: int, source: Https, listener: Listener) -> None:
+    """Append the body to the first `start` bytes of `part`."""
+    done = start
+    with place_errors(part, SETTING), part.open("ab" if start else "wb") as file:
+        for piece in response.iter_content(_PIECE):
+            file.write(piece)
+            done += len(piece)
+            if done > source.bytes:
+                break
+            listener.progress(source.filename, done, source.bytes)
+    if done < source.bytes:
+        raise _PassingError(f"stopped after {size(done)} of {size(source.bytes)}")
+    if done > source.bytes:
+        part.unlink()
+        raise ChecksumError(f"{source.host} sent more than the {source.bytes:,} bytes expected of {source.filename}")
+
+
+def _explained(fault: Exception, source: Https) -> Exception:
+    """What a fault of the network means: another try, or the next source."""
+    import requests
+
+    causes = list(_causes(fault))
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return FetchError(f"{source.host} is not known here (no such name, or this machine is offline)")
+    if isinstance(fault, requests.exceptions.SSLError):
+        return FetchError(f"{source.host} offers no secure connection ({causes[-1]})")
+    if isinstance(fault, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in causes):
+        patience = _CONNECT if isinstance(fault, requests.ConnectTimeout) else _SILENCE
+        return _PassingError(f"did not answer within {patience:g} s")
+    if isinstance(fault, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return _PassingError(f"broke the connection ({getattr(causes[-1], 'strerror', None) or causes[-1]})")
+    return FetchError(f"{source.host} cannot be asked ({fault})")
+
+
+def _causes(fault: BaseException | None) -> Iterator[BaseException]:
+    while fault is not None:
+        yield fault
+        fault = fault.__cause__ or fault.__context__

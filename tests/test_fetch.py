@@ -1,0 +1,543 @@
+"""Downloads: every fault of a network, against a server on this machine that misbehaves as told."""
+
+import hashlib
+import http.server
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from cfbench import fetch, transfer
+from cfbench.card import Card
+from cfbench.errors import ChecksumError, FetchError, PlaceError
+from cfbench.fetch import Quiet
+
+CONTENT = bytes(range(256)) * 200  # 51,200 bytes
+TABLE = {
+    "member": "r.csv", "separator": ",", "columns": {"user": 0, "item": 1, "rating": 2}, "max_bytes": 1000,
+}  # fmt: skip
+
+
+class Ear:
+    """Keeps what was said and how far things went."""
+
+    def __init__(self):
+        self.lines, self.steps = [], []
+
+    def say(self, line):
+        self.lines.append(line)
+
+    def progress(self, what, done, total):
+        self.steps.append((what, done, total))
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def web(url, content=CONTENT):
+    return {"kind": "https", "url": url, "bytes": len(content), "sha256": sha(content), "ratings": TABLE}
+
+
+def package(content=CONTENT, name="ratings-1.0-py3-none-any.whl"):
+    return {
+        "kind": "package", "package": "ratings==1.0", "filename": name, "bytes": len(content),
+        "sha256": sha(content), "ratings": TABLE,
+    }  # fmt: skip
+
+
+def card_of(*sources):
+    return Card.model_validate({
+        "name": "tiny", "title": "Tiny", "homepage": "https://example.org/tiny", "citation": "", "licence": "",
+        "terms": "", "scale": {"low": 1, "high": 5},
+        "expected": {"users": 1, "items": 1, "ratings": 1, "fingerprint": ""},
+        "sources": sources,
+    })  # fmt: skip
+
+
+def whole(handler):
+    """A plain server that knows nothing of ranges."""
+    handler.answer(200, CONTENT)
+
+
+def ranged(handler):
+    """A server that can send from the middle."""
+    start = int((handler.headers["Range"] or "bytes=0-")[6:-1])
+    span = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+    handler.answer(206 if start else 200, CONTENT[start:], {"Content-Range": span} if start else {})
+
+
+def broken_after(count, then=ranged):
+    """Promise all that is asked for and stop after `count` bytes."""
+
+    def behave(handler):
+        handler.cut = count
+        then(handler)
+
+    return behave
+
+
+def status(code):
+    return lambda handler: handler.answer(code, b"sorry")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each request by the next behaviour of `plan`, the last one for ever."""
+
+    daemon_threads = False
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.plan, self.asked = [ranged], []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/tiny.zip"
+
+    def handle_error(self, request, client_address):
+        """A client that hangs up is no news."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    cut = None
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers["Range"]))
+        plan = self.server.plan
+        (plan.pop(0) if len(plan) > 1 else plan[0])(self)
+
+    def answer(self, code, content, headers=()):
+        self.send_response(code)
+        for name, value in {"Content-Length": len(content), **dict(headers)}.items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content if self.cut is None else content[: self.cut])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(transfer, "_PAUSE", 0.01)
+    monkeypatch.setattr(transfer, "_PIECE", 1000)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def ends_with_only(folder, *names):
+    """Nothing but whole files, the lock apart."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") == sorted(names)
+
+
+# --- the web ---
+
+
+def test_a_file_comes_whole_and_verified(server, tmp_path):
+    ear = Ear()
+    path, source = fetch.fetch(card_of(web(server.url)), tmp_path / "new" / "folder", listener=ear)
+    assert path.read_bytes() == CONTENT
+    assert source.url == server.url
+    assert ear.lines == []
+    assert ear.steps[-1] == ("tiny.zip", len(CONTENT), len(CONTENT))
+    assert ends_with_only(path.parent, "tiny.zip")
+
+
+def test_a_right_file_is_used_without_the_network(server, tmp_path):
+    (tmp_path / "tiny.zip").write_bytes(CONTENT)
+    assert fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())[0] == tmp_path / "tiny.zip"
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("there", [CONTENT[:-1], b"x" * len(CONTENT)], ids=["shorter", "of the same size"])
+def test_a_wrong_file_is_replaced(server, tmp_path, there):
+    (tmp_path / "tiny.zip").write_bytes(there)
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert path.read_bytes() == CONTENT
+
+
+def test_the_right_file_of_a_later_source_is_used_before_the_first_is_asked(server, tmp_path):
+    (tmp_path / "other.zip").write_bytes(b"other")
+    other = web("http://127.0.0.1:1/other.zip", b"other")
+    path, source = fetch.fetch(card_of(web(server.url), other), tmp_path, listener=Quiet())
+    assert (path.name, source.url, server.asked) == ("other.zip", other["url"], [])
+
+
+def test_a_broken_transfer_goes_on_where_it_stopped(server, tmp_path):
+    server.plan = [broken_after(20_000), broken_after(10_000), ranged]
+    ear = Ear()
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=ear)
+    assert path.read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, "bytes=20000-", "bytes=30000-"]
+    assert len(ear.lines) == 2
+    assert all("trying again in" in line for line in ear.lines)
+
+
+def test_a_server_without_ranges_starts_over(server, tmp_path):
+    server.plan = [broken_after(20_000, whole), whole]
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert path.read_bytes() == CONTENT
+    assert server.asked[1][1] == "bytes=20000-"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        status(416),
+        lambda handler: handler.answer(
+            206, CONTENT[5:], {"Content-Range": f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        ),
+        lambda handler: handler.answer(206, CONTENT[20_000:]),
+    ],
+    ids=["416", "another range", "no range named"],
+)
+def test_a_range_the_server_does_not_keep_to_starts_over(server, tmp_path, refusal):
+    server.plan = [broken_after(20_000), refusal, ranged]
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert path.read_bytes() == CONTENT
+    assert [asked for _, asked in server.asked] == [None, "bytes=20000-", None]
+
+
+@pytest.mark.parametrize("code", [500, 503, 429])
+def test_a_passing_fault_is_tried_again(server, tmp_path, code):
+    server.plan = [status(code), status(code), ranged]
+    ear = Ear()
+    assert fetch.fetch(card_of(web(server.url)), tmp_path, listener=ear)[0].read_bytes() == CONTENT
+    assert f"answered {code} " in ear.lines[0]
+
+
+def test_pauses_between_tries_grow(server, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(transfer, "_PAUSE", 0.5)
+    server.plan = [status(500)]
+    with pytest.raises(FetchError, match=r"answered 500 Internal Server Error \(tried 4 times\)"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert pauses == [0.5, 1.0, 2.0]
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("code", [404, 403, 410])
+def test_a_lasting_fault_goes_to_the_next_source_at_once(server, tmp_path, code):
+    server.plan = [status(code), ranged]
+    ear = Ear()
+    second = server.url.replace("tiny", "second")
+    path, source = fetch.fetch(card_of(web(server.url), web(second)), tmp_path, listener=ear)
+    assert (path.name, source.url) == ("second.zip", second)
+    assert [path for path, _ in server.asked] == ["/tiny.zip", "/second.zip"]
+    assert f"answered {code}" in ear.lines[0]
+    assert ear.lines[0].endswith(f"; trying {second}")
+
+
+def test_a_server_that_stays_silent_is_left(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "_SILENCE", 0.05)
+    wake = threading.Event()
+    server.plan = [lambda _: wake.wait(5)]
+    with pytest.raises(FetchError, match=r"did not answer within 0\.05 s \(tried 4 times\)"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    wake.set()
+
+
+def test_a_server_that_falls_silent_midway_is_resumed(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "_SILENCE", 0.1)
+    monkeypatch.setattr(transfer, "_PIECE", 1000)
+    wake = threading.Event()
+
+    def stall(handler):
+        broken_after(20_000)(handler)
+        handler.wfile.flush()
+        wake.wait(5)
+
+    server.plan = [stall, ranged]
+    ear = Ear()
+    assert fetch.fetch(card_of(web(server.url)), tmp_path, listener=ear)[0].read_bytes() == CONTENT
+    wake.set()
+    assert "did not answer within 0.1 s" in ear.lines[0]
+    assert server.asked[1][1] == "bytes=20000-"
+
+
+def test_a_dead_name_is_not_tried_again(tmp_path, monkeypatch, server):
+    def no_such_name(host, *rest, **options):
+        if host == "files.example.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *rest, **options)
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    monkeypatch.setattr(transfer, "_PAUSE", 60)
+    ear = Ear()
+    dead = web("https://files.example.invalid/tiny.zip")
+    assert fetch.fetch(card_of(dead, web(server.url)), tmp_path, listener=ear)[1].url == server.url
+    assert ear.lines == [
+        "files.example.invalid is not known here (no such name, or this machine is offline); trying " + server.url
+    ]
+
+
+def test_a_refused_connection_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "_PAUSE", 0.001)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/tiny.zip"
+        with pytest.raises(FetchError, match=r"broke the connection \(Connection refused\) \(tried 4 times\)"):
+            fetch.fetch(card_of(web(url)), tmp_path, listener=Quiet())
+
+
+def test_a_server_without_valid_tls_is_not_tried_again(server, tmp_path):
+    ear, broken = Ear(), web(server.url.replace("http://", "https://"))
+    assert fetch.fetch(card_of(broken, web(server.url)), tmp_path, listener=ear)[1].url == server.url
+    assert len(ear.lines) == 1
+    assert " offers no secure connection (" in ear.lines[0]
+
+
+def test_a_redirect_is_followed(server, tmp_path):
+    server.plan = [lambda handler: handler.answer(302, b"", {"Location": "/moved.zip"}), ranged]
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert (path.name, path.read_bytes() == CONTENT) == ("tiny.zip", True)
+
+
+def test_a_circle_of_redirects_ends(server, tmp_path):
+    server.plan = [lambda handler: handler.answer(302, b"", {"Location": "/tiny.zip"})]
+    with pytest.raises(FetchError, match="cannot be asked"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+
+
+def test_only_https_is_asked(tmp_path):
+    with pytest.raises(FetchError, match=r"http://example\.org/tiny\.zip is not an https address"):
+        fetch.fetch(card_of(web("http://example.org/tiny.zip")), tmp_path, listener=Quiet())
+
+
+def test_a_page_instead_of_the_file_is_refused_by_its_length(server, tmp_path):
+    server.plan = [status(200)]
+    with pytest.raises(FetchError, match=r"sends 5 bytes for tiny\.zip, expected 51200"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+
+
+@pytest.mark.parametrize("spoil", [lambda c: b"X" + c[1:], lambda c: c + b"X"], ids=["a byte", "a longer file"])
+def test_a_wrong_file_is_deleted_and_named(server, tmp_path, spoil):
+    server.plan = [lambda handler: handler.answer(200, spoil(CONTENT), {"Content-Length": None})]
+    with pytest.raises(ChecksumError, match=r"tiny could not be had: .*expected.*--from-file PATH"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert ends_with_only(tmp_path)
+
+
+def test_after_a_wrong_file_comes_the_next_source(server, tmp_path):
+    server.plan = [lambda handler: handler.answer(200, b"X" + CONTENT[1:]), ranged]
+    ear, second = Ear(), server.url.replace("tiny", "second")
+    path, _ = fetch.fetch(card_of(web(server.url), web(second)), tmp_path, listener=ear)
+    assert path.name == "second.zip"
+    assert f"sent a tiny.zip with SHA-256 {sha(b'X' + CONTENT[1:])}, expected {sha(CONTENT)}" in ear.lines[0]
+    assert ends_with_only(tmp_path, "second.zip")
+
+
+def test_a_body_that_ends_early_is_never_taken_for_the_file(server, tmp_path):
+    server.plan = [broken_after(100, lambda handler: handler.answer(200, CONTENT, {"Content-Length": None}))]
+    with pytest.raises(FetchError, match=r"stopped after 100 B of 51\.2 kB \(tried 4 times\)"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert not (tmp_path / "tiny.zip").exists()
+
+
+def test_an_interrupted_download_goes_on_the_next_time(server, tmp_path):
+    class Impatient(Ear):
+        def progress(self, what, done, total):
+            if done >= 10_000:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Impatient())
+    assert (tmp_path / "tiny.zip.part").stat().st_size == 10_000
+    assert not (tmp_path / "tiny.zip").exists()
+    fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert server.asked[1][1] == "bytes=10000-"
+    assert ends_with_only(tmp_path, "tiny.zip")
+
+
+@pytest.mark.parametrize(
+    "left", [b"Z" * 100, b"Z" * len(CONTENT), b"Z" * (len(CONTENT) + 1)], ids=["short", "full", "long"]
+)
+def test_a_wrong_rest_of_an_earlier_download_is_thrown_away(server, tmp_path, left):
+    (tmp_path / "tiny.zip.part").write_bytes(left)
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert path.read_bytes() == CONTENT
+    assert ends_with_only(tmp_path, "tiny.zip")
+
+
+def test_when_no_source_delivers_each_is_named_with_its_fault(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "find_spec", lambda _: None)
+    server.plan = [status(404)]
+    with pytest.raises(FetchError) as caught:
+        fetch.fetch(card_of(web(server.url), package()), tmp_path, listener=Quiet())
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"answered 404 Not Found for {server.url}; the package index (ratings==1.0) needs pip" in message
+    assert "run `cfbench download tiny --from-file PATH`" in message
+
+
+# --- the package index ---
+
+
+def wheel(folder):
+    """A wheel that pip accepts."""
+    path = folder / "ratings-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("ratings/r.csv", "1,2,3\n")
+        file.writestr("ratings-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ratings\nVersion: 1.0\n")
+        file.writestr("ratings-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("ratings-1.0.dist-info/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index that is a folder."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_pip_brings_a_wheel(index, tmp_path):
+    content, ear = wheel(index).read_bytes(), Ear()
+    path, source = fetch.fetch(card_of(package(content)), tmp_path / "downloads", listener=ear)
+    assert path.read_bytes() == content
+    assert source.kind == "package"
+    assert ear.steps == [(path.name, 0, len(content)), (path.name, len(content), len(content))]
+    assert ends_with_only(path.parent, path.name)
+
+
+def test_what_pip_says_is_passed_on(index, tmp_path):
+    with pytest.raises(FetchError, match=r"did not deliver \(pip: No matching distribution found for ratings==1\.0\)"):
+        fetch.fetch(card_of(package()), tmp_path / "downloads", listener=Quiet())
+    assert ends_with_only(tmp_path / "downloads")
+
+
+def pip_that(monkeypatch, act):
+    def run(command, **_):
+        act(Path(command[command.index("--dest") + 1]))
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(fetch.subprocess, "run", run)
+
+
+def test_a_wheel_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
+    pip_that(monkeypatch, lambda folder: (folder / "ratings-1.0-py3-none-any.whl").write_bytes(b"bad"))
+    with pytest.raises(ChecksumError, match=r"the package index \(ratings==1\.0\) sent a ratings-1\.0"):
+        fetch.fetch(card_of(package()), tmp_path, listener=Quiet())
+    assert ends_with_only(tmp_path)
+
+
+def test_another_wheel_than_the_cards_is_refused(tmp_path, monkeypatch):
+    pip_that(monkeypatch, lambda folder: (folder / "ratings-1.0-cp311-linux.whl").write_bytes(b"bad"))
+    with pytest.raises(FetchError, match=r"delivered no ratings-1\.0-py3-none-any\.whl"):
+        fetch.fetch(card_of(package()), tmp_path, listener=Quiet())
+
+
+def test_a_pip_that_hangs_is_ended(tmp_path, monkeypatch):
+    def hang(folder):
+        raise subprocess.TimeoutExpired("pip", 900)
+
+    pip_that(monkeypatch, hang)
+    with pytest.raises(FetchError, match="did not deliver within 900 s"):
+        fetch.fetch(card_of(package()), tmp_path, listener=Quiet())
+    assert ends_with_only(tmp_path)
+
+
+# --- a person's own file ---
+
+
+def test_a_file_given_by_hand_is_known_by_its_checksum(tmp_path):
+    mine = tmp_path / "renamed.bin"
+    mine.write_bytes(b"wheel")
+    card = card_of(web("https://example.org/tiny.zip"), package(b"wheel"))
+    path, source = fetch.fetch(card, tmp_path / "downloads", listener=Quiet(), from_file=mine)
+    assert (path, source.kind) == (mine, "package")
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_a_wrong_file_given_by_hand_is_refused_with_both_checksums(tmp_path):
+    mine = tmp_path / "mine.zip"
+    mine.write_bytes(b"wrong")
+    card = card_of(web("https://example.org/tiny.zip"), package(b"wheel"))
+    with pytest.raises(ChecksumError) as caught:
+        fetch.fetch(card, tmp_path, listener=Quiet(), from_file=mine)
+    assert str(caught.value) == (
+        f"{mine} has SHA-256 {sha(b'wrong')}, expected {sha(CONTENT)} (tiny.zip) or {sha(b'wheel')} "
+        "(ratings-1.0-py3-none-any.whl); download it again from https://example.org/tiny, and do not unpack it"
+    )
+
+
+@pytest.mark.parametrize(("name", "fault"), [("absent.zip", "No such file"), ("", "Is a directory")])
+def test_a_file_given_by_hand_that_is_none_is_said_to_be(tmp_path, name, fault):
+    with pytest.raises(FetchError, match=f"cannot read .*: {fault}"):
+        fetch.fetch(card_of(package()), tmp_path, listener=Quiet(), from_file=tmp_path / name)
+
+
+# --- the disk ---
+
+
+def test_a_full_disk_is_noticed_before_the_download(server, tmp_path, monkeypatch):
+    Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 (as shutil has it)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10, 9, 1000))
+    with pytest.raises(PlaceError, match=r"not enough disk space in .*: 20\.1 MB needed, 1\.0 kB free.*CFBENCH_DATA"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    assert server.asked == []
+
+
+def test_a_disk_that_fills_up_midway_ends_the_download_and_keeps_the_part(server, tmp_path):
+    class Full(Ear):
+        def progress(self, what, done, total):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(PlaceError, match=r"tiny\.zip\.part: no space left on the disk.*CFBENCH_DATA"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Full())
+    assert (tmp_path / "tiny.zip.part").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PlaceError, match=r"cannot write .*file/downloads: .*CFBENCH_DATA"):
+        fetch.fetch(card_of(package()), tmp_path / "file" / "downloads", listener=Quiet())
+
+
+# --- two at once ---
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from cfbench.card import Card
+from cfbench.fetch import fetch
+
+class Ear:
+    def say(self, line): print(line)
+    def progress(self, *_): pass
+
+fetch(Card.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]), listener=Ear())
+"""
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits_for_it(server, tmp_path):
+    def slow(handler):
+        time.sleep(1.5)
+        ranged(handler)
+
+    server.plan = [slow]
+    card = card_of(web(server.url)).model_dump_json()
+    command = [sys.executable, "-c", SCRIPT, card, str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted(process.communicate(timeout=30)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == ["", "another cfbench is downloading tiny; waiting for it\n"]
+    assert len(server.asked) == 1
+    assert json.loads(card)["sources"][0]["sha256"] == sha((tmp_path / "tiny.zip").read_bytes())

@@ -1,0 +1,325 @@
+"""Readers: every layout read back as written, and every fault of an archive or a row said in one line."""
+
+import io
+import random
+import stat
+import zipfile
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cfbench import readers
+from cfbench.card import Table
+from cfbench.errors import ArchiveError, RowError
+from cfbench.ratings import Scale
+from cfbench.readers.archive import unpack
+
+STARS = Scale(low=1, high=5, step=1)
+RATINGS = {"user": 0, "item": 1, "rating": 2, "time": 3}
+
+
+def table(**changes):
+    return Table(**{"member": "r.data", "separator": "\t", "columns": RATINGS, "max_bytes": 10_000} | changes)
+
+
+def archive(folder, content, name="r.data", compression=zipfile.ZIP_DEFLATED):
+    path = folder / "a.zip"
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read a text as a table of ratings in stars."""
+
+    def read(content, *, scale=STARS, **changes):
+        return readers.read(archive(tmp_path, content), table(**changes), scale)
+
+    return read
+
+
+# --- layouts ---
+
+
+def test_u_data_is_read_with_its_types(read):
+    frame = read("196\t242\t3\t881250949\n186\t302\t3\t891717742\n")
+    assert frame.rows() == [("196", "242", 3.0, 881250949), ("186", "302", 3.0, 891717742)]
+    assert frame.schema == {"user": pl.String, "item": pl.String, "rating": pl.Float64, "time": pl.Int64}
+
+
+def test_ratings_dat_is_read(read):
+    assert read("1::1193::5::978300760\n", separator="::").rows() == [("1", "1193", 5.0, 978300760)]
+
+
+def test_a_header_crlf_and_a_user_prefix_are_taken_off(read):
+    content = "user_id:token\titem_id:token\trating:float\ttimestamp:float\r\n1m_1\tPokémon (1998)\t5\t978300760\r\n"
+    assert read(content, header=True, user_prefix="1m_").rows() == [("1", "Pokémon (1998)", 5.0, 978300760)]
+
+
+def test_latin_1_titles_are_read(read):
+    content = "1|Toy Story (1995)|01-Jan\n2|Misérables, Les (1995)|\n".encode("latin-1")
+    frame = read(content, separator="|", encoding="latin-1", columns={"item": 0, "title": 1})
+    assert frame.rows() == [("1", "Toy Story (1995)"), ("2", "Misérables, Les (1995)")]
+
+
+def test_one_field_can_be_both_item_and_title_and_an_empty_title_is_unknown(read):
+    columns = {"item": 0, "title": 0}
+    assert read("Alien³ (1992)\tx\n", columns=columns).rows() == [("Alien³ (1992)", "Alien³ (1992)")]
+    assert read("1\t\n", columns={"item": 0, "title": 1}).rows() == [("1", None)]
+
+
+def test_columns_come_from_any_field_and_others_are_passed_over(read):
+    columns = {"rating": 3, "user": 1, "item": 0}
+    assert read("i,u,,4,x\n", separator=",", columns=columns).rows() == [(4.0, "u", "i")]
+
+
+def test_separators_and_quotes_have_no_hidden_meaning(read):
+    assert read('"u".*i^$.*3.*1\n', separator=".*").rows() == [('"u"', "i^$", 3.0, 1)]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n\n", "\r\n", "\r\n\r\n"])
+def test_the_last_line_may_end_in_any_way(read, end):
+    assert read(f"1\t2\t3\t4\n5\t6\t1\t8{end}").rows() == [("1", "2", 3.0, 4), ("5", "6", 1.0, 8)]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_user(read):
+    assert read("\ufeff1\t2\t3\t4\n")["user"].to_list() == ["1"]
+
+
+def test_a_rating_of_zero_is_a_rating(read):
+    assert read("1\t2\t0\t4\n", scale=Scale(low=0, high=1))["rating"].to_list() == [0.0]
+
+
+NAME = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="|:\t,"), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pairs=st.lists(st.tuples(NAME, NAME), min_size=1, max_size=30, unique=True),
+    separator=st.sampled_from(["\t", "::", "|", ",", " | "]),
+    header=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n"]),
+    last=st.booleans(),
+    prefix=st.sampled_from(["", "1m_"]),
+    timed=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+@example([("\ufeff", "\x85\u2028")], "\t", False, "\n", False, "", True, 0)
+def test_ratings_written_in_any_layout_are_read_back(
+    tmp_path_factory, pairs, separator, header, end, last, prefix, timed, seed
+):
+    draw = random.Random(seed)
+    rows = [(u, i, draw.randint(2, 10) / 2, draw.randint(-(10**9), 2 * 10**9)) for u, i in pairs]
+    pairs_only = 4 if timed else 3
+    lines = [separator.join([prefix + u, i, f"{r:g}", str(t)][:pairs_only]) for u, i, r, t in rows]
+    text = end.join([separator.join("abcd"[:pairs_only])] * header + lines) + end * last
+    content = (b"\xef\xbb\xbf" if not header and text.startswith("\ufeff") else b"") + text.encode()
+    columns = dict(list(RATINGS.items())[:pairs_only])
+    how = table(separator=separator, header=header, user_prefix=prefix, columns=columns, max_bytes=10**6)
+    path = archive(tmp_path_factory.mktemp("a"), content)
+    assert readers.read(path, how, Scale(low=1, high=5, step=0.5)).rows() == [row[:pairs_only] for row in rows]
+
+
+# --- rows ---
+
+ADVICE = "get the original file, or correct the card's columns"
+
+
+@pytest.mark.parametrize(
+    ("line", "changes", "fault"),
+    [
+        ("1\t9\t3", {}, "expected 4 fields, got 3"),
+        ("1\t9\t3\t4\t5", {}, "expected 4 fields, got 5"),
+        ("", {}, "expected 4 fields, got 1"),
+        ("\t9\t3\t4", {}, "the user is empty"),
+        ("1\t\t3\t4", {}, "the item is empty"),
+        ("1\t9\tgood\t4", {}, "expected a number for the rating, got 'good'"),
+        ("1\t9\t\t4", {}, "expected a number for the rating, got ''"),
+        ("1\t9\t 3\t4", {}, "expected a number for the rating, got ' 3'"),
+        ("1\t9\t3\tnoon", {}, "expected a whole number of seconds for the time, got 'noon'"),
+        ("1\t9\t3\t4.5", {}, "expected a whole number of seconds for the time, got '4.5'"),
+        ("1\t9\t7\t4", {}, "rating 7 is off the scale 1–5 by 1"),
+        ("1\t9\t3.5\t4", {}, "rating 3.5 is off the scale 1–5 by 1"),
+        ("1\t9\t0\t4", {"scale": Scale(low=0.5, high=5)}, "rating 0 is off the scale 0.5–5"),
+        ("1\t9\tNaN\t4", {}, "rating NaN is off the scale 1–5 by 1"),
+        ("1\t9\tinf\t4", {}, "rating inf is off the scale 1–5 by 1"),
+        ("1\t2\t3\t4", {}, "user '1' with item '2' stands on an earlier line already"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line_and_its_fault(read, tmp_path, line, changes, fault):
+    with pytest.raises(RowError) as caught:
+        read(f"1\t2\t3\t4\n{line}\n5\t6\t3\t4\n", **changes)
+    where = f"{tmp_path / 'a.zip'}!r.data, line 2"
+    assert str(caught.value) == f"{where}: {fault}; the line is {line!r}; no other bad row; {ADVICE}"
+
+
+def test_bad_rows_are_counted_and_the_first_is_shown(read):
+    content = "h\th\th\th\r\n1\t2\t3\t4\r\n1\t3\tx\t4\r\n1\t4\r\n1\t2\t3\t4\r\n1\t5\t9\tx\r\n"
+    with pytest.raises(RowError, match=r"line 3: expected a number for the rating, got 'x'; .*; 4 bad rows in all"):
+        read(content, header=True)
+
+
+def test_more_fields_in_the_first_line_than_in_the_rest_are_noticed(read):
+    with pytest.raises(RowError, match="line 2: expected 5 fields, got 4"):
+        read("1\t2\t3\t4\t5\n1\t3\t3\t4\n")
+
+
+def test_too_few_fields_in_the_first_line_are_noticed(read):
+    with pytest.raises(RowError, match=r"line 1: expected 4 fields, got 2; .*no other bad row"):
+        read("1\t2\n1\t3\t3\t4\n")
+
+
+def test_a_header_nobody_spoke_of_is_no_rating(read):
+    with pytest.raises(RowError, match="line 1: expected a number for the rating, got 'rating'"):
+        read("user\titem\trating\ttime\n1\t2\t3\t4\n")
+
+
+def test_a_user_without_the_prefix_of_the_source_is_refused(read):
+    with pytest.raises(RowError, match="line 2: user '2m_1' does not begin with '1m_'"):
+        read("1m_1\t2\t3\t4\n2m_1\t2\t3\t4\n", user_prefix="1m_")
+    with pytest.raises(RowError, match="line 1: the user is empty after its prefix"):
+        read("1m_\t2\t3\t4\n", user_prefix="1m_")
+
+
+def test_an_item_with_two_titles_is_refused(read):
+    with pytest.raises(RowError, match="line 2: item '1' stands on an earlier line already"):
+        read("1\tToy Story\n1\tJumanji\n", columns={"item": 0, "title": 1})
+
+
+def test_a_long_line_is_shortened(read):
+    with pytest.raises(RowError) as caught:
+        read("1\t2\t3\t" + "9" * 10_000, max_bytes=20_000)
+    assert f"the line is '1\\t2\\t3\\t{'9' * 74}…'" in str(caught.value)
+
+
+@pytest.mark.parametrize(("content", "header"), [("", False), ("\n\r\n\n", False), ("", True), ("a\tb\n", True)])
+def test_a_file_without_rows_is_refused(read, content, header):
+    with pytest.raises(RowError, match=r"a\.zip!r\.data holds no rows"):
+        read(content, header=header)
+
+
+def test_bytes_of_another_encoding_are_named_with_their_line(read):
+    content = "1\tToy Story\n2\tMisérables\n".encode("latin-1")
+    with pytest.raises(RowError, match="line 2: byte 0xe9 is not utf-8; set the card's encoding"):
+        read(content, columns={"item": 0, "title": 1})
+
+
+# --- archives ---
+
+
+def test_what_is_unpacked_is_what_was_packed(tmp_path):
+    content = random.Random(0).randbytes(3_000_000)
+    assert unpack(archive(tmp_path, content), "r.data", 3_000_000) == content
+
+
+def test_a_missing_member_is_named_with_the_nearest(tmp_path):
+    path = archive(tmp_path, "x", "ml-1m/ratings.dat")
+    with pytest.raises(ArchiveError) as caught:
+        unpack(path, "ml1m/rating.dat", 10)
+    assert str(caught.value) == (
+        f"{path} has no member 'ml1m/rating.dat'; of those it has (1) the nearest: ml-1m/ratings.dat; "
+        "correct the card's member"
+    )
+
+
+def test_an_empty_archive_has_no_member_near(tmp_path):
+    zipfile.ZipFile(tmp_path / "a.zip", "w").close()
+    with pytest.raises(ArchiveError, match=r"of those it has \(0\) the nearest: none"):
+        unpack(tmp_path / "a.zip", "r.data", 10)
+
+
+def test_nothing_of_an_archive_is_written_anywhere(tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    path = inner / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("../../evil.txt", "evil")
+        file.writestr("/evil.txt", "evil")
+    assert unpack(path, "../../evil.txt", 10) == b"evil"
+    assert [found.name for found in tmp_path.rglob("*")] == ["inner", "a.zip"]
+
+
+def test_a_symbolic_link_is_refused(tmp_path):
+    link = zipfile.ZipInfo("r.data")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with pytest.raises(ArchiveError, match=r"a\.zip!r\.data is a symbolic link, expected a plain file"):
+        unpack(archive(tmp_path, "/etc/passwd", link), "r.data", 100)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ArchiveError, match="is a folder, expected a plain file"):
+        unpack(archive(tmp_path, "", "r.data/"), "r.data/", 100)
+
+
+def test_an_encrypted_member_is_refused(tmp_path):
+    path = archive(tmp_path, "secret")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of the central directory
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="is encrypted, expected a plain file"):
+        unpack(path, "r.data", 100)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    path = archive(tmp_path, b"\0" * 5_000_000)
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(ArchiveError, match=r"a\.zip!r\.data unpacks to 5\.0 MB or more, expected at most 1\.0 MB"):
+        unpack(path, "r.data", 1_000_000)
+
+
+def test_a_bomb_that_declares_a_small_size_is_refused(tmp_path):
+    path = archive(tmp_path, b"\0" * 5_000_000)
+    honest, small = (5_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(honest, small))
+    with pytest.raises(ArchiveError, match="cannot unpack"):
+        unpack(path, "r.data", 1_000_000)
+
+
+def test_bytes_are_counted_while_they_are_unpacked(tmp_path, monkeypatch):
+    path = archive(tmp_path, b"r")
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: io.BytesIO(b"\0" * 5_000_000))
+    with pytest.raises(ArchiveError, match=r"unpacks to .* or more, expected at most 1\.0 MB"):
+        unpack(path, "r.data", 1_000_000)
+
+
+def test_a_damaged_member_is_caught_by_its_checksum(tmp_path):
+    path = archive(tmp_path, b"1\t2\t3\t4\n", compression=zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"1\t2\t3", b"1\t2\t4"))
+    with pytest.raises(ArchiveError, match=r"cannot unpack .*a\.zip!r\.data: Bad CRC-32"):
+        unpack(path, "r.data", 100)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04"])
+def test_what_is_no_archive_is_refused(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ArchiveError, match="File is not a zip file; it is truncated or damaged"):
+        unpack(tmp_path / "a.zip", "r.data", 100)
+
+
+def test_an_absent_archive_is_refused(tmp_path):
+    with pytest.raises(ArchiveError, match=r"cannot read .*absent\.zip: No such file or directory"):
+        unpack(tmp_path / "absent.zip", "r.data", 100)
+
+
+CONTENT = "".join(f"{u}\t{u + 1}\t3\t{u * u}\n" for u in range(50)).encode()
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255), cut=st.booleans())
+def test_no_damage_to_an_archive_gives_other_rows_or_a_crash(tmp_path_factory, place, value, cut):
+    path = archive(tmp_path_factory.mktemp("a"), CONTENT)
+    content = bytearray(path.read_bytes())
+    at = int(place * len(content))
+    if cut:
+        del content[at:]
+    else:
+        content[at] = value
+    path.write_bytes(content)
+    try:
+        assert unpack(path, "r.data", 10_000) == CONTENT
+    except ArchiveError as fault:
+        assert "\n" not in str(fault)  # noqa: PT017 (either outcome is right)

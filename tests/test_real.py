@@ -1,0 +1,56 @@
+"""Real ratings: the scores cfbench promises on MovieLens 100K. `make torture` runs these; they fetch the data set."""
+
+import numpy as np
+import pytest
+
+from cfbench import card, record, run, store
+from cfbench.errors import FetchError
+from cfbench.fetch import Quiet
+from cfbench.record import Results
+
+pytestmark = [pytest.mark.slow, pytest.mark.online]
+
+
+class Deaf:
+    """Listens to a run and says nothing."""
+
+    def begin(self, name):
+        pass
+
+    def epoch(self, epoch):
+        pass
+
+
+@pytest.fixture(scope="module")
+def ml_100k(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
+        try:
+            yield store.prepare(card.load("ml-100k"), listener=Quiet())
+        except FetchError as fault:
+            pytest.skip(f"no source answers: {fault}")
+
+
+def score(dataset, folder, name, split="random90"):
+    setup = run.configure(name, dataset="ml-100k", flags={}, preset=None, device="cpu")
+    asked = run.request(setup, dataset, dataset.split(split), 0)
+    return run.start(asked, dataset, Results(folder), Deaf())
+
+
+def test_bias_scores_about_0_943_on_random_90_10(ml_100k, tmp_path):
+    scores = [score(ml_100k, tmp_path, "bias", f"random90@{seed}")[0].outcome.rmse for seed in range(1, 11)]
+    assert np.mean(scores) == pytest.approx(0.943, abs=0.004)
+    assert scores[0] == pytest.approx(0.943, abs=0.004)
+
+
+def test_the_shipped_preset_of_deepae_scores_at_most_0_905_and_twice_the_same(ml_100k, tmp_path):
+    (first, place), (second, again) = (score(ml_100k, tmp_path, "deepae") for _ in range(2))
+    assert first.outcome.rmse <= 0.905
+    assert first.outcome.rmse == second.outcome.rmse
+    assert record.read_predictions(place).tobytes() == record.read_predictions(again).tobytes()
+
+
+@pytest.mark.parametrize("fold", ["u1", "u5"])
+def test_official_folds_hold_20_000_test_ratings(ml_100k, fold):
+    report = ml_100k.split(fold).report
+    assert (report["test"], report["train"] + report["valid"]) == (20_000, 80_000)

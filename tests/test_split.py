@@ -1,0 +1,432 @@
+"""Splits: exact, disjoint, reproducible to the bit; reports against brute force."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cfbench import split
+from cfbench.errors import SplitError
+from cfbench.ratings import Ratings, Scale
+from cfbench.split import LEFT_OUT, TEST, TRAIN, VALID, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
+
+DAY = 86_400
+N_USERS, N_ITEMS = 6, 9
+
+
+def table(rows):
+    """A table of (user, item, day) rows; a day may be broken."""
+    users, items, days = zip(*rows, strict=True) if rows else ((), (), ())
+    times = (np.array(days, np.float64) * DAY).astype(np.int64)
+    return Ratings(users, items, np.ones(len(rows)), N_USERS, N_ITEMS, Scale(low=1, high=5), times)
+
+
+def fixed():
+    """A thousand ratings over forty days, the same for ever; every item beyond 56 has one rating."""
+    i = np.arange(1000)
+    items = np.where(i % 25 == 0, 57 + i // 25, (i * i + 3 * i) % 57)
+    times = (i * 37 % 1000) // 25 * DAY + i
+    return Ratings((i * 7) % 40, items, 1 + (i * 13) % 5, 40, 97, Scale(low=1, high=5, step=1), times)
+
+
+def many(n):
+    return Ratings(np.zeros(n), np.zeros(n), np.ones(n), 1, 1, Scale(low=1, high=5), np.zeros(n))
+
+
+def rows_of(cut, part):
+    return np.flatnonzero(cut.parts == part).tolist()
+
+
+WINDOW = {"train_from": date(1970, 1, 2), "train_to": date(1970, 1, 5)}
+WINDOW |= {"test_from": date(1970, 1, 6), "test_to": date(1970, 1, 9)}
+seeds, fractions, colds = st.integers(0, 2**40), st.floats(0, 0.9), st.sampled_from(["keep", "drop"])
+common = {"seed": seeds, "cold": colds}
+tables = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 7), st.floats(0, 10)), max_size=40).map(table)
+definitions = st.one_of(
+    st.builds(RandomHoldout, test=fractions, valid=fractions, **common),
+    st.builds(KFold, folds=st.integers(3, 6), fold=st.integers(1, 3), valid=fractions, **common),
+    st.builds(Official, first=st.integers(0, 3), last=st.integers(4, 9), valid=fractions, **common),
+    st.builds(TimeWindow, valid=fractions, **{name: st.just(day) for name, day in WINDOW.items()}, **common),
+    st.builds(LeaveLastOut, test=st.integers(1, 2), valid=st.integers(0, 2), **common),
+)
+
+
+# ── every split ──
+
+
+@given(tables, definitions)
+def test_the_report_is_what_counting_by_hand_gives(ratings, definition):
+    try:
+        cut = split.make("any", definition, ratings)
+    except SplitError as fault:
+        assert "ratings" in str(fault)  # noqa: PT017 (most small tables have no such split)
+        return
+    pairs = list(zip(ratings.users.tolist(), ratings.items.tolist(), strict=True))
+    train, valid, test, left_out = (rows_of(cut, part) for part in (TRAIN, VALID, TEST, LEFT_OUT))
+    assert sorted(train + valid + test + left_out) == list(range(len(ratings)))
+    users, items = {pairs[row][0] for row in train}, {pairs[row][1] for row in train}
+    cold = [row for row in range(len(ratings)) if pairs[row][0] not in users or pairs[row][1] not in items]
+    assert cut.report == {
+        "train": len(train), "valid": len(valid), "test": len(test), "left_out": len(left_out),
+        "dropped": sum(row in left_out and in_some_part(definition, ratings, row) for row in cold),
+        "cold_users": len({pairs[row][0] for row in test} - users),
+        "cold_items": len({pairs[row][1] for row in test} - items),
+        "cold_ratings": len(set(test) & set(cold)),
+    }  # fmt: skip
+    if definition.cold == "drop":
+        assert not set(cold) & set(valid + test)
+    if definition.cold == "keep":
+        assert cut.report["dropped"] == 0
+
+
+def in_some_part(definition, ratings, row):
+    """Whether a split of this kind gives the rating a part, cold or not: only a time window leaves days out."""
+    if definition.kind != "time":
+        return True
+    day = datetime.fromtimestamp(int(ratings.times[row]), UTC).date()
+    return WINDOW["train_from"] <= day <= WINDOW["train_to"] or WINDOW["test_from"] <= day <= WINDOW["test_to"]
+
+
+@given(tables, definitions)
+def test_a_split_made_twice_is_the_same_to_the_bit(ratings, definition):
+    try:
+        first, second = (split.make("any", definition, ratings) for _ in range(2))
+    except SplitError:
+        return
+    assert first.parts.tobytes() == second.parts.tobytes()
+    assert first.fingerprint == second.fingerprint
+
+
+@given(tables, definitions)
+def test_a_split_survives_being_written_as_json(ratings, definition):
+    again = type(definition).model_validate_json(definition.model_dump_json())
+    assert again == definition
+    try:
+        cut = split.make("any", definition, ratings)
+    except SplitError:
+        return
+    restored = split.restore("any", again, ratings, cut.parts.copy(), dropped=cut.report["dropped"])
+    assert (restored.fingerprint, restored.report) == (cut.fingerprint, cut.report)
+
+
+def test_the_parts_of_a_split_are_its_ratings_in_order_and_read_only():
+    ratings = fixed()
+    cut = split.make("random90", split.EVERYWHERE["random90"], ratings)
+    for part, number in ((cut.train(ratings), TRAIN), (cut.valid(ratings), VALID), (cut.test(ratings), TEST)):
+        assert part.fingerprint == ratings.take(np.array(rows_of(cut, number))).fingerprint
+    with pytest.raises(ValueError, match="read-only"):
+        cut.parts[0] = TEST
+
+
+# Raise the version in the fingerprints of `split` and the caches of `store` before changing any of these.
+GOLDEN = {
+    "random90": ("790490b742cbb86a", [5, 7, 14, 22, 31], [19, 62, 81]),
+    "random80": ("1aba61766eb85ab4", [0, 3, 5, 7, 14], [21, 67, 92]),
+    "5fold-1": ("0a0fbb92e4bae3ad", [4, 17, 18, 22, 24], [19, 70, 92]),
+    "5fold-2": ("55b6e38b23a7380d", [11, 21, 34, 37, 39], [17, 64, 89]),
+    "5fold-3": ("bfd40da7627387d9", [0, 1, 5, 7, 13], [22, 68, 94]),
+    "5fold-4": ("2fc14ecaf8cf4c02", [9, 15, 29, 30, 32], [18, 65, 88]),
+    "5fold-5": ("fdc28b209fb39e5d", [2, 3, 6, 8, 10], [26, 72, 93]),
+    "last1": ("2de742ab4dd77d03", [26, 27, 53, 54, 80], [25, 52, 79]),
+    "random90@7": ("c19559b992bfb745", [6, 10, 25, 52, 54], [15, 74, 78]),
+    "half, drop": ("10f596b856068ef7", [3, 4, 5, 7, 9], [1, 6, 13]),
+    "official": ("70a651fe4e444c58", [10, 11, 12, 13, 14], [116, 154, 173]),
+    "time": ("e580c725a6219bd4", [18, 42, 44, 47, 69], [15, 16, 17]),
+}  # fmt: skip
+GOLDEN_DEFINITIONS = {
+    **split.EVERYWHERE,
+    "random90@7": split.EVERYWHERE["random90"].model_copy(update={"seed": 7}),
+    "half, drop": RandomHoldout(test=0.5, valid=0.5, cold="drop"),
+    "official": Official(first=10, last=110),
+    "time": TimeWindow(
+        train_from=date(1970, 1, 1), train_to=date(1970, 1, 20), test_from=date(1970, 1, 22), test_to=date(1970, 1, 30)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN_DEFINITIONS)
+def test_the_split_of_a_fixed_table_is_the_one_it_has_always_been(name):
+    cut = split.make(name, GOLDEN_DEFINITIONS[name], fixed())
+    assert (cut.fingerprint[:16], rows_of(cut, TEST)[:5], rows_of(cut, VALID)[:3]) == GOLDEN[name]
+
+
+def test_the_random_keys_are_the_ones_they_have_always_been():
+    assert split._keys(3, 1, "test").tolist() == [1905610655638564922, 10960599897410127490, 14607712083982051424]
+    assert split._keys(0, 1, "test").tolist() == []
+
+
+def test_the_fingerprint_names_the_ratings_and_the_parts_and_nothing_else():
+    ratings = fixed()
+    plain = split.make("random90", split.EVERYWHERE["random90"], ratings)
+    named = split.make("mine", RandomHoldout(seed=1, test=0.1, valid=0.05), ratings)
+    assert plain.fingerprint == named.fingerprint
+    assert split.make("mine", RandomHoldout(valid=0.06), ratings).fingerprint != plain.fingerprint
+    columns = {"users": ratings.users, "items": ratings.items, "ratings": ratings.ratings, "times": ratings.times}
+    for name, column in columns.items():
+        changed = column.copy()
+        changed[500] = changed[501] if changed[500] != changed[501] else changed[502]
+        assert changed[500] != column[500]
+        other = Ratings(**columns | {name: changed}, n_users=40, n_items=97, scale=ratings.scale)
+        again = split.make("random90", split.EVERYWHERE["random90"], other)
+        assert again.parts.tobytes() == plain.parts.tobytes()
+        assert again.fingerprint != plain.fingerprint
+
+
+@pytest.mark.parametrize("definition", [RandomHoldout(), KFold(), Official(first=0, last=1), LeaveLastOut()])
+def test_no_ratings_have_no_split(definition):
+    with pytest.raises(SplitError, match=r"(of 0|has 0 ratings); choose another with --split"):
+        split.make("any", definition, table([]))
+
+
+@pytest.mark.parametrize(
+    ("definition", "part"),
+    [
+        (RandomHoldout(test=0), "test"), (RandomHoldout(test=0.01), "test"), (RandomHoldout(test=0.9), "training"),
+        (KFold(folds=5), "test"), (Official(first=0, last=3), "training"), (LeaveLastOut(test=3), "test"),
+        (TimeWindow(**WINDOW), "test"), (TimeWindow(**WINDOW, cold="keep", valid=0.6), "test"),
+    ],
+)  # fmt: skip
+def test_a_split_that_leaves_nothing_to_train_or_test_says_which(definition, part):
+    ratings = table([(0, 0, 1), (0, 1, 2), (1, 2, 6)])
+    with pytest.raises(SplitError) as fault:
+        split.make("mine", definition, ratings)
+    assert str(fault.value) == f"split 'mine' leaves no {part} ratings out of 3; choose another with --split"
+
+
+# ── random ──
+
+
+@given(n=st.integers(2, 300), test=fractions, valid=fractions, seed=seeds)
+def test_a_random_split_holds_out_exactly_as_many_as_asked(n, test, valid, seed):
+    parts = RandomHoldout(test=test, valid=valid, seed=seed).cut(many(n))
+    tested = round(test * n)
+    validated = round(valid * (n - tested))
+    assert np.bincount(parts, minlength=4).tolist() == [n - tested - validated, validated, tested, 0]
+
+
+@given(n=st.integers(10, 200), valid=fractions, seed=seeds)
+def test_the_test_part_does_not_depend_on_how_much_validates(n, valid, seed):
+    with_valid, without = (RandomHoldout(valid=v, seed=seed).cut(many(n)) for v in (valid, 0))
+    assert np.array_equal(with_valid == TEST, without == TEST)
+    assert not (without == VALID).any()
+
+
+def test_larger_test_parts_of_a_seed_contain_the_smaller_ones():
+    small, large = (set(np.flatnonzero(RandomHoldout(test=t).cut(many(500)) == TEST)) for t in (0.1, 0.2))
+    assert small < large
+
+
+def test_seeds_differ_and_no_row_is_favoured():
+    """Each of 200 rows is held out as often as chance has it, to five standard deviations, over 400 seeds."""
+    parts = np.array([RandomHoldout(test=0.3, valid=0.5, seed=seed).cut(many(200)) for seed in range(400)])
+    assert len({row.tobytes() for row in parts}) == 400
+    for part, chance in ((TEST, 0.3), (VALID, 0.35), (TRAIN, 0.35)):
+        often = (parts == part).sum(axis=0)
+        assert np.abs(often - 400 * chance).max() < 5 * np.sqrt(400 * chance * (1 - chance))
+    together = ((parts == TEST)[:-1] & (parts == TEST)[1:]).mean()  # neighbouring seeds share what chance has
+    assert together == pytest.approx(0.09, abs=0.005)
+
+
+def test_test_and_validation_are_drawn_by_streams_of_their_own():
+    purposes = [split._keys(64, 1, purpose).tobytes() for purpose in ("test", "valid", "folds", "halves")]
+    assert len(set(purposes)) == 4
+
+
+# ── folds ──
+
+
+@given(n=st.integers(1, 200), folds=st.integers(2, 12), valid=fractions, seed=seeds)
+def test_folds_partition_the_ratings_evenly(n, folds, valid, seed):
+    cuts = [KFold(folds=folds, fold=k, valid=valid, seed=seed).cut(many(n)) for k in range(1, folds + 1)]
+    tested = np.array([cut == TEST for cut in cuts])
+    assert (tested.sum(axis=0) == 1).all()
+    sizes = tested.sum(axis=1)
+    assert sizes.max() - sizes.min() <= 1
+    for cut, size in zip(cuts, sizes, strict=True):
+        assert (cut == VALID).sum() == round(valid * (n - size))
+
+
+def test_the_five_folds_everyone_has_are_the_folds_of_one_cut():
+    cuts = [split.make(f"5fold-{k}", split.EVERYWHERE[f"5fold-{k}"], fixed()) for k in range(1, 6)]
+    assert sorted(row for cut in cuts for row in rows_of(cut, TEST)) == list(range(1000))
+    assert all(cut.report["valid"] == 40 for cut in cuts)
+    assert len({cut.fingerprint for cut in cuts}) == 5
+
+
+def test_a_fold_that_does_not_exist_is_refused():
+    with pytest.raises(ValidationError, match="expected a fold from 1 to 5, got 6"):
+        KFold(fold=6)
+
+
+# ── official ──
+
+
+def test_official_rows_test_and_nothing_else_does():
+    cut = split.make("u2", Official(first=200, last=400), fixed())
+    assert rows_of(cut, TEST) == list(range(200, 400))
+    assert cut.report["valid"] == 40
+    for seed in (1, 2):
+        other = split.make("u2", Official(first=200, last=400, seed=seed), fixed())
+        assert rows_of(other, TEST) == rows_of(cut, TEST)
+        assert (rows_of(other, VALID) == rows_of(cut, VALID)) == (seed == 1)
+
+
+def test_official_rows_that_are_not_there_are_refused():
+    with pytest.raises(SplitError) as fault:
+        split.make("u5", Official(first=80_000, last=100_000), fixed())
+    assert str(fault.value) == (
+        "test rows 80000 to 100000 asked for, but the data set has 1000 ratings; choose another with --split"
+    )
+    with pytest.raises(ValidationError, match="expected first < last, got 5 and 5"):
+        Official(first=5, last=5)
+
+
+# ── time windows ──
+
+
+def test_both_dates_of_a_span_are_included_to_the_second():
+    definition = TimeWindow(
+        train_from=date(2005, 9, 1), train_to=date(2005, 11, 30), test_from=date(2005, 12, 1),
+        test_to=date(2005, 12, 31), valid=0, cold="keep",
+    )  # fmt: skip
+    moments = {
+        datetime(2005, 8, 31, 23, 59, 59, tzinfo=UTC): LEFT_OUT,
+        datetime(2005, 9, 1, tzinfo=UTC): TRAIN,
+        datetime(2005, 11, 30, 23, 59, 59, tzinfo=UTC): TRAIN,
+        datetime(2005, 12, 1, tzinfo=UTC): TEST,
+        datetime(2005, 12, 31, 23, 59, 59, tzinfo=UTC): TEST,
+        datetime(2006, 1, 1, tzinfo=UTC): LEFT_OUT,
+    }
+    ratings = table([(0, 0, moment.timestamp() / DAY) for moment in moments])
+    assert ratings.times.tolist() == [moment.timestamp() for moment in moments]
+    assert split.make("3m", definition, ratings).parts.tolist() == list(moments.values())
+
+
+@given(
+    st.lists(st.integers(-400 * DAY, 400 * DAY), min_size=1, max_size=50),
+    st.lists(st.dates(date(1969, 1, 1), date(1971, 1, 1)), min_size=4, max_size=4, unique=True).map(sorted),
+)
+def test_windows_are_what_the_calendar_says(times, days):
+    n = len(times)
+    ratings = Ratings(np.zeros(n), np.zeros(n), np.ones(n), 1, 1, Scale(low=1, high=5), np.array(times))
+    names = ("train_from", "train_to", "test_from", "test_to")
+    parts = TimeWindow(**dict(zip(names, days, strict=True))).cut(ratings)
+    for part, time in zip(parts, times, strict=True):
+        day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time)).date()
+        expected = TRAIN if days[0] <= day <= days[1] else TEST if days[2] <= day <= days[3] else LEFT_OUT
+        assert part == expected
+
+
+def test_cold_ratings_are_dropped_before_the_later_span_is_halved():
+    warm = [(0, 0, 2), (1, 1, 2)] + [(k % 2, (k // 2) % 2, 6) for k in range(10)]
+    cold = [(2, 0, 6), (0, 3, 7), (4, 4, 7), (2, 1, 20)]
+    ratings = table(warm + cold)
+    dropped = split.make("3m", TimeWindow(**WINDOW), ratings)
+    assert dropped.report == {
+        "train": 2, "valid": 5, "test": 5, "left_out": 4, "dropped": 3,
+        "cold_users": 0, "cold_items": 0, "cold_ratings": 0,
+    }  # fmt: skip
+    kept = split.make("3m", TimeWindow(**WINDOW, cold="keep", valid=0), ratings)
+    assert kept.report == {
+        "train": 2, "valid": 0, "test": 13, "left_out": 1, "dropped": 0,
+        "cold_users": 2, "cold_items": 2, "cold_ratings": 3,
+    }  # fmt: skip
+
+
+def test_the_seed_draws_the_halves_and_moves_nothing_else():
+    first, second = (split.make("3m", TimeWindow(**WINDOW, seed=seed), fixed()) for seed in (1, 2))
+    assert rows_of(first, TEST) != rows_of(second, TEST)
+    for part in (TRAIN, LEFT_OUT):
+        assert rows_of(first, part) == rows_of(second, part)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"train_to": date(1970, 1, 6)}, {"train_to": date(1970, 1, 20)}, {"train_from": date(1970, 1, 6)},
+        {"test_to": date(1970, 1, 5)},
+    ],
+)  # fmt: skip
+def test_spans_that_overlap_or_run_backwards_are_refused(wrong):
+    with pytest.raises(ValidationError, match="expected a span of training days and then one of test days, got 1970-"):
+        TimeWindow(**WINDOW | wrong)
+
+
+def test_a_span_may_be_one_day_and_end_at_the_end_of_the_calendar():
+    days = {"train_from": date(1, 1, 1), "train_to": date(1970, 1, 2), "test_from": date(1970, 1, 3)}
+    parts = TimeWindow(**days, test_to=date.max).cut(table([(0, 0, 1), (0, 0, 2), (0, 0, 900_000)]))
+    assert parts.tolist() == [TRAIN, TEST, TEST]
+
+
+# ── the last of each user ──
+
+
+@given(tables, st.integers(1, 3), st.integers(0, 3))
+def test_the_last_of_each_user_are_held_out_and_ties_keep_the_order_of_the_source(ratings, test, valid):
+    whole_days = Ratings(
+        ratings.users, ratings.items, ratings.ratings, N_USERS, N_ITEMS, ratings.scale, ratings.times // DAY
+    )
+    parts = LeaveLastOut(test=test, valid=valid).cut(whole_days)
+    expected = [TRAIN] * len(ratings)
+    for user in range(N_USERS):
+        history = sorted(np.flatnonzero(ratings.users == user), key=lambda row: whole_days.times[row])
+        if len(history) > test + valid:
+            for back, row in enumerate(reversed(history)):
+                if back < test + valid:
+                    expected[row] = TEST if back < test else VALID
+    assert parts.tolist() == expected
+
+
+def test_users_with_too_few_ratings_train_whole():
+    ratings = table([(0, k, k) for k in range(3)] + [(1, 0, 5), (1, 1, 4)] + [(2, 0, 1)])
+    cut = split.make("last1", LeaveLastOut(), ratings)
+    assert cut.parts.tolist() == [TRAIN, VALID, TEST, TRAIN, TRAIN, TRAIN]
+
+
+@pytest.mark.parametrize(
+    ("definition", "who"), [(LeaveLastOut(), "leave-last-out"), (TimeWindow(**WINDOW), "a time split")]
+)
+def test_splits_by_time_say_when_there_are_no_times(definition, who):
+    ratings = Ratings([0], [0], [1], 1, 1, Scale(low=1, high=5))
+    with pytest.raises(SplitError) as fault:
+        split.make("any", definition, ratings)
+    assert str(fault.value) == (f"{who} needs timestamps, and this data set has none; choose another with --split")
+
+
+# ── cold ──
+
+
+def test_cold_ratings_are_kept_and_counted_or_dropped_and_counted():
+    ratings = table([(0, 0, 0), (1, 1, 0), (0, 1, 0), (2, 0, 0), (0, 3, 0), (2, 4, 0)])
+    kept = split.make("mine", Official(first=2, last=6, valid=0), ratings)
+    assert kept.report == {
+        "train": 2, "valid": 0, "test": 4, "left_out": 0, "dropped": 0,
+        "cold_users": 1, "cold_items": 2, "cold_ratings": 3,
+    }  # fmt: skip
+    dropped = split.make("mine", Official(first=2, last=6, valid=0, cold="drop"), ratings)
+    assert dropped.parts.tolist() == [TRAIN, TRAIN, TEST, LEFT_OUT, LEFT_OUT, LEFT_OUT]
+    assert dropped.report == {
+        "train": 2, "valid": 0, "test": 1, "left_out": 3, "dropped": 3,
+        "cold_users": 0, "cold_items": 0, "cold_ratings": 0,
+    }  # fmt: skip
+
+
+def test_a_user_known_only_from_validation_is_cold():
+    ratings = table([(0, 0, 1), (1, 0, 1), (1, 0, 2), (0, 0, 2), (0, 0, 3), (0, 0, 4)])
+    parts = np.array([TRAIN, VALID, TEST, TRAIN, TRAIN, TEST], np.uint8)
+    report = split.restore("mine", RandomHoldout(), ratings, parts, dropped=0).report
+    assert (report["cold_users"], report["cold_items"], report["cold_ratings"]) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("wrong", [{"test": 1}, {"test": -0.1}, {"valid": 1}, {"seed": -1}, {"cold": "maybe"}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        RandomHoldout(**wrong)
+
+
+def test_the_default_is_a_split_everyone_has():
+    assert split.DEFAULT in split.EVERYWHERE
+    assert all(definition.protocol for definition in split.EVERYWHERE.values())
