@@ -132,6 +132,14 @@ class Card(_Frozen):
         definition = self.splits.get(base) or EVERYWHERE[base]
         return definition.model_copy(update={"seed": int(seed)}) if at else definition
 
+    def canonical(self, split: str) -> str:
+        """The one name of a split, however its seed was written: `random90@01` is `random90`, for 1 is its seed anyway.
+
+        Raises `UnknownNameError`.
+        """
+        base, seed = split.partition("@")[0], self.split(split).seed
+        return base if seed == self.split(base).seed else f"{base}@{seed}"
+
     @property
     def split_names(self) -> list[str]:
         """Every split this data set offers."""

@@ -15,6 +15,7 @@ licences forbid passing them on, and the split's fingerprint says exactly which 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import secrets
@@ -132,6 +133,8 @@ class Record(_Frozen):
     request: Request
     outcome: Outcome
     machine: Machine
+    files: dict[str, str] = {}
+    """SHA-256 of each file beside the record, so that damage is noticed before it is computed with."""
 
     @property
     def run(self) -> str:
@@ -201,16 +204,18 @@ class Results:
         """Ids of the runs that were begun and not ended, oldest first."""
         return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
 
-    def finish(self, folder: Path, record: Record) -> Path:
-        """Write the record into the run's folder and move it to its place, in one rename."""
+    def finish(self, folder: Path, record: Record) -> tuple[Record, Path]:
+        """Complete the record, write it into the run's folder and move that to its place, in one rename."""
         request = record.request
         with place_errors(self.root, "--results or CFBENCH_RESULTS"):
-            write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
-            for leftover in ("request.json", "checkpoint.safetensors"):
+            for leftover in ("request.json", "checkpoint.safetensors", "record.json"):
                 (folder / leftover).unlink(missing_ok=True)
+            files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+            complete = record.model_copy(update={"files": files})
+            write_atomically(folder / "record.json", complete.model_dump_json(indent=1) + "\n")
             place = self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
             publish_folder(folder, place)
-        return place
+        return complete, place
 
     def records(self, dataset: str, split: str) -> list[Record]:
         """The runs of a data set and split, oldest first; raises `RecordError` when one cannot be read."""
@@ -266,6 +271,22 @@ def _validated(kind: type[T], path: Path) -> T:
         raise RecordError(f"cannot read {path}: {fault.strerror}") from fault
 
 
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _whole(file: Path) -> Path:
+    """The file, when it is as it was written; raises `RecordError`."""
+    try:
+        whole = _sha256(file) == read(file.with_name("record.json")).files.get(file.name)
+    except OSError:
+        whole = False
+    if not whole:
+        raise RecordError(f"{file} is damaged or missing; the run has to be made anew")
+    return file
+
+
 def write_predictions(folder: Path, predictions: Scores) -> None:
     """Keep the test part's predictions, clipped to the scale; raises `PlaceError`."""
     import polars as pl
@@ -294,14 +315,14 @@ def write_curve(folder: Path, curve: list[Epoch]) -> None:
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """The learning curve, a row an epoch; empty for models without epochs. Raises `RecordError`."""
     file = folder / "curve.parquet"
-    return list(_parquet(file).iter_rows(named=True)) if file.exists() else []
+    return list(_parquet(file).iter_rows(named=True)) if file.name in read(folder / "record.json").files else []
 
 
 def _parquet(file: Path) -> Any:
     import polars as pl
 
     try:
-        return pl.read_parquet(file)
+        return pl.read_parquet(_whole(file), glob=False)
     except (OSError, pl.exceptions.PolarsError) as fault:
         raise RecordError(f"cannot read {file}: {str(fault).splitlines()[0]}; the run has to be made anew") from fault
 
@@ -321,7 +342,7 @@ def read_state(folder: Path) -> State:
 
     file = folder / "model.safetensors"
     try:
-        state: State = load_file(file)
+        state: State = load_file(_whole(file))
     except (OSError, SafetensorError) as fault:
         raise RecordError(f"cannot read {file}: {fault}; the run has to be made anew") from fault
     return state

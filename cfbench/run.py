@@ -158,8 +158,7 @@ def _carry_out(
         message = f"{type(fault).__name__}: {fault}"
         results.finish(folder, Record(request=asked, outcome=_outcome("failed", message, curve), machine=machine))
         raise
-    done = Record(request=asked, outcome=outcome, machine=machine)
-    return done, results.finish(folder, done)
+    return results.finish(folder, Record(request=asked, outcome=outcome, machine=machine))
 
 
 def _fit_and_score(

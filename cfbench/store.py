@@ -70,11 +70,11 @@ class Dataset:
         import polars as pl
 
         users, items = (_checked(self.home, self.card.name, f"{what}.parquet") for what in ("users", "items"))
-        return Catalogue(pl.read_parquet(users), pl.read_parquet(items))
+        return Catalogue(pl.read_parquet(users, glob=False), pl.read_parquet(items, glob=False))
 
     def split(self, name: str) -> Split:
         """The split of that name, cut once and kept on disk. Raises `UnknownNameError`, `SplitError`."""
-        definition = self.card.split(name)
+        definition, name = self.card.split(name), self.card.canonical(name)
         key = f"{_CUT}: {self.ratings.fingerprint} {definition.model_dump_json()}"
         path = self.home / "splits" / self.card.name / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parts"
         split = _cached(path, name, definition, self.ratings)

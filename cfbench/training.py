@@ -246,7 +246,7 @@ class Cells:
 
 
 def resolve_device(asked: str) -> str:
-    """The device to compute on; `auto` takes the best there is. Raises `DeviceError` when the one asked for is absent."""
+    """The device to compute on; `auto` takes the best there is. Raises `DeviceError` when it is not here."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if asked == "auto":
         return "cuda:0" if cuda else "mps" if mps else "cpu"

@@ -339,3 +339,16 @@ def test_a_finished_twin_is_the_same_plugin_config_seed_and_cut(tiny):
     assert twin(seed=2) is None
     assert twin(flags={"sweeps": "3"}) is None
     assert twin(split="random90@9") is None
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "curve.parquet", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_damaged_file_of_a_run_is_noticed_before_it_is_read(tiny, name, damage):
+    _, place = start(tiny, "deepae", flags=SMALL)
+    file = place / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content) if damage == "changed" else file.unlink()
+    readers = {"predictions.parquet": record.read_predictions, "curve.parquet": record.read_curve}
+    with pytest.raises(RecordError, match=rf"{name} is damaged or missing; the run has to be made anew"):
+        readers.get(name, record.read_state)(place)

@@ -419,3 +419,10 @@ def test_movielens_100k_comes_from_the_package_index(home):
     assert first == ("196", "242", 3, 881250949)
     assert np.bincount(ratings.ratings.astype(int)).tolist() == [0, 6110, 11370, 27145, 34174, 21201]
     assert dataset.split("u1").report["test"] == 20_000
+
+
+def test_a_split_has_one_name_however_its_seed_is_written(empty_terminal):
+    assert empty_terminal("download tiny --from-file tiny.zip").status == 0
+    dataset = store.open_dataset(cards.load("tiny"))
+    assert {dataset.split(name).name for name in ("random90", "random90@1", "random90@001")} == {"random90"}
+    assert dataset.split("random90@07").name == "random90@7"

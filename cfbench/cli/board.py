@@ -29,16 +29,17 @@ def compare(
 
     data = obtain(dataset)
     kept = Results(results)
-    board = leaderboard.build(data.card, split, data.split(split).fingerprint, kept)
+    cut = data.split(split)
+    board = leaderboard.build(data.card, cut.name, cut.fingerprint, kept)
     if json:
         console.as_json(board.as_json())
         return
     out = console.out()
-    out.print(f"[bold]{data.card.title}[/], split {split}" + (f" ({board.protocol})" if board.protocol else ""))
+    out.print(f"[bold]{data.card.title}[/], split {cut.name}" + (f" ({board.protocol})" if board.protocol else ""))
     if board.rows:
         out.print(_ranked(board))
     else:
-        console.say(f"no runs of {board.dataset}, split {split}, in {results}; `cfbench run deepae` makes one")
+        console.say(f"no runs of {board.dataset}, split {cut.name}, in {results}; `cfbench run deepae` makes one")
     if board.published:
         out.print(_published(board))
     if board.others:
