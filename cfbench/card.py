@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cfbench.errors import CardError, UnknownNameError
+from cfbench.files import data_home
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
 from cfbench.split import EVERYWHERE, Definition
 
@@ -27,27 +28,51 @@ class _Frozen(BaseModel):
 
 
 class Table(_Frozen):
-    """How to read one member of an archive as a table: the arguments of a reader."""
+    """How to read one table of a source: the arguments of a reader."""
 
-    format: Literal["delimited"] = "delimited"
-    member: str = Field(description="its path inside the archive")
-    separator: str = Field(min_length=1, description="what stands between fields: any text, such as '::'")
+    format: Literal["delimited", "jester", "netflix", "netflix-titles"] = "delimited"
+    member: str = Field("", description="its path inside the archive")
+    separator: str = Field("", description="what stands between fields: any text, such as '::'")
     header: bool = False
+    quote: bool = Field(False, description='fields may stand in double quotes, "" inside them is one quote (RFC 4180)')
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
-    columns: dict[str, int] = Field(description="role (user, item, rating, time; or item, title) → field number from 0")
+    columns: dict[str, int] = Field(
+        {}, description="role (user, item, rating, time; or item, title) → field number from 0"
+    )
+    time: Literal["seconds", "date"] = Field("seconds", description="since 1970; or YYYY-MM-DD, midnight UTC")
+    missing: float | None = Field(None, description="the value that stands for no rating")
+    duplicates: Literal["error", "last"] = Field("error", description="what to do when a pair is rated more than once")
+    members: dict[str, str] = Field({}, description="checksums of an archive's members, verified while they are read")
     user_prefix: str = Field("", description="what this source puts before the user ids of the original")
-    max_bytes: int = Field(description="refuse the member when it unpacks to more")
+    max_bytes: int = Field(10_000_000_000, description="refuse the member when it unpacks to more")
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Table:
+        if self.format == "delimited" and not (self.member and self.separator and self.columns):
+            raise ValueError("a delimited table needs member, separator and columns")
+        if self.quote and len(self.separator) != 1:
+            raise ValueError(f"quoted fields need a separator of one character, got {self.separator!r}")
+        return self
 
 
-class Https(_Frozen):
-    """A file on the web."""
+class _File(_Frozen):
+    checksum: str = Field(
+        "",
+        pattern=r"^$|^sha256:[0-9a-f]{64}$|^md5:[0-9a-f]{32}$",
+        description="of the file; when none is published, the first download's is held to",
+    )
 
-    kind: Literal["https"] = "https"
-    url: str
-    bytes: int
-    sha256: str
+
+class _Tables(_Frozen):
     ratings: Table
     titles: Table | None = None
+
+
+class OnTheWeb(_File):
+    """A file on the web."""
+
+    url: str
+    bytes: int | None = None
 
     @property
     def place(self) -> str:
@@ -65,16 +90,37 @@ class Https(_Frozen):
         return self.url.rsplit("/", 1)[-1]
 
 
-class Package(_Frozen):
+class Https(OnTheWeb, _Tables):
+    """A data set that is one file on the web."""
+
+    kind: Literal["https"] = "https"
+
+
+class Parts(_Tables):
+    """A data set that is several files on the web, kept in a folder of its own, which is what is read."""
+
+    kind: Literal["parts"] = "parts"
+    folder: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="the name of that folder")
+    parts: tuple[OnTheWeb, ...] = Field(min_length=1)
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for people."""
+        return ", ".join(part.url for part in self.parts)
+
+    @property
+    def filename(self) -> str:
+        """What is looked for, for people."""
+        return f"a folder of {', '.join(part.filename for part in self.parts)}"
+
+
+class Package(_File, _Tables):
     """A wheel on the Python package index that happens to carry the same ratings."""
 
     kind: Literal["package"] = "package"
     package: str = Field(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")
     filename: str
     bytes: int
-    sha256: str
-    ratings: Table
-    titles: Table | None = None
 
     @property
     def place(self) -> str:
@@ -82,17 +128,40 @@ class Package(_Frozen):
         return f"the package index ({self.package})"
 
 
-Source = Annotated[Https | Package, Field(discriminator="kind")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="part of the paths of runs")]
+class Local(_Tables):
+    """What people hold themselves: a folder, or an archive of which no checksum is known."""
+
+    kind: Literal["local"] = "local"
+    what: str = Field(description="for people: what it is")
+    holds: tuple[str, ...] = Field(
+        min_length=1,
+        description="patterns of a file's name, one of which the folder or zip holds, or the file itself has",
+    )
+
+    @property
+    def place(self) -> str:
+        """Where it comes from, for people."""
+        return self.what
+
+    @property
+    def filename(self) -> str:
+        """What is looked for, for people."""
+        return self.what
+
+
+Source = Annotated[Https | Parts | Package | Local, Field(discriminator="kind")]
 
 
 class Expected(_Frozen):
-    """What must come out of reading: a wrong or changed file shows here."""
+    """What must come out of reading, as far as it is known: a wrong or changed file shows here."""
 
-    users: int
-    items: int
-    ratings: int
-    fingerprint: str = Field(description="of the coded table, whichever source it came from")
+    users: int | None = None
+    items: int | None = None
+    ratings: int | None = None
+    fingerprint: str = Field("", description="of the coded table, whichever source it came from")
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="part of the paths of runs")]
 
 
 class Published(_Frozen):
@@ -116,8 +185,9 @@ class Card(_Frozen):
     licence: str = Field(description="one line for tables")
     terms: str = Field(description="what a user must know, shown once before the first download")
     scale: Scale
-    expected: Expected
-    sources: tuple[Source, ...] = Field(min_length=1)
+    expected: Expected = Expected()
+    sources: tuple[Source, ...] = ()
+    origin: str = Field("", description="where a person's own data set was imported from")
     splits: dict[Name, Definition] = {}
     published: tuple[Published, ...] = ()
 
@@ -147,15 +217,30 @@ class Card(_Frozen):
 
 
 def names() -> list[str]:
-    """All data sets there is a card for."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    """All data sets there is a card for, a person's own among them."""
+    return sorted(_places())
 
 
 def load(name: str) -> Card:
     """The card of a data set; raises `UnknownNameError`, `CardError`."""
     if name not in names():
         raise UnknownNameError("data set", name, names(), advice="see `cfbench datasets`")
-    return read(_FOLDER / f"{name}.toml")
+    return read(_places()[name])
+
+
+def own_folder() -> Path:
+    """Where the cards of imported data sets are."""
+    return data_home() / "cards"
+
+
+def shipped() -> set[str]:
+    """The data sets that cfbench itself has cards of."""
+    return {path.stem for path in _FOLDER.glob("*.toml")}
+
+
+def _places() -> dict[str, Path]:
+    """Every card's file by name; a person's own cannot take the name of a shipped one."""
+    return {path.stem: path for folder in (own_folder(), _FOLDER) for path in folder.glob("*.toml")}
 
 
 def read(path: Path) -> Card:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from zipfile import ZipFile, is_zipfile
 
-from cfbench.card import Https, Package
+from cfbench.card import Https, Local, Package, Parts
 from cfbench.errors import ChecksumError, FetchError
-from cfbench.files import make_folder, place_errors, require_space
-from cfbench.transfer import SETTING, SPARE, Listener, Quiet, transfer
+from cfbench.files import SETTING, make_folder, place_errors, require_space, write_atomically
+from cfbench.transfer import SPARE, Listener, Quiet, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cfbench.card import Card, Source
+    from cfbench.card import Card, OnTheWeb, Source
 
-__all__ = ["SETTING", "Listener", "Quiet", "fetch", "locked", "sha256"]
+__all__ = ["SETTING", "Listener", "Quiet", "checksum", "fetch", "locked"]
 
 _PIP_TIMEOUT = 900.0  # seconds
 
@@ -63,50 +65,115 @@ def locked(path: Path, what: str, listener: Listener) -> Iterator[None]:
         lock.release()
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; raises `OSError`."""
+def checksum(path: Path, algorithm: str = "sha256") -> str:
+    """The checksum of a file as cards write it, `sha256:…`; raises `OSError`."""
     import pooch  # type: ignore[import-untyped]  # it ships no types
 
-    return str(pooch.file_hash(str(path), alg="sha256"))
+    return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+
+
+def _expected(source: OnTheWeb | Package, target: Path) -> str:
+    """The checksum a source's file must have: the card's, else that of the first download, else none."""
+    return source.checksum or _recorded(target)
+
+
+def _recorded(target: Path) -> str:
+    note = target.with_name(f"{target.name}.checksum")
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+
+
+def _found(path: Path, expected: str) -> str:
+    """The file's checksum by the algorithm of the expected one."""
+    return checksum(path, expected.partition(":")[0] or "sha256")
 
 
 def _kept(card: Card, folder: Path) -> tuple[Path, Source] | None:
     """The file of an earlier download, if it is right."""
     for source in card.sources:
-        path = folder / source.filename
-        if path.is_file() and path.stat().st_size == source.bytes and sha256(path) == source.sha256:
-            return path, source
+        if isinstance(source, Parts):
+            if all(_is_right(part, folder / source.folder / part.filename) for part in source.parts):
+                return folder / source.folder, source
+        elif not isinstance(source, Local) and _is_right(source, folder / source.filename):
+            return folder / source.filename, source
     return None
+
+
+def _is_right(file: OnTheWeb | Package, path: Path) -> bool:
+    """Whether the file is at the path, as it should be."""
+    if not path.is_file() or file.bytes not in (None, path.stat().st_size):
+        return False
+    expected = _expected(file, path)
+    return bool(expected) and _found(path, expected) == expected
 
 
 def _recognised(card: Card, file: Path) -> Source:
     """The source that a person's own file is a copy of."""
+    holdable = any(isinstance(source, Local | Parts) for source in card.sources)
+    if holdable and file.is_dir():
+        return _local(card, file)
     try:
-        found = sha256(file)
+        found = {checksum(file, "sha256"), checksum(file, "md5")}
     except OSError as fault:
         raise FetchError(f"cannot read {file}: {fault.strerror}; give the path of the downloaded file") from fault
     for source in card.sources:
-        if found == source.sha256:
+        if isinstance(source, Https | Package) and (
+            source.checksum in found or (not source.checksum and file.name == source.filename)
+        ):
             return source
-    expected = " or ".join(f"{source.sha256} ({source.filename})" for source in card.sources)
-    raise ChecksumError(
-        f"{file} has SHA-256 {found}, expected {expected}; download it again from {card.homepage}, and do not unpack it"
+    if holdable:
+        return _local(card, file)
+    expected = " or ".join(
+        f"{source.checksum or 'any file'} ({source.filename})"
+        for source in card.sources
+        if isinstance(source, Https | Package)
     )
+    raise ChecksumError(
+        f"{file} has {max(found)}, expected {expected}; download it again from {card.homepage}, and do not unpack it"
+    )
+
+
+def _local(card: Card, path: Path) -> Source:
+    """The source that a folder or an archive without a known checksum is, by what it holds."""
+    names = [path.name]
+    if path.is_dir():
+        names += [file.name for file in path.rglob("*") if file.is_file()]
+    elif is_zipfile(path):
+        with ZipFile(path) as archive:
+            names += [name.rsplit("/", 1)[-1] for name in archive.namelist()]
+    for source in card.sources:
+        if isinstance(source, Local) and any(fnmatch(name, pattern) for name in names for pattern in source.holds):
+            return source
+        if isinstance(source, Parts) and {part.filename for part in source.parts} <= set(names):
+            return source
+    known = "; ".join(source.filename for source in card.sources)
+    raise FetchError(f"{path} is nothing that {card.name} is read from; expected: {known}; see {card.homepage}")
 
 
 def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source]:
     """The file of the first source that delivers."""
     faults: list[FetchError | ChecksumError] = []
-    for number, source in enumerate(card.sources):
-        target = folder / source.filename
+    sources = [source for source in card.sources if not isinstance(source, Local)]
+    if not sources:
+        ways = " or ".join(source.filename for source in card.sources) or card.origin or "nothing"
+        raise FetchError(
+            f"{card.name} cannot be downloaded, it is read from {ways}; give it: "
+            f"`cfbench download {card.name} --from-file PATH`"
+        )
+    for number, source in enumerate(sources):
+        target = folder / (source.folder if isinstance(source, Parts) else source.filename)
         try:
-            if isinstance(source, Https):
+            if isinstance(source, Parts):
+                make_folder(target, SETTING)
+                for part in source.parts:
+                    if not _is_right(part, target / part.filename):
+                        _download(part, target / part.filename, listener)
+            elif isinstance(source, Https):
                 _download(source, target, listener)
             else:
                 _ask_pip(source, target, listener)
         except (FetchError, ChecksumError) as fault:
             faults.append(fault)
-            for following in card.sources[number + 1 : number + 2]:
+            for following in sources[number + 1 : number + 2]:
                 listener.say(f"{fault}; trying {following.place}")
         else:
             return target, source
@@ -117,19 +184,19 @@ def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source
     ) from faults[-1]
 
 
-def _download(source: Https, target: Path, listener: Listener) -> None:
+def _download(source: OnTheWeb, target: Path, listener: Listener) -> None:
     """Bring a file from the web."""
     part = target.with_name(f"{target.name}.part")
     doubtful = part.exists()  # left by an earlier run: if the whole is wrong, that may be why
     try:
         transfer(source, part, listener)
-        _accept(part, target, source)
+        _accept(part, target, source, listener)
     except ChecksumError:
         if not doubtful:
             raise
         listener.say(f"{part.name}, left by an earlier download, is not right; starting over")
         transfer(source, part, listener)
-        _accept(part, target, source)
+        _accept(part, target, source, listener)
 
 
 def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
@@ -151,15 +218,20 @@ def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
         wheel = Path(folder, source.filename)
         if not wheel.is_file():
             raise FetchError(f"{source.place} delivered no {source.filename}")
-        _accept(wheel, target, source)
+        _accept(wheel, target, source, listener)
     listener.progress(source.filename, source.bytes, source.bytes)
 
 
-def _accept(file: Path, target: Path, source: Source) -> None:
+def _accept(file: Path, target: Path, source: OnTheWeb | Package, listener: Listener) -> None:
     """Give a file its name if it is the right one; else delete it and raise `ChecksumError`."""
-    found = sha256(file)
-    if found != source.sha256:
+    expected = _expected(source, target)
+    found = _found(file, expected)
+    if expected and found != expected:
         file.unlink()
-        raise ChecksumError(f"{source.place} sent a {source.filename} with SHA-256 {found}, expected {source.sha256}")
+        whose = "" if source.checksum else ", that of the first download"
+        raise ChecksumError(f"{source.place} sent a {source.filename} with {found}, expected {expected}{whose}")
+    if not expected:
+        listener.say(f"no checksum of {source.filename} is published; later downloads are held to this one's, {found}")
+        write_atomically(target.with_name(f"{target.name}.checksum"), f"{found}\n", SETTING)
     with place_errors(target, SETTING):
         file.replace(target)

@@ -35,6 +35,20 @@ _ADVICE = {
 }
 
 
+SETTING = "CFBENCH_DATA"
+"""The environment variable that moves the data elsewhere."""
+
+
+def data_home() -> Path:
+    """The folder of all data: `$CFBENCH_DATA`, else the user's cache folder. It may not exist yet."""
+    chosen = os.environ.get(SETTING)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("cfbench", appauthor=False)
+
+
 @contextmanager
 def place_errors(path: Path, setting: str = "") -> Iterator[None]:
     """Turn a fault of the file system at `path` into a `PlaceError` (other exceptions pass).

@@ -1,4 +1,4 @@
-"""TABLE: ratings with coded users and items, in memory and on disk.
+"""TABLE: ratings with coded users and items.
 
 A rating is a row: who (`users`), what (`items`), how much (`ratings`), when (`times`, if known). Users and items are
 codes 0, 1, 2, … by first appearance in the source, so that two sources with the same rows in the same order give the
@@ -11,18 +11,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from cfbench.errors import DataError, UnknownNameError
-from cfbench.files import place_errors
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
 
 Codes: TypeAlias = NDArray[np.int32]
@@ -73,7 +70,8 @@ class Scale(BaseModel):
 class Ratings:
     """n ratings, read-only. Parts of a data set share its codes, so `n_users` and `n_items` count the whole set.
 
-    Shapes: `users`, `items` (n,) int32; `ratings` (n,) float32; `times` (n,) int64 seconds since 1970, or None.
+    Shapes: `users`, `items` (n,) int32; `ratings` (n,) float32; `times` (n,) int64 seconds since 1970, or None;
+    `held_out` (n,) bool, True for what the data set's authors set aside for testing, or None.
     Raises `DataError` when the columns do not fit together.
     """
 
@@ -84,9 +82,12 @@ class Ratings:
     n_items: int
     scale: Scale
     times: Times | None = None
+    held_out: NDArray[np.bool_] | None = None
+    known_fingerprint: str | None = None
+    """Of a table whose fingerprint was computed before; its parts compute their own."""
 
     def __post_init__(self) -> None:
-        columns = {"users": np.int32, "items": np.int32, "ratings": np.float32, "times": np.int64}
+        columns = {"users": np.int32, "items": np.int32, "ratings": np.float32, "times": np.int64, "held_out": np.bool_}
         for name, dtype in columns.items():
             column = getattr(self, name)
             if column is None:
@@ -105,8 +106,9 @@ class Ratings:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Ratings:
         """The given rows, in order, under the same codes."""
-        times = None if self.times is None else self.times[rows]
-        return replace(self, users=self.users[rows], items=self.items[rows], ratings=self.ratings[rows], times=times)
+        columns = {name: getattr(self, name) for name in ("users", "items", "ratings", "times", "held_out")}
+        taken = {name: column[rows] for name, column in columns.items() if column is not None}
+        return replace(self, known_fingerprint=None, **taken)
 
     @cached_property
     def seen_users(self) -> NDArray[np.bool_]:
@@ -125,9 +127,13 @@ class Ratings:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over sizes and columns, little-endian: equal tables, equal fingerprints, on any machine."""
+        if self.known_fingerprint is not None:
+            return self.known_fingerprint
         digest = hashlib.sha256(f"cfbench ratings 1: {len(self)} {self.n_users} {self.n_items}".encode())
         for column, code in ((self.users, "<i4"), (self.items, "<i4"), (self.ratings, "<f4"), (self.times, "<i8")):
             digest.update(b"-" if column is None else column.astype(code, copy=False).data)
+        if self.held_out is not None:
+            digest.update(self.held_out.data)
         return digest.hexdigest()
 
     def rows(self, by: Literal["user", "item"]) -> Rows:
@@ -139,41 +145,6 @@ class Ratings:
         starts = np.zeros(n_rows + 1, np.int64)
         np.cumsum(np.bincount(keys, minlength=n_rows), out=starts[1:])
         return Rows(starts, columns[order], self.ratings[order], n_columns)
-
-    def write(self, path: Path) -> None:
-        """Write the columns as parquet; raises `PlaceError`."""
-        import polars as pl
-
-        columns = {"user": self.users, "item": self.items, "rating": self.ratings}
-        frame = pl.DataFrame(columns if self.times is None else columns | {"time": self.times})
-        write_table(frame, path)
-
-    @staticmethod
-    def read(path: Path, *, n_users: int, n_items: int, scale: Scale) -> Ratings:
-        """Read what `write` wrote; raises `DataError`.
-
-        Verify the file's checksum first: parquet has none, so damage may come out as other ratings, or end the process.
-        """
-        import polars as pl
-
-        unreadable = (OSError, KeyError, ValueError, DataError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
-        try:
-            frame = pl.read_parquet(path, glob=False).rechunk()
-            columns = {name: frame[name].to_numpy() for name in frame.columns}
-            return Ratings(
-                columns["user"], columns["item"], columns["rating"], n_users, n_items, scale, columns.get("time")
-            )
-        except unreadable as fault:
-            raise DataError(
-                f"{path} is not a readable ratings table ({type(fault).__name__}); "
-                "`cfbench download NAME --again` repairs it"
-            ) from fault
-
-
-def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame as parquet; raises `PlaceError`."""
-    with place_errors(path):
-        frame.write_parquet(path, compression="zstd", statistics=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,32 +197,108 @@ def _codes(kind: str, known: dict[str, int], ids: list[str]) -> Codes:
     return np.array([known[name] for name in ids], np.int32)
 
 
-def code(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Scale) -> tuple[Ratings, Catalogue]:
-    """Number users and items by first appearance.
+class Coder:
+    """Numbers users and items by first appearance, block by block."""
 
-    `columns`: `user`, `item`, `rating`, and optionally `time`, without nulls. `titles`: `item` and `title`, or None; of
-    an item with several titles the first counts.
+    def __init__(self) -> None:
+        self._users, self._items = _Numbers(), _Numbers()
+
+    def add(self, block: pl.DataFrame) -> dict[str, NDArray[Any]]:
+        """The block's columns by their names in `Ratings`, with codes for ids.
+
+        `block`: `user` and `item` (text or whole numbers), `rating`, and optionally `time` and `held_out`; no nulls.
+        """
+        import polars as pl
+
+        columns: dict[str, NDArray[Any]] = {
+            "users": self._users.codes(block["user"]), "items": self._items.codes(block["item"]),
+            "ratings": block["rating"].cast(pl.Float32).to_numpy(),
+        }  # fmt: skip
+        if "time" in block.columns:
+            columns["times"] = block["time"].cast(pl.Int64).to_numpy()
+        if "held_out" in block.columns:
+            columns["held_out"] = block["held_out"].to_numpy()
+        return columns
+
+    @property
+    def n_users(self) -> int:
+        """How many users have appeared."""
+        return len(self._users.known)
+
+    @property
+    def n_items(self) -> int:
+        """How many items have appeared."""
+        return len(self._items.known)
+
+    def catalogue(self, titles: pl.DataFrame | None) -> Catalogue:
+        """What the codes stand for. `titles`: `item` and `title`, or None; of several of an item the first counts."""
+        import polars as pl
+
+        as_text = pl.col("id").cast(pl.String)
+        users, items = (numbers.known.select(as_text) for numbers in (self._users, self._items))
+        if titles is None:
+            return Catalogue(users, items.with_columns(title=pl.lit(None, pl.String)))
+        first = titles.select(pl.col("item").cast(pl.String).alias("id"), "title").unique("id", keep="first")
+        return Catalogue(users, items.join(first, on="id", how="left", maintain_order="left"))
+
+
+class _Numbers:
+    """Distinct values in the order they appear: `known` has the columns `id` and `code`."""
+
+    def __init__(self) -> None:
+        import polars as pl
+
+        self.known = pl.DataFrame(schema={"id": pl.String, "code": pl.Int32})
+
+    def codes(self, column: pl.Series) -> Codes:
+        """(n,) the code of each value; new values get the next ones."""
+        import polars as pl
+
+        values = pl.DataFrame({"id": column})
+        if not len(self.known):
+            self.known = self.known.with_columns(pl.col("id").cast(column.dtype))
+        new = values.unique(maintain_order=True).join(self.known, on="id", how="anti", maintain_order="left")
+        if len(new):
+            numbered = new.with_columns(code=pl.int_range(len(self.known), len(self.known) + len(new), dtype=pl.Int32))
+            self.known = pl.concat([self.known, numbered])
+        return values.join(self.known, on="id", how="left", maintain_order="left")["code"].to_numpy()
+
+
+def code(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Scale) -> tuple[Ratings, Catalogue]:
+    """A whole table at once; the columns are those of `Coder.add`, titles those of `Coder.catalogue`."""
+    coder = Coder()
+    coded: dict[str, Any] = dict(coder.add(columns))
+    return Ratings(**coded, n_users=coder.n_users, n_items=coder.n_items, scale=scale), coder.catalogue(titles)
+
+
+def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Catalogue]:
+    """Ratings from a polars or pandas frame, or anything else that speaks Arrow.
+
+    Its columns: `user`, `item`, `rating` and, if known, `time`: a date, a date and time, or seconds since 1970.
+
+    Without a `scale` it reaches from the lowest to the highest rating there is. Raises `DataError` when a column is
+    missing, has gaps, or a rating is off the scale.
     """
     import polars as pl
 
-    users, known_users = _numbered(columns["user"])
-    items, known_items = _numbered(columns["item"])
-    ratings = Ratings(
-        users, items, columns["rating"].cast(pl.Float32).to_numpy(),
-        n_users=len(known_users), n_items=len(known_items), scale=scale,
-        times=columns["time"].cast(pl.Int64).to_numpy() if "time" in columns.columns else None,
-    )  # fmt: skip
-    if titles is None:
-        return ratings, Catalogue(known_users, known_items.with_columns(title=pl.lit(None, pl.String)))
-    first = titles.select(pl.col("item").cast(pl.String).alias("id"), "title").unique("id", keep="first")
-    return ratings, Catalogue(known_users, known_items.join(first, on="id", how="left", maintain_order="left"))
-
-
-def _numbered(column: pl.Series) -> tuple[Codes, pl.DataFrame]:
-    """(n,) the code of each value, and the distinct values in the order of their codes, as text in the column `id`."""
-    import polars as pl
-
-    values = pl.DataFrame({"id": column})
-    known = values.unique(maintain_order=True).with_row_index("code")
-    codes = values.join(known, on="id", how="left", maintain_order="left")["code"]
-    return codes.cast(pl.Int32).to_numpy(), known.select(pl.col("id").cast(pl.String))
+    table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
+    missing = [name for name in ("user", "item", "rating") if name not in table.columns]
+    if missing:
+        raise DataError(f"the frame has no column {missing[0]!r}; it needs user, item, rating and may have time")
+    table = table.select([name for name in ("user", "item", "rating", "time") if name in table.columns])
+    for name in table.columns:
+        if table[name].null_count():
+            raise DataError(
+                f"column {name!r} of the frame has {table[name].null_count():,} gaps; drop or fill them first"
+            )
+    ratings = table["rating"].cast(pl.Float64).to_numpy()
+    chosen = scale or Scale(low=float(ratings.min()), high=float(ratings.max()))
+    off = chosen.off(ratings)
+    if off.any():
+        first = int(off.argmax())
+        raise DataError(
+            f"rating {ratings[first]:g} in row {first} of the frame is off the scale {chosen}; give its scale"
+        )
+    if "time" in table.columns and table["time"].dtype.is_temporal():
+        table = table.with_columns(pl.col("time").dt.epoch("s"))
+    return code(table, None, chosen)

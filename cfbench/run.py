@@ -98,7 +98,7 @@ def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
         ),
         split=record.SplitFacts(
             name=split.name, protocol=split.definition.protocol, report=split.report, fingerprint=split.fingerprint,
-            definition=split.definition.model_dump(mode="json", exclude={"protocol"}),
+            definition=split.definition.model_dump(mode="json", exclude={"protocol", "expected"}),
         ),
         preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
         device=setup.device,

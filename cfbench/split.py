@@ -26,11 +26,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cfbench.errors import SplitError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cfbench.ratings import Ratings
 
 Parts: TypeAlias = NDArray[np.uint8]
 """(n,) the part of each rating."""
 TRAIN, VALID, TEST, LEFT_OUT = range(4)
+_BLOCK = 4_000_000  # rows
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -42,6 +45,7 @@ class _Definition(BaseModel):
     seed: int = Field(1, ge=0, description="names one of the many splits of this kind")
     cold: Literal["keep", "drop"] = "keep"
     protocol: str = Field("", description="what a paper would call it; published scores are matched by this")
+    expected: dict[str, int] = Field({}, description="counts that were published of it, by their names in the report")
 
 
 class RandomHoldout(_Definition):
@@ -54,7 +58,7 @@ class RandomHoldout(_Definition):
     def cut(self, ratings: Ratings) -> Parts:
         """Exactly round(test·n) test ratings and round(valid·rest) validation ratings."""
         parts = np.zeros(len(ratings), np.uint8)
-        parts[_draw(np.arange(len(ratings)), self.test, self.seed, "test")] = TEST
+        _draw(parts, TRAIN, TEST, self.test, self.seed, "test")
         return _hold_out_validation(parts, self.valid, self.seed)
 
 
@@ -75,9 +79,17 @@ class KFold(_Definition):
     def cut(self, ratings: Ratings) -> Parts:
         """Every rating is in the test part of exactly one of the folds of a seed."""
         n = len(ratings)
-        order = np.argsort(_keys(n, self.seed, "folds"), kind="stable")
+        first, end = (self.fold - 1) * n // self.folds, self.fold * n // self.folds
         parts = np.zeros(n, np.uint8)
-        parts[order[(self.fold - 1) * n // self.folds : self.fold * n // self.folds]] = TEST
+        if first < end:
+            keys = _keys(self.seed, "folds").random_raw(n)
+            keys.partition([max(first - 1, 0), end - 1])
+            low, high = keys[first - 1] if first else None, keys[end - 1]
+            del keys
+            stream = _keys(self.seed, "folds")
+            for rows in _blocks(n):
+                mine = stream.random_raw(rows.stop - rows.start)
+                parts[rows][(mine <= high) if low is None else (mine <= high) & (mine > low)] = TEST
         return _hold_out_validation(parts, self.valid, self.seed)
 
 
@@ -108,6 +120,19 @@ class Official(_Definition):
         parts = np.zeros(len(ratings), np.uint8)
         parts[self.first : self.last] = TEST
         return _hold_out_validation(parts, self.valid, self.seed)
+
+
+class HeldOut(_Definition):
+    """What the data set's authors set aside tests; `valid` of the rest validate."""
+
+    kind: Literal["held-out"] = "held-out"
+    valid: Fraction = 0.05
+
+    def cut(self, ratings: Ratings) -> Parts:
+        """Raises `SplitError` when nothing was set aside."""
+        if ratings.held_out is None:
+            raise SplitError("the source set no ratings aside for testing; choose another with --split")
+        return _hold_out_validation(np.where(ratings.held_out, TEST, TRAIN).astype(np.uint8), self.valid, self.seed)
 
 
 class TimeWindow(_Definition):
@@ -164,7 +189,7 @@ class LeaveLastOut(_Definition):
 
 
 Definition: TypeAlias = Annotated[
-    RandomHoldout | KFold | Official | TimeWindow | LeaveLastOut, Field(discriminator="kind")
+    RandomHoldout | KFold | Official | HeldOut | TimeWindow | LeaveLastOut, Field(discriminator="kind")
 ]
 
 EVERYWHERE: dict[str, Definition] = {
@@ -186,8 +211,18 @@ class Split:
     parts: Parts
     fingerprint: str
     report: dict[str, int]
-    """Counts: the ratings in train, valid, test and left_out; those of left_out that were dropped as cold; and what is
-    cold in the test part, as cold_ratings, cold_users and cold_items."""
+    """Counts: the ratings in train, valid, test and left_out; those of left_out that were dropped as cold; what is cold
+    in the test part, as cold_ratings, cold_users and cold_items; and the users and items of training and of all that is
+    held out, as train_users, train_items, held_out, held_out_users and held_out_items."""
+
+    @property
+    def mismatches(self) -> list[str]:
+        """Published counts that did not come out: other ratings than those of the paper."""
+        return [
+            f"{name.replace('_', ' ')}: expected {count:,}, got {self.report[name]:,}"
+            for name, count in self.definition.expected.items()
+            if self.report[name] != count
+        ]
 
     def train(self, ratings: Ratings) -> Ratings:
         """The ratings a model learns from."""
@@ -205,15 +240,23 @@ class Split:
 def make(name: str, definition: Definition, ratings: Ratings) -> Split:
     """Carry out a definition; raises `SplitError` when it does not fit the ratings or leaves none to train or test."""
     parts = definition.cut(ratings)
-    train = ratings.take(parts == TRAIN)
-    held_out = (parts == VALID) | (parts == TEST)
-    cold = held_out & train.unseen(ratings.users, ratings.items)
-    dropped = cold if definition.cold == "drop" else np.zeros_like(cold)
-    parts[dropped] = LEFT_OUT
+    dropped = _drop_cold(parts, ratings) if definition.cold == "drop" else 0
     if isinstance(definition, TimeWindow):  # the halves are drawn from what is left, as the paper's converter does
-        held = np.flatnonzero(parts == TEST)
-        parts[_draw(held, definition.valid, definition.seed, "halves")] = VALID
-    return restore(name, definition, ratings, parts, dropped=int(dropped.sum()))
+        _draw(parts, TEST, VALID, definition.valid, definition.seed, "halves")
+    return restore(name, definition, ratings, parts, dropped=dropped)
+
+
+def _drop_cold(parts: Parts, ratings: Ratings) -> int:
+    """Leave out what is held out of users or items without a training rating; returns how many ratings that are."""
+    users = _seen(ratings.users, ratings.n_users, parts, TRAIN)
+    items = _seen(ratings.items, ratings.n_items, parts, TRAIN)
+    dropped = 0
+    for rows in _blocks(len(parts)):
+        held_out = (parts[rows] == VALID) | (parts[rows] == TEST)
+        cold = held_out & ~(users[ratings.users[rows]] & items[ratings.items[rows]])
+        parts[rows][cold] = LEFT_OUT
+        dropped += int(cold.sum())
+    return dropped
 
 
 def restore(name: str, definition: Definition, ratings: Ratings, parts: Parts, *, dropped: int) -> Split:
@@ -223,39 +266,81 @@ def restore(name: str, definition: Definition, ratings: Ratings, parts: Parts, *
     """
     parts = parts.view()
     parts.flags.writeable = False
-    counts = np.bincount(parts, minlength=4)
+    counts = [int(np.count_nonzero(parts == part)) for part in range(4)]
     for part, count in (("training", counts[TRAIN]), ("test", counts[TEST])):
         if not count:
             raise SplitError(
                 f"split {name!r} leaves no {part} ratings out of {len(ratings)}; choose another with --split"
             )
-    train, test = ratings.take(parts == TRAIN), ratings.take(parts == TEST)
     report = {
-        "train": int(counts[TRAIN]), "valid": int(counts[VALID]), "test": int(counts[TEST]),
-        "left_out": int(counts[LEFT_OUT]), "dropped": dropped,
-        "cold_users": int((test.seen_users & ~train.seen_users).sum()),
-        "cold_items": int((test.seen_items & ~train.seen_items).sum()),
-        "cold_ratings": int(train.unseen(test.users, test.items).sum()),
-    }  # fmt: skip
+        "train": counts[TRAIN], "valid": counts[VALID], "test": counts[TEST], "left_out": counts[LEFT_OUT],
+        "dropped": dropped,
+    } | _who(ratings, parts) | {"held_out": counts[VALID] + counts[TEST]}  # fmt: skip
     digest = hashlib.sha256(f"cfbench split 1: {ratings.fingerprint}".encode())
     digest.update(parts.data)
     return Split(name, definition, parts, digest.hexdigest(), report)
 
 
-def _keys(n: int, seed: int, purpose: str) -> NDArray[np.uint64]:
-    """(n,) 64-bit random keys, a stream of its own for each seed and purpose."""
+def _who(ratings: Ratings, parts: Parts) -> dict[str, int]:
+    """The report's counts of users and items."""
+    users, items = (
+        {part: _seen(codes, count, parts, part) for part in (TRAIN, VALID, TEST)}
+        for codes, count in ((ratings.users, ratings.n_users), (ratings.items, ratings.n_items))
+    )
+    cold = 0
+    for rows in _blocks(len(parts)):
+        known = users[TRAIN][ratings.users[rows]] & items[TRAIN][ratings.items[rows]]
+        cold += int(((parts[rows] == TEST) & ~known).sum())
+    return {
+        "cold_users": int((users[TEST] & ~users[TRAIN]).sum()),
+        "cold_items": int((items[TEST] & ~items[TRAIN]).sum()),
+        "cold_ratings": cold,
+        "train_users": int(users[TRAIN].sum()),
+        "train_items": int(items[TRAIN].sum()),
+        "held_out_users": int((users[VALID] | users[TEST]).sum()),
+        "held_out_items": int((items[VALID] | items[TEST]).sum()),
+    }
+
+
+def _seen(codes: NDArray[np.int32], count: int, parts: Parts, part: int) -> NDArray[np.bool_]:
+    """(count,) True for a user or item with a rating in the part."""
+    seen = np.zeros(count, np.bool_)
+    for rows in _blocks(len(parts)):
+        seen[codes[rows][parts[rows] == part]] = True
+    return seen
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Some million rows at a time, so that nothing beside the parts grows with the ratings."""
+    return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
+
+
+def _keys(seed: int, purpose: str) -> np.random.PCG64:
+    """A stream of 64-bit random keys of its own for each seed and purpose."""
     words = np.frombuffer(hashlib.sha256(f"{seed} {purpose}".encode()).digest(), "<u4")
-    return np.random.PCG64(np.random.SeedSequence(words.tolist())).random_raw(n)
+    return np.random.PCG64(np.random.SeedSequence(words.tolist()))
 
 
-def _draw(rows: NDArray[np.integer], fraction: float, seed: int, purpose: str) -> NDArray[np.integer]:
-    """round(fraction·rows) of the rows: those with the smallest keys."""
-    count = round(fraction * len(rows))
-    return rows[np.argpartition(_keys(len(rows), seed, purpose), count - 1)[:count]] if count else rows[:0]
+def _draw(parts: Parts, of: int, to: int, fraction: float, seed: int, purpose: str) -> None:
+    """Move round(fraction·count) of the ratings in part `of` to part `to`: those with the smallest keys."""
+    count = int(np.count_nonzero(parts == of))
+    left = round(fraction * count)
+    if not left:
+        return
+    keys = _keys(seed, purpose).random_raw(count)
+    keys.partition(left - 1)
+    largest = keys[left - 1]
+    del keys
+    stream = _keys(seed, purpose)  # the same keys again, a block at a time
+    for rows in _blocks(len(parts)):
+        mine = np.flatnonzero(parts[rows] == of)
+        drawn = mine[stream.random_raw(len(mine)) <= largest][:left]
+        parts[rows][drawn] = to
+        left -= len(drawn)
 
 
 def _hold_out_validation(parts: Parts, fraction: float, seed: int) -> Parts:
-    parts[_draw(np.flatnonzero(parts == TRAIN), fraction, seed, "valid")] = VALID
+    _draw(parts, TRAIN, VALID, fraction, seed, "valid")
     return parts
 
 

@@ -2,7 +2,7 @@
 
     $CFBENCH_DATA, or the user's cache folder
     ├── downloads/                  the files of the sources, as they came
-    ├── datasets/<name>/            ratings.parquet, users.parquet, items.parquet, dataset.json
+    ├── datasets/<name>/            columns to be mapped, ratings.parquet, users.parquet, items.parquet, dataset.json
     ├── splits/<name>/              parts already cut, for speed; safe to delete
     ├── terms/<name>                the data set's terms have been shown
     └── current                     the name of the data set that commands use unless told otherwise
@@ -14,26 +14,29 @@ it needs no network. `dataset.json` has a checksum of each file, so that damage 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cfbench import readers
+from cfbench import columns, readers
 from cfbench.errors import CountError, DataError, PlaceError
-from cfbench.fetch import SETTING, fetch, locked, sha256
-from cfbench.files import folder_appearing, make_folder, write_atomically
-from cfbench.ratings import Catalogue, Ratings, code, write_table
+from cfbench.fetch import SETTING, checksum, fetch, locked
+from cfbench.files import data_home, folder_appearing, make_folder, write_atomically
+from cfbench.ratings import Catalogue, Ratings
 from cfbench.split import Split, make, restore
 
 if TYPE_CHECKING:
-    from cfbench.card import Card, Source
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import polars as pl
+
+    from cfbench.card import Card
     from cfbench.fetch import Listener
     from cfbench.split import Definition
 
@@ -53,6 +56,8 @@ class _Manifest(BaseModel):
     ratings: int
     source: str
     files: dict[str, str]
+    stamps: dict[str, tuple[int, int]]
+    """Size in bytes and time of last change in ns of each file: while they are the same, it is not summed again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,7 @@ class Dataset:
     def split(self, name: str) -> Split:
         """The split of that name, cut once and kept on disk. Raises `UnknownNameError`, `SplitError`."""
         definition, name = self.card.split(name), self.card.canonical(name)
-        key = f"{_CUT}: {self.ratings.fingerprint} {definition.model_dump_json()}"
+        key = f"{_CUT}: {self.ratings.fingerprint} {definition.model_dump_json(exclude={'expected'})}"
         path = self.home / "splits" / self.card.name / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parts"
         split = _cached(path, name, definition, self.ratings)
         if split is None:
@@ -83,16 +88,6 @@ class Dataset:
             with suppress(PlaceError):  # a full or read-only disk costs time, not the split
                 _cache(path, split)
         return split
-
-
-def data_home() -> Path:
-    """The folder of all data: `$CFBENCH_DATA`, else the user's cache folder. It may not exist yet."""
-    chosen = os.environ.get(SETTING)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("cfbench", appauthor=False)
 
 
 def is_ready(card: Card) -> bool:
@@ -113,8 +108,14 @@ def open_dataset(card: Card) -> Dataset:
             f"{manifest.fingerprint[:12]}), expected version {card.version} ({card.expected.fingerprint[:12]}); "
             f"`cfbench download {card.name}` prepares it anew"
         )
-    path = _checked(home, card.name, "ratings.parquet")
-    return Dataset(card, Ratings.read(path, n_users=manifest.users, n_items=manifest.items, scale=card.scale), home)
+    for file in manifest.files:
+        if file.endswith(".bin"):
+            _checked(home, card.name, file)
+    ratings = columns.read(
+        _folder(home, card.name), n_users=manifest.users, n_items=manifest.items, scale=card.scale,
+        fingerprint=manifest.fingerprint,
+    )  # fmt: skip
+    return Dataset(card, ratings, home)
 
 
 def prepare(card: Card, *, listener: Listener, from_file: Path | None = None, again: bool = False) -> Dataset:
@@ -123,11 +124,22 @@ def prepare(card: Card, *, listener: Listener, from_file: Path | None = None, ag
     `from_file` takes the place of the network, `again` prepares what is ready once more. Raises what `fetch`, the
     readers and `open_dataset` raise, `CountError` when the result is not what the card expects, and `PlaceError`.
     """
+    again = again or (from_file is not None and not card.expected.fingerprint)  # nothing says it is the same file
     if again or not is_ready(card):
         folder = make_folder(data_home() / "datasets", SETTING)
         with locked(folder / f"{card.name}.lock", f"preparing {card.name}", listener):
             if again or not is_ready(card):  # another process may have done it meanwhile
                 _prepare(card, listener, from_file)
+    return open_dataset(card)
+
+
+def install(
+    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, source: str, listener: Listener
+) -> Dataset:
+    """Prepare a data set from blocks at hand, whatever is there of that name, and open it; raises as `prepare` does."""
+    folder = make_folder(data_home() / "datasets", SETTING)
+    with locked(folder / f"{card.name}.lock", f"preparing {card.name}", listener):
+        _install(card, blocks, titles, where=source, source=source, keep_last=False)
     return open_dataset(card)
 
 
@@ -167,18 +179,67 @@ def _manifest(home: Path, name: str) -> _Manifest | None:
 
 
 def _stale(manifest: _Manifest, card: Card) -> bool:
-    return (manifest.version, manifest.fingerprint) != (card.version, card.expected.fingerprint)
+    return manifest.version != card.version or card.expected.fingerprint not in ("", manifest.fingerprint)
 
 
 def _prepare(card: Card, listener: Listener, from_file: Path | None) -> None:
     home = data_home()
     file, source = fetch(card, home / "downloads", listener=listener, from_file=from_file)
     listener.say(f"reading {file.name}")
-    columns = readers.read(file, source.ratings, card.scale)
-    titles = None if source.titles is None else readers.read(file, source.titles)
-    ratings, catalogue = code(columns, titles, card.scale)
-    _compare(card, ratings, f"{file}!{source.ratings.member}")
-    _write(_folder(home, card.name), card, ratings, catalogue, source)
+    where = f"{file}!{source.ratings.member}" if source.ratings.member else str(file)
+    blocks = readers.read(file, source.ratings, card.scale, listener)
+    titles = None if source.titles is None else _whole(readers.read(file, source.titles, None, listener))
+    keep_last = source.ratings.duplicates == "last"
+    _install(card, blocks, titles, where=where, source=source.place, keep_last=keep_last)
+
+
+def _install(  # the one way into the store
+    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, where: str, source: str, keep_last: bool
+) -> None:
+    """Write all files aside and let the folder appear, in place of the one that may be there."""
+    folder = _folder(data_home(), card.name)
+    with folder_appearing(folder, SETTING) as hidden:
+        ratings, coder = columns.write(blocks, hidden, card.scale)
+        if keep_last:
+            ratings = columns.without_earlier(ratings, hidden)
+        catalogue = coder.catalogue(titles)
+        _refuse_repeats(ratings, catalogue, where)
+        _compare(card, ratings, where)
+        columns.write_parquet(ratings, hidden / "ratings.parquet")
+        columns.write_table(catalogue.users, hidden / "users.parquet")
+        columns.write_table(catalogue.items, hidden / "items.parquet")
+        files = sorted(hidden.iterdir())
+        manifest = _Manifest(
+            name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
+            items=ratings.n_items, ratings=len(ratings), source=source,
+            files={path.name: checksum(path) for path in files}, stamps={path.name: _stamp(path) for path in files},
+        )  # fmt: skip
+        (hidden / "dataset.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _whole(blocks: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.concat(blocks)
+
+
+def _refuse_repeats(ratings: Ratings, catalogue: Catalogue, where: str) -> None:
+    """Raise `CountError` when a pair is rated twice: which rating would count?"""
+    keys = columns.pairs(ratings)
+    keys.sort()
+    repeated = np.flatnonzero(keys[1:] == keys[:-1])
+    if len(repeated):
+        user, item = divmod(int(keys[repeated[0]]), ratings.n_items)
+        pair = f"user {catalogue.users['id'][user]!r} with item {catalogue.items['id'][item]!r}"
+        raise CountError(
+            f"{where} rates {len(repeated):,} pairs more than once, such as {pair}; get the original file, "
+            'or set duplicates = "last" in the card'
+        )
 
 
 def _compare(card: Card, ratings: Ratings, where: str) -> None:
@@ -191,9 +252,9 @@ def _compare(card: Card, ratings: Ratings, where: str) -> None:
             ("items", expected.items, ratings.n_items),
             ("ratings", expected.ratings, len(ratings)),
         )
-        if wanted != found
+        if wanted not in (None, found)
     ]
-    if not wrong and ratings.fingerprint != expected.fingerprint:
+    if not wrong and expected.fingerprint not in ("", ratings.fingerprint):
         wrong = [f"fingerprint: expected {expected.fingerprint}, got {ratings.fingerprint}"]
     if wrong:
         raise CountError(
@@ -202,35 +263,23 @@ def _compare(card: Card, ratings: Ratings, where: str) -> None:
         )
 
 
-def _write(folder: Path, card: Card, ratings: Ratings, catalogue: Catalogue, source: Source) -> None:
-    """Write all files aside and let the folder appear, in place of the one that may be there."""
-    with folder_appearing(folder, SETTING) as hidden:
-        ratings.write(hidden / "ratings.parquet")
-        write_table(catalogue.users, hidden / "users.parquet")
-        write_table(catalogue.items, hidden / "items.parquet")
-        manifest = _Manifest(
-            name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
-            items=ratings.n_items, ratings=len(ratings), source=source.place,
-            files={path.name: sha256(path) for path in sorted(hidden.iterdir())},
-        )  # fmt: skip
-        (hidden / "dataset.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _checked(home: Path, name: str, file: str) -> Path:
     """The path of a file that is as it was written; raises `DataError`."""
     path, manifest = _folder(home, name) / file, _manifest(home, name)
     try:
-        whole = manifest is not None and sha256(path) == manifest.files.get(file)
+        whole = manifest is not None and (
+            _stamp(path) == manifest.stamps.get(file) or checksum(path) == manifest.files.get(file)
+        )
     except OSError:
         whole = False
     if not whole:
         raise DataError(f"{path} is damaged or missing; `cfbench download {name} --again` repairs it")
     return path
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _cached(path: Path, name: str, definition: Definition, ratings: Ratings) -> Split | None:

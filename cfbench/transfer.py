@@ -6,13 +6,14 @@ send from the middle; else it starts over. A fault that may pass is met with ano
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from cfbench.errors import ChecksumError, FetchError
-from cfbench.files import place_errors, require_space, size
+from cfbench.files import SETTING, place_errors, require_space, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-    from cfbench.card import Https
+    from cfbench.card import OnTheWeb
 
-SETTING = "CFBENCH_DATA"
-"""The environment variable that moves the data elsewhere."""
 SPARE = 20_000_000
 """Bytes that must stay free on the disk."""
 _TRIES = 4
@@ -57,7 +56,7 @@ class _PassingError(Exception):
     """The transfer broke, and another try may help. It never leaves this module."""
 
 
-def transfer(source: Https, part: Path, listener: Listener) -> None:
+def transfer(source: OnTheWeb, part: Path, listener: Listener) -> None:
     """Complete `part`, in several tries if need be, each going on where the last one stopped.
 
     Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends too much, `PlaceError`.
@@ -75,21 +74,22 @@ def transfer(source: Https, part: Path, listener: Listener) -> None:
             return
 
 
-def _once(source: Https, part: Path, listener: Listener) -> None:
+def _once(source: OnTheWeb, part: Path, listener: Listener) -> None:
     """One try: append what `part` lacks. Raises `_PassingError`, `FetchError`, `ChecksumError`, `PlaceError`."""
     import requests
 
     have = part.stat().st_size if part.exists() else 0
-    if have == source.bytes:
+    if have and have == source.bytes:
         return
-    require_space(part.parent, source.bytes - have + SPARE, SETTING)
+    require_space(part.parent, max(0, (source.bytes or 0) - have) + SPARE, SETTING)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         _require_https(source.url)
         with requests.get(source.url, headers=headers, stream=True, timeout=(_CONNECT, _SILENCE)) as response:
             for hop in [*response.history, response]:
                 _require_https(hop.url)
-            _save(response, part, _offset(response, part, have, source), source, listener)
+            start = _offset(response, part, have, source)
+            _save(response, part, start, _total(response, start, source), source, listener)
     except requests.RequestException as fault:
         raise _explained(fault, source) from fault
 
@@ -100,10 +100,10 @@ def _require_https(url: str) -> None:
         raise FetchError(f"{url} is not an https address, and cfbench asks no other; correct the card")
 
 
-def _offset(response: Response, part: Path, have: int, source: Https) -> int:
+def _offset(response: Response, part: Path, have: int, source: OnTheWeb) -> int:
     """Where in the file the body of this response begins."""
     status = response.status_code
-    if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-{source.bytes - 1}/"):
+    if status == 206 and _goes_on(response.headers.get("Content-Range", ""), have, source.bytes):
         return have
     if status in {206, 416}:
         part.unlink(missing_ok=True)
@@ -113,29 +113,46 @@ def _offset(response: Response, part: Path, have: int, source: Https) -> int:
     if status != 200:
         raise FetchError(f"{source.host} answered {status} {response.reason} for {source.url}")
     length = response.headers.get("Content-Length", str(source.bytes))
-    if length != str(source.bytes):
+    if source.bytes is not None and length != str(source.bytes):
         raise FetchError(f"{source.host} sends {length} bytes for {source.filename}, expected {source.bytes}")
     return 0
 
 
-def _save(response: Response, part: Path, start: int, source: Https, listener: Listener) -> None:
+def _goes_on(content_range: str, have: int, total: int | None) -> bool:
+    """Whether a partial answer is the whole rest of the file."""
+    told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", content_range)
+    if told is None:
+        return False
+    first, last, size_told = map(int, told.groups())
+    return first == have and last == size_told - 1 and total in (None, size_told)
+
+
+def _total(response: Response, start: int, source: OnTheWeb) -> int | None:
+    """How long the whole file is, as far as the card or the server tells."""
+    length = response.headers.get("Content-Length", "")
+    return source.bytes or (start + int(length) if length.isdecimal() else None)
+
+
+def _save(response: Response, part: Path, start: int, total: int | None, source: OnTheWeb, listener: Listener) -> None:
     """Append the body to the first `start` bytes of `part`."""
     done = start
     with place_errors(part, SETTING), part.open("ab" if start else "wb") as file:
         for piece in response.iter_content(_PIECE):
             file.write(piece)
             done += len(piece)
-            if done > source.bytes:
+            if total is not None and done > total:
                 break
-            listener.progress(source.filename, done, source.bytes)
-    if done < source.bytes:
-        raise _PassingError(f"stopped after {size(done)} of {size(source.bytes)}")
-    if done > source.bytes:
+            listener.progress(source.filename, done, total or done)
+    if total is None:
+        return
+    if done < total:
+        raise _PassingError(f"stopped after {size(done)} of {size(total)}")
+    if done > total:
         part.unlink()
-        raise ChecksumError(f"{source.host} sent more than the {source.bytes:,} bytes expected of {source.filename}")
+        raise ChecksumError(f"{source.host} sent more than the {total:,} bytes expected of {source.filename}")
 
 
-def _explained(fault: Exception, source: Https) -> Exception:
+def _explained(fault: Exception, source: OnTheWeb) -> Exception:
     """What a fault of the network means: another try, or the next source."""
     import requests
 

@@ -32,7 +32,7 @@ expected = {{ users = {users}, items = {items}, ratings = {ratings}, fingerprint
 kind = "https"
 url = "https://127.0.0.1:9/tiny.zip"
 bytes = {bytes}
-sha256 = "{sha256}"
+checksum = "sha256:{sha256}"
 ratings = {{ member = "tiny/ratings.csv", separator = ",", columns = {{ user = 0, item = 1, rating = 2, time = 3 }}, max_bytes = 1000000 }}
 titles = {{ member = "tiny/items.csv", separator = "|", columns = {{ item = 0, title = 1 }}, max_bytes = 1000000 }}
 

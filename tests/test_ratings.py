@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cfbench.errors import DataError, PlaceError, UnknownNameError
+from cfbench.errors import DataError, UnknownNameError
 from cfbench.ratings import Catalogue, Ratings, Scale, code
 
 STARS = Scale(low=0, high=5, step=0.5)
@@ -196,60 +196,6 @@ def test_every_change_of_the_table_changes_the_fingerprint():
         table([(0, 0, 0.5, 5), rows[1]]), table([(0, 0, 0.0, 6), rows[1]]), table([]), table([], timed=False),
     ]  # fmt: skip
     assert len({other.fingerprint for other in others}) == len(others)
-
-
-# ── disk ──
-
-
-@given(rows=tables, timed=st.booleans())
-def test_what_is_written_is_read_back_bit_for_bit(tmp_path_factory, rows, timed):
-    ratings = table(rows, 6, 9, timed=timed)
-    path = tmp_path_factory.getbasetemp() / "ratings.parquet"
-    ratings.write(path)
-    again = Ratings.read(path, n_users=6, n_items=9, scale=STARS)
-    assert again.fingerprint == ratings.fingerprint
-    assert (again.times is None) == (not timed)
-
-
-def test_a_path_with_the_signs_of_patterns_is_a_path(tmp_path):
-    folder = tmp_path / "data [1] *?"
-    folder.mkdir()
-    table().write(folder / "ratings.parquet")
-    again = Ratings.read(folder / "ratings.parquet", n_users=3, n_items=4, scale=STARS)
-    assert again.fingerprint == table().fingerprint
-
-
-def test_a_damaged_or_foreign_file_is_one_line_that_says_how_to_repair_it(tmp_path):
-    path = tmp_path / "ratings.parquet"
-    table().write(path)
-    whole = path.read_bytes()
-    frame = pl.DataFrame({"user": [0], "item": [0], "rating": [1.0]})
-
-    def foreign(changed):
-        changed.write_parquet(path)
-        return path.read_bytes()
-
-    for content in (
-        b"", b"PAR1", whole[:-1], whole[: len(whole) // 2], whole[:-8] + bytes(8), b"not parquet at all",
-        foreign(frame.drop("rating")), foreign(frame.with_columns(user=pl.lit("x"))),
-        foreign(frame.with_columns(user=pl.lit(7))), foreign(frame.with_columns(item=pl.lit(-1))),
-    ):  # fmt: skip
-        path.write_bytes(content)
-        with pytest.raises(DataError) as fault:
-            Ratings.read(path, n_users=3, n_items=4, scale=STARS)
-        message = str(fault.value)
-        assert message.startswith(f"{path} is not a readable ratings table (")
-        assert message.endswith("; `cfbench download NAME --again` repairs it")
-        assert "\n" not in message
-    path.unlink()
-    with pytest.raises(DataError, match=r"not a readable ratings table \(FileNotFoundError\)"):
-        Ratings.read(path, n_users=3, n_items=4, scale=STARS)
-
-
-def test_a_table_that_cannot_be_written_says_why(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PlaceError, match="a part of that path is a file, not a folder"):
-        table().write(tmp_path / "file" / "ratings.parquet")
 
 
 # ── codes ──

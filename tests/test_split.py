@@ -1,5 +1,6 @@
 """Splits: exact, disjoint, reproducible to the bit; reports against brute force."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -11,7 +12,18 @@ from pydantic import ValidationError
 from cfbench import split
 from cfbench.errors import SplitError
 from cfbench.ratings import Ratings, Scale
-from cfbench.split import LEFT_OUT, TEST, TRAIN, VALID, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
+from cfbench.split import (
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    VALID,
+    HeldOut,
+    KFold,
+    LeaveLastOut,
+    Official,
+    RandomHoldout,
+    TimeWindow,
+)
 
 DAY = 86_400
 N_USERS, N_ITEMS = 6, 9
@@ -75,11 +87,19 @@ def test_the_report_is_what_counting_by_hand_gives(ratings, definition):
         "cold_users": len({pairs[row][0] for row in test} - users),
         "cold_items": len({pairs[row][1] for row in test} - items),
         "cold_ratings": len(set(test) & set(cold)),
+        "train_users": len(users), "train_items": len(items), "held_out": len(test) + len(valid),
+        "held_out_users": len({pairs[row][0] for row in test + valid}),
+        "held_out_items": len({pairs[row][1] for row in test + valid}),
     }  # fmt: skip
     if definition.cold == "drop":
         assert not set(cold) & set(valid + test)
     if definition.cold == "keep":
         assert cut.report["dropped"] == 0
+
+
+def without_who(report):
+    """The counts of ratings and of what is cold."""
+    return {name: count for name, count in report.items() if not name.startswith(("train_", "held_out"))}
 
 
 def in_some_part(definition, ratings, row):
@@ -154,8 +174,11 @@ def test_the_split_of_a_fixed_table_is_the_one_it_has_always_been(name):
 
 
 def test_the_random_keys_are_the_ones_they_have_always_been():
-    assert split._keys(3, 1, "test").tolist() == [1905610655638564922, 10960599897410127490, 14607712083982051424]
-    assert split._keys(0, 1, "test").tolist() == []
+    assert split._keys(1, "test").random_raw(3).tolist() == [
+        1905610655638564922,
+        10960599897410127490,
+        14607712083982051424,
+    ]
 
 
 def test_the_fingerprint_names_the_ratings_and_the_parts_and_nothing_else():
@@ -231,7 +254,7 @@ def test_seeds_differ_and_no_row_is_favoured():
 
 
 def test_test_and_validation_are_drawn_by_streams_of_their_own():
-    purposes = [split._keys(64, 1, purpose).tobytes() for purpose in ("test", "valid", "folds", "halves")]
+    purposes = [split._keys(1, purpose).random_raw(64).tobytes() for purpose in ("test", "valid", "folds", "halves")]
     assert len(set(purposes)) == 4
 
 
@@ -325,12 +348,12 @@ def test_cold_ratings_are_dropped_before_the_later_span_is_halved():
     cold = [(2, 0, 6), (0, 3, 7), (4, 4, 7), (2, 1, 20)]
     ratings = table(warm + cold)
     dropped = split.make("3m", TimeWindow(**WINDOW), ratings)
-    assert dropped.report == {
+    assert without_who(dropped.report) == {
         "train": 2, "valid": 5, "test": 5, "left_out": 4, "dropped": 3,
         "cold_users": 0, "cold_items": 0, "cold_ratings": 0,
     }  # fmt: skip
     kept = split.make("3m", TimeWindow(**WINDOW, cold="keep", valid=0), ratings)
-    assert kept.report == {
+    assert without_who(kept.report) == {
         "train": 2, "valid": 0, "test": 13, "left_out": 1, "dropped": 0,
         "cold_users": 2, "cold_items": 2, "cold_ratings": 3,
     }  # fmt: skip
@@ -402,13 +425,13 @@ def test_splits_by_time_say_when_there_are_no_times(definition, who):
 def test_cold_ratings_are_kept_and_counted_or_dropped_and_counted():
     ratings = table([(0, 0, 0), (1, 1, 0), (0, 1, 0), (2, 0, 0), (0, 3, 0), (2, 4, 0)])
     kept = split.make("mine", Official(first=2, last=6, valid=0), ratings)
-    assert kept.report == {
+    assert without_who(kept.report) == {
         "train": 2, "valid": 0, "test": 4, "left_out": 0, "dropped": 0,
         "cold_users": 1, "cold_items": 2, "cold_ratings": 3,
     }  # fmt: skip
     dropped = split.make("mine", Official(first=2, last=6, valid=0, cold="drop"), ratings)
     assert dropped.parts.tolist() == [TRAIN, TRAIN, TEST, LEFT_OUT, LEFT_OUT, LEFT_OUT]
-    assert dropped.report == {
+    assert without_who(dropped.report) == {
         "train": 2, "valid": 0, "test": 1, "left_out": 3, "dropped": 3,
         "cold_users": 0, "cold_items": 0, "cold_ratings": 0,
     }  # fmt: skip
@@ -430,3 +453,32 @@ def test_settings_out_of_range_are_refused(wrong):
 def test_the_default_is_a_split_everyone_has():
     assert split.DEFAULT in split.EVERYWHERE
     assert all(definition.protocol for definition in split.EVERYWHERE.values())
+
+
+def test_ratings_set_aside_by_the_authors_are_the_test_part():
+    marked = replace(table([(k % 4, k % 5, 1.0) for k in range(20)]), held_out=np.arange(20) % 3 == 0)
+    cut = split.make("probe", HeldOut(valid=0.5), marked)
+    assert (cut.parts == TEST).tolist() == marked.held_out.tolist()
+    assert (cut.report["valid"], cut.report["train"]) == (6, 7)
+    with pytest.raises(SplitError, match="the source set no ratings aside for testing; choose another with --split"):
+        split.make("probe", HeldOut(), replace(marked, held_out=None))
+
+
+def test_published_counts_that_do_not_come_out_are_told_and_change_no_cut():
+    ratings = table([(k % 4, k % 5, 1.0) for k in range(20)])
+    plain = split.make("x", RandomHoldout(), ratings)
+    right = split.make("x", RandomHoldout(expected={"train": plain.report["train"], "test": 2}), ratings)
+    wrong = split.make("x", RandomHoldout(expected={"train_users": 5, "test": 2}), ratings)
+    assert right.mismatches == []
+    assert wrong.mismatches == ["train users: expected 5, got 4"]
+    assert plain.fingerprint == right.fingerprint == wrong.fingerprint
+
+
+def test_cuts_are_the_same_whatever_the_size_of_the_blocks_they_are_made_in(monkeypatch):
+    ratings = table([(k % 6, k % 4, 1.0) for k in range(77)])
+    kinds = (RandomHoldout(), KFold(fold=2), KFold(fold=5, cold="drop"), Official(first=3, last=40, cold="drop"))
+    whole = [split.make("x", kind, ratings) for kind in kinds]
+    monkeypatch.setattr(split, "_BLOCK", 5)
+    pieces = [split.make("x", kind, ratings) for kind in kinds]
+    assert [cut.fingerprint for cut in whole] == [cut.fingerprint for cut in pieces]
+    assert [cut.report for cut in whole] == [cut.report for cut in pieces]

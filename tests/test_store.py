@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cfbench import card as cards
-from cfbench import files, split, store
+from cfbench import columns, files, split, store
 from cfbench.card import Card
 from cfbench.errors import ArchiveError, CountError, DataError, FetchError, PlaceError, SplitError, UnknownNameError
 from cfbench.fetch import Quiet
@@ -45,7 +45,7 @@ def make_card(archive, version=1, **expected):
         "splits": {"first10": {"kind": "official", "first": 0, "last": 10}},
         "sources": [{
             "kind": "https", "url": "http://127.0.0.1:1/tiny.zip", "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "checksum": f"sha256:{hashlib.sha256(content).hexdigest()}",
             "ratings": row | {"member": "tiny/ratings.dat", "columns": {"user": 0, "item": 1, "rating": 2, "time": 3}},
             "titles": row | {"member": "tiny/items.dat", "columns": {"item": 0, "title": 1}},
         }],
@@ -87,7 +87,10 @@ def test_a_prepared_data_set_holds_the_rows_of_its_source_in_order(dataset, home
     columns = zip(ratings.users, ratings.items, ratings.ratings, ratings.times, strict=True)
     assert [(users[int(u)], items[int(i)], r, t) for u, i, r, t in columns] == ROWS
     assert dataset.card.name == "tiny"
-    assert seen(home) == ["dataset.json", "items.parquet", "ratings.parquet", "users.parquet"]
+    assert seen(home) == [
+        "dataset.json", "items.bin", "items.parquet", "ratings.bin", "ratings.parquet", "times.bin", "users.bin",
+        "users.parquet",
+    ]  # fmt: skip
 
 
 def test_titles_stand_beside_items_and_are_null_where_unknown(dataset):
@@ -193,7 +196,7 @@ def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, 
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(store, "write_table", fail)  # after ratings.parquet is written
+    monkeypatch.setattr(columns, "write_table", fail)  # after ratings.parquet is written
     with pytest.raises(PlaceError if isinstance(fault, OSError) else fault):
         store.prepare(card, listener=Quiet(), from_file=archive)
     assert [path.name for path in (home / "datasets").iterdir() if path.suffix != ".lock"] == []
@@ -201,7 +204,7 @@ def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, 
 
 
 def test_a_fault_while_preparing_again_keeps_the_old_one(dataset, archive, card, monkeypatch):
-    monkeypatch.setattr(store, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(columns, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.prepare(card, listener=Quiet(), from_file=archive, again=True)
     assert len(store.open_dataset(card).ratings) == 60
@@ -214,7 +217,7 @@ def test_a_damaged_archive_leaves_nothing_to_see(home, archive):
     assert seen(home) == []
 
 
-@pytest.mark.parametrize("name", ["ratings.parquet", "users.parquet", "items.parquet"])
+@pytest.mark.parametrize("name", ["users.bin", "ratings.bin", "users.parquet", "items.parquet"])
 @pytest.mark.parametrize("damage", ["a byte", "truncated", "missing"])
 def test_a_damaged_file_is_noticed_and_repaired(dataset, home, archive, card, name, damage):
     path = home / "datasets" / "tiny" / name
@@ -399,7 +402,7 @@ def test_a_folder_that_exists_and_cannot_be_written_is_named_with_its_setting(ho
 @pytest.mark.parametrize("name", ["ml-100k", "ml-1m"])
 def test_a_card_has_a_fingerprint_and_checksums(name):
     card = cards.load(name)
-    for digest in (card.expected.fingerprint, *(source.sha256 for source in card.sources)):
+    for digest in (card.expected.fingerprint, *(source.checksum.removeprefix("sha256:") for source in card.sources)):
         assert len(bytes.fromhex(digest)) == 32
 
 

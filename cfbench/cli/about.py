@@ -48,6 +48,7 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
     import torch
 
     from cfbench import __version__, card, record, store
+    from cfbench.files import data_home
 
     machine = record.this_machine(None, torch.get_num_threads())
     cuda = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
@@ -59,7 +60,7 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
         "processor": f"{machine.processor}, {machine.cores} cores, {machine.threads} threads used by torch",
         "devices": ", ".join(["cpu", *(f"cuda:{k} ({name})" for k, name in enumerate(cuda)),
                               *(["mps"] if torch.backends.mps.is_available() else [])]),
-        "data folder": _folder(store.data_home(), "CFBENCH_DATA"),
+        "data folder": _folder(data_home(), "CFBENCH_DATA"),
         "results folder": _folder(results, "--results or CFBENCH_RESULTS"),
         "data sets here": ", ".join(name for name in card.names() if store.is_ready(card.load(name))) or "none",
         "current data set": store.current() or "none",

@@ -48,13 +48,14 @@ def download(
     Example: cfbench download ml-1m
     """
     from cfbench import store
+    from cfbench.files import data_home
 
     dataset = obtain(name, from_file=from_file, again=again)
     store.make_current(name)
     table = dataset.ratings
     console.say(
         f"{dataset.card.title}: {table.n_users:,} users, {table.n_items:,} items, {len(table):,} ratings "
-        f"({table.scale}); now the current data set, in {store.data_home()}"
+        f"({table.scale}); now the current data set, in {data_home()}"
     )
 
 
@@ -108,6 +109,6 @@ def datasets(json: Annotated[bool, typer.Option("--json", help="As JSON, for scr
         table.add_column(heading)
     for c in cards:
         mark = "current" if c.name == current else "yes" if here[c.name] else "no"
-        counts = (f"{n:,}" for n in (c.expected.users, c.expected.items, c.expected.ratings))
+        counts = ("–" if n is None else f"{n:,}" for n in (c.expected.users, c.expected.items, c.expected.ratings))
         table.add_row(c.name, c.title, *counts, str(c.scale), mark, c.licence)
     console.out().print(table)

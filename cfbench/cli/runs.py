@@ -137,8 +137,11 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
     )
     data = obtain(dataset)
-    asked = harness.request(setup, data, data.split(split), seed)
+    cut = data.split(split)
+    asked = harness.request(setup, data, cut, seed)
     console.say(_announcement(asked))
+    if cut.mismatches:
+        console.say(f"not the ratings that were published under this name: {'; '.join(cut.mismatches)}")
     if skip_finished and (twin := harness.finished_twin(asked, Results(results))):
         console.say(f"already there: run {twin.run}, test RMSE {twin.outcome.rmse:.4f}")
         return

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from cfbench.readers import delimited
+from cfbench.readers import delimited, jester, netflix
+from cfbench.transfer import Listener, Quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import polars as pl
@@ -19,18 +21,25 @@ if TYPE_CHECKING:
 
 
 class Reader(Protocol):
-    """Reads one table of the archive at `path` into columns named by role."""
+    """Reads one table of the archive at `path`, in blocks of some million rows, in the source's order."""
 
-    def __call__(self, path: Path, table: Table, scale: Scale | None) -> pl.DataFrame:
-        """`user`, `item` (text), `rating` (float) and, where the table has it, `time` (int); or `item` and `title`."""
-
-
-READERS: dict[str, Reader] = {"delimited": delimited.read}
+    def __call__(self, path: Path, table: Table, scale: Scale | None, listener: Listener, /) -> Iterator[pl.DataFrame]:
+        """`user`, `item`, `rating` and, where the table has it, `time`; or `item` and `title`."""
 
 
-def read(path: Path, table: Table, scale: Scale | None = None) -> pl.DataFrame:
-    """The table's columns, every row of the source in its order, or none: nothing is skipped.
+READERS: dict[str, Reader] = {
+    "delimited": delimited.read,
+    "jester": jester.read,
+    "netflix": netflix.read,
+    "netflix-titles": netflix.read_titles,
+}
 
-    `scale` is what ratings are checked against. Raises `ArchiveError`, and `RowError` naming the first bad line.
+
+def read(
+    path: Path, table: Table, scale: Scale | None = None, listener: Listener | None = None
+) -> Iterator[pl.DataFrame]:
+    """The table's blocks: every row of the source in its order, nothing skipped.
+
+    `scale` is what ratings are checked against. Raises `ArchiveError`, and `RowError` naming the first bad lines.
     """
-    return READERS[table.format](path, table, scale)
+    return READERS[table.format](path, table, scale, listener or Quiet())

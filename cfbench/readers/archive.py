@@ -1,4 +1,4 @@
-"""ARCHIVE: one member of a zip file (a wheel is one), unpacked into memory.
+"""ARCHIVE: one member of a zip file (a wheel is one), unpacked into memory, whole or piece by piece.
 
 Nothing is extracted under a name that the archive gives, so no member can be written outside a folder. What unpacks to
 more than the card allows is refused before it is unpacked, and again while it is, whatever the archive declares.
@@ -16,9 +16,13 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from cfbench.errors import ArchiveError
 from cfbench.files import size
+from cfbench.transfer import Quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from cfbench.transfer import Listener
 
 _PIECE = 1 << 20
 _ENCRYPTED = 0x1
@@ -29,19 +33,36 @@ _DAMAGE = (
 
 
 def unpack(path: Path, member: str, max_bytes: int) -> bytes:
-    """The bytes of `member` in the zip file at `path`, CRC checked.
+    """The bytes of `member` in the zip file at `path`, CRC checked; raises what `stream` raises."""
+    return b"".join(stream(path, member, max_bytes))
 
+
+def stream(path: Path, member: str, max_bytes: int, listener: Listener | None = None) -> Iterator[bytes]:
+    """The bytes of `member` in the zip file at `path`, about a megabyte at a time.
+
+    The CRC is checked when the last piece was given, so what is made of the pieces must not be kept before the end.
     Raises `ArchiveError` when the file is no whole zip, lacks the member, or the member is encrypted, a link, a folder,
-    damaged, or larger than `max_bytes`.
+    damaged, or larger than `max_bytes`. `listener` hears how many bytes were unpacked.
     """
     where = f"{path}!{member}"
     try:
         with ZipFile(path) as archive:
-            return _unpack(archive, _find(archive, path, member), where, max_bytes)
+            yield from _pieces(archive, _find(archive, path, member), where, max_bytes, listener or Quiet())
     except OSError as fault:
         raise ArchiveError(f"cannot read {path}: {fault.strerror or fault}; check the file and its path") from fault
     except _DAMAGE as fault:
         raise ArchiveError(f"cannot unpack {where}: {fault}; it is truncated or damaged, get the file again") from fault
+
+
+def members(path: Path) -> list[str]:
+    """The names of the files in the zip file at `path`; raises `ArchiveError`."""
+    try:
+        with ZipFile(path) as archive:
+            return [name for name in archive.namelist() if not name.endswith("/")]
+    except OSError as fault:
+        raise ArchiveError(f"cannot read {path}: {fault.strerror or fault}; check the file and its path") from fault
+    except _DAMAGE as fault:
+        raise ArchiveError(f"cannot open {path}: {fault}; it is truncated or damaged, get the file again") from fault
 
 
 def _find(archive: ZipFile, path: Path, member: str) -> ZipInfo:
@@ -56,15 +77,16 @@ def _find(archive: ZipFile, path: Path, member: str) -> ZipInfo:
         ) from None
 
 
-def _unpack(archive: ZipFile, info: ZipInfo, where: str, max_bytes: int) -> bytes:
+def _pieces(archive: ZipFile, info: ZipInfo, where: str, max_bytes: int, listener: Listener) -> Iterator[bytes]:
     _refuse_unsafe(info, where)
     _refuse_large(info.file_size, where, max_bytes)
-    content = bytearray()
+    done = 0
     with archive.open(info) as stream:
         while piece := stream.read(_PIECE):
-            content += piece
-            _refuse_large(len(content), where, max_bytes)
-    return bytes(content)
+            done += len(piece)
+            _refuse_large(done, where, max_bytes)
+            listener.progress(f"reading {info.filename}", done, max(done, info.file_size))
+            yield piece
 
 
 def _refuse_unsafe(info: ZipInfo, where: str) -> None:

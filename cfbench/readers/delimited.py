@@ -1,7 +1,9 @@
-"""Lines of fields with a separator between them: `u.data`, `ratings.dat`, CSV without quotes.
+"""Lines of fields with a separator between them: `u.data`, `ratings.dat`, CSV with or without quotes.
 
 The separator is any text (`::`), lines end in LF or CRLF, the last one with or without; blank lines may end the file.
-The whole table is read by columns, and a row that is not what it should be stops the reading: nothing is skipped.
+The table is read a block of lines at a time, each by columns, in memory bounded by the block. A row that is not what it
+should be stops the reading: nothing is skipped. Faults are told when the whole member was seen, so that damage to the
+archive, which its checksum shows only at the end, is never taken for a fault of the rows.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from operator import or_
 from typing import TYPE_CHECKING, NamedTuple
 
 from cfbench.errors import RowError
-from cfbench.readers.archive import unpack
+from cfbench.readers.archive import stream
+from cfbench.readers.lines import NAMED, BadRows, Rows, blocks, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +24,7 @@ if TYPE_CHECKING:
 
     from cfbench.card import Table
     from cfbench.ratings import Scale
-
-_BOM = b"\xef\xbb\xbf"
-_SHOWN = 80  # characters of a bad line
+    from cfbench.transfer import Listener
 
 
 class _Check(NamedTuple):
@@ -37,77 +38,53 @@ class _Check(NamedTuple):
     """(n,) what to show of a row."""
 
 
-def read(path: Path, table: Table, scale: Scale | None) -> pl.DataFrame:
-    """Columns by role: `user` and `item` as text, `rating` as float64, `time` as int64; or `item` and `title` as text.
+def read(path: Path, table: Table, scale: Scale | None, listener: Listener | None = None) -> Iterator[pl.DataFrame]:
+    """Blocks of columns by role: `user`, `item`, `title` as text, `rating` as float64, `time` as int64 (seconds, UTC).
 
-    Empty titles are null. Raises `ArchiveError`, and `RowError` for the first line that has too few or too many fields,
-    an empty user or item, a user without the table's prefix, a rating that is no number or off `scale`, a time that is
-    no whole number, or a pair (in titles: an item) that an earlier line has.
+    Empty titles are null. Raises `ArchiveError`; and, in place of the first block that would have a bad row, `RowError`
+    for the lines that have too few or too many fields, an empty user or item, a user without the table's prefix, a
+    rating that is no number or off `scale`, a time that is none, bytes of another encoding, or a quote left open.
     """
     where = f"{path}!{table.member}"
-    lines = _lines(unpack(path, table.member, table.max_bytes), table, where)
-    rows = lines[1:] if table.header else lines
-    if not len(rows):
+    bad, line, expected = BadRows(where, "get the original file, or correct the card's columns"), 1, 0
+    for content in blocks(stream(path, table.member, table.max_bytes, listener), quoted=table.quote):
+        if bad.hopeless:
+            continue
+        text = text_of(content, table.encoding, line, bad)
+        if line == 1:
+            expected = max(Rows.count_fields(text, table), max(table.columns.values()) + 1)
+            if table.header:
+                text, line = text.partition(b"\n")[2], 2
+        if text and not bad.hopeless:
+            rows = Rows.split(text, table, expected, line)
+            line += text.count(b"\n")
+            parsed = _parsed(rows.fields, table)
+            _collect(rows, [_has_fields(rows.fields, expected), *_checks(rows.fields, parsed, table, scale)], bad)
+            if not bad:
+                yield parsed
+    bad.refuse()
+    if line == 1 + table.header or not expected:
         raise RowError(f"{where} holds no rows{' below its header' if table.header else ''}; get the original file")
-    fields = _fields(rows, table)
-    parsed = _parsed(fields, table)
-    checks = [
-        _has_fields(fields, max(lines[0].count(table.separator), *table.columns.values()) + 1),
-        *_identity_checks(fields, parsed, table),
-        *_value_checks(fields, parsed, scale),
-        *_repeat_checks(parsed),
-    ]
-    _refuse_bad_rows(rows, checks, where, first_line=2 if table.header else 1)
-    return parsed
-
-
-def _lines(content: bytes, table: Table, where: str) -> pl.Series:
-    """(n,) the lines without their ends, up to the last that is not blank."""
-    import polars as pl
-
-    content = content.removeprefix(_BOM)
-    try:
-        text = content.decode(table.encoding)
-    except UnicodeDecodeError as fault:
-        number, byte = content.count(b"\n", 0, fault.start) + 1, content[fault.start]
-        raise RowError(
-            f"{where}, line {number}: byte 0x{byte:02x} is not {table.encoding}; set the card's encoding"
-        ) from fault
-    lines = pl.Series("line", [text]).str.split("\n").explode().str.strip_suffix("\r")
-    filled = (lines != "").arg_true()
-    return lines.head(filled[-1] + 1 if len(filled) else 0)
-
-
-def _fields(rows: pl.Series, table: Table) -> pl.DataFrame:
-    """The raw text of each role's field, null where the row ends before it; and `fields`, how many the row has."""
-    import polars as pl
-
-    split = rows.str.split_exact(table.separator, max(table.columns.values())).struct.unnest()
-    roles = {role: split[f"field_{number}"] for role, number in table.columns.items()}
-    return pl.DataFrame(roles | {"fields": rows.str.count_matches(table.separator, literal=True) + 1})
 
 
 def _parsed(fields: pl.DataFrame, table: Table) -> pl.DataFrame:
     """The columns as their own types; null where the text is none of that type."""
     import polars as pl
 
+    time = pl.col("time")
     how = {
         "user": pl.col("user").str.strip_prefix(table.user_prefix),
         "item": pl.col("item"),
         "rating": pl.col("rating").cast(pl.Float64, strict=False),
-        "time": pl.col("time").cast(pl.Int64, strict=False),
+        "time": time.str.to_date("%Y-%m-%d", strict=False).dt.epoch("s") if table.time == "date" else
+                time.cast(pl.Int64, strict=False),
         "title": pl.col("title").replace("", None),
-    }
+    }  # fmt: skip
     return fields.select(**{role: how[role] for role in table.columns})
 
 
-def _has_fields(fields: pl.DataFrame, expected: int) -> _Check:
-    """As many fields as the first line has, and as the card's columns ask for."""
-    return _Check(fields["fields"] != expected, f"expected {expected} fields, got {{}}", fields["fields"])
-
-
-def _identity_checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: Table) -> Iterator[_Check]:
-    """A user and an item, each with a name."""
+def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: Table, scale: Scale | None) -> Iterator[_Check]:
+    """A user and an item, each with a name; a rating that is a number on the scale; a time of the table's kind."""
     for role in ("user", "item"):
         if role in parsed.columns:
             yield _Check(fields[role] == "", f"the {role} is empty", fields[role])
@@ -115,43 +92,33 @@ def _identity_checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: Table) -
         users = fields["user"]
         yield _Check(~users.str.starts_with(prefix), f"user '{{}}' does not begin with {prefix!r}", users)
         yield _Check(parsed["user"] == "", "the user is empty after its prefix", users)
-
-
-def _value_checks(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale | None) -> Iterator[_Check]:
-    """A rating that is a number on the scale, a time that is a whole number."""
-    import polars as pl
-
-    for role, expected in (("rating", "a number"), ("time", "a whole number of seconds")):
+    time = "a date as YYYY-MM-DD" if table.time == "date" else "a whole number of seconds"
+    for role, expected in (("rating", "a number"), ("time", time)):
         if role in parsed.columns:
             yield _Check(parsed[role].is_null(), f"expected {expected} for the {role}, got '{{}}'", fields[role])
     if "rating" in parsed.columns and scale is not None:
-        off = scale.off(parsed["rating"].fill_null(scale.low).to_numpy())
-        yield _Check(pl.Series(off), f"rating {{}} is off the scale {scale}", fields["rating"])
+        yield _on_scale(fields, parsed, scale)
 
 
-def _repeat_checks(parsed: pl.DataFrame) -> Iterator[_Check]:
-    """One rating a pair, one title an item."""
+def _on_scale(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale) -> _Check:
     import polars as pl
 
-    key = [role for role in ("user", "item") if role in parsed.columns]
-    if parsed.n_unique(key) == len(parsed):  # much the quicker question, and nearly always the last
-        return
-    bad = ~parsed.select(pl.struct(key).is_first_distinct()).to_series()
-    whom = parsed.select(pl.concat_str([pl.format(f"{role} '{{}}'", role) for role in key], separator=" with "))
-    yield _Check(bad, "{} stands on an earlier line already", whom.to_series())
+    off = scale.off(parsed["rating"].fill_null(scale.low).to_numpy())
+    return _Check(pl.Series(off), f"rating {{}} is off the scale {scale}", fields["rating"])
 
 
-def _refuse_bad_rows(rows: pl.Series, checks: list[_Check], where: str, first_line: int) -> None:
-    """Raise `RowError` for the first bad row, saying how many there are."""
-    bad = reduce(or_, (check.bad.fill_null(value=False) for check in checks)).arg_true()
-    if not len(bad):
-        return
-    row = bad[0]
-    check = next(check for check in checks if check.bad[row])
-    fault = check.text.replace("{}", str(check.values[row]), 1)
-    line = rows[row] if len(rows[row]) <= _SHOWN else rows[row][:_SHOWN] + "…"
-    count = f"{len(bad):,} bad rows in all" if len(bad) > 1 else "no other bad row"
-    raise RowError(
-        f"{where}, line {row + first_line}: {fault}; the line is {line!r}; {count}; "
-        "get the original file, or correct the card's columns"
-    )
+def _has_fields(fields: pl.DataFrame, expected: int) -> _Check:
+    """As many fields as the first line has, and as the card's columns ask for."""
+    return _Check(fields["fields"] != expected, f"expected {expected} fields, got {{}}", fields["fields"])
+
+
+def _collect(rows: Rows, checks: list[_Check], bad: BadRows) -> None:
+    """Tell `bad` of every row that fails a check, the first of them by the first one it fails."""
+    found = reduce(or_, (check.bad.fill_null(value=False) for check in checks)).arg_true()
+    if len(found):
+        row = found[0]
+        check = next(check for check in checks if check.bad[row])
+        fault = check.text.replace("{}", str(check.values[row]), 1)
+        bad.add([rows.line(row) for row in found.head(NAMED)], len(found), fault, rows.text(row))
+    if rows.fault:
+        bad.give_up(rows.starts[-1], rows.fault)
