@@ -110,9 +110,9 @@ def _recognised(card: Card, file: Path) -> Source:
     """The source that a person's own file is a copy of."""
     holdable = any(isinstance(source, Local | Parts) for source in card.sources)
     if holdable and file.is_dir():
-        return _local(card, file)
+        return _local(card, file, "")
     try:
-        found = {checksum(file, "sha256"), checksum(file, "md5")}
+        found = {checksum(file, "md5"), checksum(file, "sha256")}
     except OSError as fault:
         raise FetchError(f"cannot read {file}: {fault.strerror}; give the path of the downloaded file") from fault
     for source in card.sources:
@@ -121,7 +121,7 @@ def _recognised(card: Card, file: Path) -> Source:
         ):
             return source
     if holdable:
-        return _local(card, file)
+        return _local(card, file, max(found))
     expected = " or ".join(
         f"{source.checksum or 'any file'} ({source.filename})"
         for source in card.sources
@@ -132,7 +132,7 @@ def _recognised(card: Card, file: Path) -> Source:
     )
 
 
-def _local(card: Card, path: Path) -> Source:
+def _local(card: Card, path: Path, found: str) -> Source:
     """The source that a folder or an archive without a known checksum is, by what it holds."""
     names = [path.name]
     if path.is_dir():
@@ -145,8 +145,14 @@ def _local(card: Card, path: Path) -> Source:
             return source
         if isinstance(source, Parts) and {part.filename for part in source.parts} <= set(names):
             return source
-    known = "; ".join(source.filename for source in card.sources)
-    raise FetchError(f"{path} is nothing that {card.name} is read from; expected: {known}; see {card.homepage}")
+    known = "; ".join(
+        source.filename + (f" ({source.checksum})" if isinstance(source, Https | Package) and source.checksum else "")
+        for source in card.sources
+    )
+    sums = f", its checksum is {found}" if found else ""
+    raise ChecksumError(
+        f"{path} is nothing that {card.name} is read from{sums}; expected: {known}; see {card.homepage}"
+    )
 
 
 def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source]:

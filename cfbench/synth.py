@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cfbench.files import folder_appearing, place_errors, replacing
-from cfbench.twin import DAYS, FIRST_DAY, Twin, draw
+from cfbench.files import folder_appearing, make_folder, place_errors, replacing, require_space
+from cfbench.twin import DAYS, FIRST_DAY, RATINGS, Twin, draw, require_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Layout = Literal["archive", "folder", "kaggle"]
 _BLOCK, _RECORD = 512, 10_240  # bytes; a tar's unit, and what its length is a multiple of
 _PIECE = 1 << 20
+_BYTES = {"archive": 9.5, "folder": 22.0, "kaggle": 21.0}  # of the disk that a rating takes
 _TIME = 1_136_073_600  # 2006-01-01, of every member: the same bytes always, and a date that a zip can hold
 _RMSE = b"""#!/usr/bin/perl
 # Reads lines "Rating,Prediction" and prints the root of their mean squared difference.
@@ -57,6 +58,8 @@ def write_netflix(path: Path, *, scale: float, seed: int, listener: Listener, la
 
     At scale 1 it takes about a gigabyte of memory. Raises `UsageError` for a scale that cannot be, and `PlaceError`.
     """
+    require_scale(scale)
+    require_space(make_folder(path.absolute().parent), round(_BYTES[layout] * RATINGS * scale))
     twin = draw(scale, seed, listener)
     small = {"movie_titles.txt": titles(twin), "probe.txt": probe(twin), "qualifying.txt": qualifying(twin)}
     movies = _watched(_movies(twin), twin, f"writing {path.name}", listener)

@@ -59,10 +59,15 @@ class Twin:
     withheld_days: NDArray[np.int16]
 
 
-def draw(scale: float, seed: int, listener: Listener) -> Twin:
-    """Draw a twin; about 800 MB at scale 1. Raises `UsageError` when the scale is not from 0.0001 to 1."""
+def require_scale(scale: float) -> None:
+    """Raise `UsageError` when no twin can have that scale."""
     if not SMALLEST <= scale <= 1:
         raise UsageError(f"a twin has a scale from {SMALLEST} to 1, got {scale:g}; choose another with --scale")
+
+
+def draw(scale: float, seed: int, listener: Listener) -> Twin:
+    """Draw a twin; about 800 MB at scale 1. Raises `UsageError` when the scale is not from 0.0001 to 1."""
+    require_scale(scale)
     rng = np.random.default_rng([seed, round(scale * 1e9)])
     world = _World.draw(scale, rng)
     starts, withheld_starts = _starts(world.counts), _starts(world.withheld)

@@ -610,7 +610,14 @@ def test_what_people_hold_is_recognised_by_what_it_holds(tmp_path):
             tmp_path / name,
             card.sources[0],
         )
-    with pytest.raises(FetchError, match="other is nothing that tiny is read from; expected: the folder of a friend"):
+    (tmp_path / "odd").write_bytes(b"odd")
+    with pytest.raises(
+        ChecksumError, match=f"is read from, its checksum is sha256:{sha(b'odd')}; expected: the folder"
+    ):
+        fetch.fetch(card, tmp_path, listener=Ear(), from_file=tmp_path / "odd")
+    with pytest.raises(
+        ChecksumError, match="other is nothing that tiny is read from; expected: the folder of a friend"
+    ):
         fetch.fetch(card, tmp_path, listener=Ear(), from_file=tmp_path / "other")
     with pytest.raises(FetchError, match="tiny cannot be downloaded, it is read from the folder of a friend; give it:"):
         fetch.fetch(card, tmp_path, listener=Ear())

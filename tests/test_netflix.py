@@ -1,5 +1,6 @@
 """The Netflix Prize's format: every layout gives the same table, every fault is told, and the twin is what it says."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -15,9 +16,10 @@ import polars as pl
 import pytest
 
 from cfbench import cli, readers
+from cfbench import synth as synth_module
 from cfbench.card import Table
 from cfbench.cli import console
-from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, RowError, UsageError
+from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, PlaceError, RowError, UsageError
 from cfbench.ratings import Scale, code
 from cfbench.readers import netflix, netflix_files
 from cfbench.synth import titles, write_netflix
@@ -662,6 +664,43 @@ def test_the_smallest_twin_is_read(tmp_path):
     path = tmp_path / "smallest"
     twin = write_netflix(path, scale=0.0001, seed=1, listener=Quiet())
     assert len(read(path)) == len(twin.users) == 10_048
+
+
+@pytest.mark.parametrize("layout", ["archive", "folder"])
+@pytest.mark.parametrize("when", ["drawing ratings", "writing twin"])
+def test_an_interrupted_twin_leaves_nothing_behind(tmp_path, layout, when):
+    def interrupt(what, done, total):
+        if what == when and done > total / 2:
+            raise KeyboardInterrupt
+
+    listener = Quiet()
+    listener.progress = interrupt
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        write_netflix(tmp_path / "twin", scale=0.001, seed=1, listener=listener, layout=layout)
+    assert not list(tmp_path.iterdir())
+    assert threading.active_count() == before
+
+
+def test_a_twin_that_cannot_be_written_is_told_before_it_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(synth_module, "draw", None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlaceError, match=r"a file stands where a folder is needed|a part of that path is a file"):
+        write_netflix(tmp_path / "file" / "twin", scale=0.001, seed=1, listener=Quiet())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**6))
+    with pytest.raises(PlaceError, match=r"not enough disk space in .*: 954\.6 MB needed, 1\.0 MB free"):
+        write_netflix(tmp_path / "twin", scale=1, seed=1, listener=Quiet())
+
+
+def test_a_disk_that_fills_up_while_writing_is_told(tmp_path, monkeypatch):
+    class Full:
+        def compress(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(synth_module.zlib, "compressobj", lambda *_, **__: Full())
+    with pytest.raises(PlaceError, match=r"cannot write .*twin: no space left on the disk"):
+        write_netflix(tmp_path / "twin", scale=0.0002, seed=1, listener=Quiet())
+    assert not list(tmp_path.iterdir())
 
 
 # --- the command ---

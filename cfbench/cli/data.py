@@ -78,13 +78,28 @@ def obtain(name: str | None, *, from_file: Path | None = None, again: bool = Fal
         return store.prepare(asked, listener=watcher, from_file=from_file, again=again)
 
 
-def datasets(json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False) -> None:
-    """List the data sets that can be downloaded.
+def datasets(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Show this one alone.", autocompletion=complete_datasets, show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """List the data sets that can be downloaded, or show one: its ratings, how active users are, its splits.
 
-    Example: cfbench datasets
+    Examples: cfbench datasets; cfbench datasets ml-100k
     """
     from cfbench import card, store
 
+    if name is not None:
+        from cfbench.cli import profile
+
+        one = card.load(name)
+        told = profile.facts(one, store.open_dataset(one) if store.is_ready(one) else None)
+        console.as_json(told) if json else profile.show(told)
+        return
     cards = [card.load(name) for name in card.names()]
     here = {c.name: store.is_ready(c) for c in cards}
     current = store.current()
