@@ -12,6 +12,8 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from cfbench.files import size
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
@@ -69,20 +71,18 @@ class Transfers:
     def __init__(self) -> None:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._began: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Self:
         if err().is_terminal:
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text, speed, left = TextColumn("{task.description}"), TransferSpeedColumn(), TimeRemainingColumn()
-            self._bars = Progress(text, BarColumn(), DownloadColumn(), speed, left, console=err(), transient=True)
+            text, done, left = (
+                TextColumn("{task.description}"),
+                TextColumn("{task.fields[done]}"),
+                TimeRemainingColumn(),
+            )
+            self._bars = Progress(text, BarColumn(), done, left, console=err(), transient=True)
             self._bars.start()
         return self
 
@@ -97,12 +97,18 @@ class Transfers:
         say(line)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Move the bar of `what` (bytes)."""
+        """Move the bar of `what`: a file of so many bytes, or a work such as "reading netflix" of so many steps."""
         if self._bars is None:
             return
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total)
+            self._tasks[what] = self._bars.add_task(what, total=total, done="")
+            self._began[what] = time.monotonic(), done
+        told = f"{100 * done / max(total, 1):3.0f} %"
+        if " " not in what:
+            began, at_first = self._began[what]
+            speed = (done - at_first) / max(time.monotonic() - began, 0.1)
+            told = f"{size(done)} of {size(total)}, {size(speed)}/s"
+        self._bars.update(self._tasks[what], completed=done, total=total, done=told)
 
 
 class Training:
