@@ -40,7 +40,6 @@ class Table(_Frozen):
         {}, description="role (user, item, rating, time; or item, title) → field number from 0"
     )
     time: Literal["seconds", "date"] = Field("seconds", description="since 1970; or YYYY-MM-DD, midnight UTC")
-    missing: float | None = Field(None, description="the value that stands for no rating")
     duplicates: Literal["error", "last"] = Field("error", description="what to do when a pair is rated more than once")
     members: dict[str, str] = Field({}, description="checksums of an archive's members, verified while they are read")
     user_prefix: str = Field("", description="what this source puts before the user ids of the original")
