@@ -69,7 +69,9 @@ def reading(folder: Path) -> None:
             parts = (line.decode().rstrip("\n").split("::") for line in member)
             return [(u, i, float(r), int(t)) for u, i, r, t in parts]
 
-    compare(f"reading {len(pairs):,} ratings", lambda: list(readers.read(archive, table)), loop, "a loop over the lines")
+    compare(
+        f"reading {len(pairs):,} ratings", lambda: list(readers.read(archive, table)), loop, "a loop over the lines"
+    )
 
 
 def evaluation() -> None:
