@@ -15,6 +15,7 @@ from cfbench.cli import console
 from cfbench.cli.about import doctor, plugins
 from cfbench.cli.board import compare, show
 from cfbench.cli.data import datasets, download
+from cfbench.cli.own import import_
 from cfbench.cli.predictions import predict
 from cfbench.cli.runs import RunGroup, run
 from cfbench.cli.twin import synth
@@ -22,7 +23,7 @@ from cfbench.errors import CfbenchError
 
 Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
 
-ORDER = ["download", "datasets", "synth", "plugins", "run", "compare", "show", "predict", "doctor"]
+ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "doctor"]
 
 
 class Root(typer.core.TyperGroup):
@@ -64,6 +65,7 @@ def root(
 app.command()(download)
 app.command()(datasets)
 app.command()(synth)
+app.command("import")(import_)
 app.command()(plugins)
 runs = typer.Typer(cls=RunGroup, rich_markup_mode="rich")
 runs.callback(invoke_without_command=True)(run)

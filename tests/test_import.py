@@ -1,0 +1,312 @@
+"""A person's own file of ratings becomes a data set like any other, or a message says why not."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cfbench import card, importing, store
+from cfbench.errors import CfbenchError, DataError
+from cfbench.ratings import Scale, from_frame
+from cfbench.readers.table import Asked
+from cfbench.transfer import Quiet
+
+ROWS = [("ann", "p", 4.5, 86400), ("bob", "q", 0.5, 86401), ("ann", "q", 3.0, 86402), ("cy", "p", 5.0, 172800)]
+HEADER = ("userId", "movieId", "rating", "timestamp")
+
+
+def text(separator=",", rows=ROWS, header=HEADER):
+    lines = [separator.join(map(str, row)) for row in ([header, *rows] if header else rows)]
+    return "\n".join(lines) + "\n"
+
+
+def rows_of(name="mine"):
+    """The rows of a prepared data set under their own ids."""
+    dataset = store.open_dataset(card.load(name))
+    table, catalogue = dataset.ratings, dataset.catalogue
+    users, items = catalogue.users["id"].to_list(), catalogue.items["id"].to_list()
+    times = [None] * len(table) if table.times is None else table.times.tolist()
+    found = zip(table.users, table.items, table.ratings.tolist(), times, strict=True)
+    return [(users[u], items[i], r, t) for u, i, r, t in found]
+
+
+@pytest.fixture
+def imported(empty_terminal):
+    """Write a file, import it, and give the rows; a refusal is given as its message."""
+
+    def run(content, options="", file="r.csv"):
+        path = empty_terminal.folder / file
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        said = empty_terminal(f"import {file} --name mine {options}")
+        if said.status == 0:
+            return rows_of()
+        assert said.err.startswith("error: ")
+        assert said.err.count("\n") == 1, said.err
+        assert "mine" not in card.names()
+        return said.err
+
+    return run
+
+
+@pytest.mark.parametrize("separator", [",", "\t", "::", "|", ";", " ", "   "])
+def test_each_separator_is_found(imported, separator):
+    assert imported(text(separator)) == ROWS
+
+
+@pytest.mark.parametrize("separator", [",", "\t", "::"])
+def test_without_a_header_the_columns_are_user_item_rating_and_time(imported, separator):
+    assert imported(text(separator, header=None)) == ROWS
+
+
+def test_a_separator_of_ones_own(imported):
+    assert imported(text("##"), "--separator ##") == ROWS
+
+
+def zipped(members):
+    import io
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def test_a_packed_file_is_the_same(imported, empty_terminal):
+    assert imported(gzip.compress(text().encode()), file="r.csv.gz") == ROWS
+    assert imported(zipped({"r.csv": text()}), "--force", file="r.zip") == ROWS
+    assert imported(zipped({"r.csv": text(), "x": ""}), "--force --member r.csv", file="r.zip") == ROWS
+
+
+def test_a_zstandard_file_is_the_same(imported, tmp_path):
+    pl.LazyFrame(ROWS, schema=HEADER, orient="row").sink_csv(tmp_path / "z", compression="zstd", check_extension=False)
+    assert imported((tmp_path / "z").read_bytes(), file="r.csv.zst") == ROWS
+
+
+@pytest.mark.parametrize(("ending", "write"), [("parquet", "write_parquet"), ("feather", "write_ipc")])
+def test_binary_tables_are_the_same(imported, tmp_path, ending, write):
+    frame = pl.DataFrame(ROWS, schema=HEADER, orient="row")
+    getattr(frame, write)(tmp_path / "t")
+    assert imported((tmp_path / "t").read_bytes(), file=f"r.{ending}") == ROWS
+
+
+def test_a_binary_table_with_whole_ids_and_datetimes(imported, tmp_path):
+    when = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+    pl.DataFrame({"user": [7, 8], "item": [1.0, 2.0], "stars": [1, 5], "date": [when, when]}).write_parquet(
+        tmp_path / "t"
+    )
+    seconds = int(when.timestamp())
+    assert imported((tmp_path / "t").read_bytes(), file="r.pq") == [("7", "1", 1, seconds), ("8", "2", 5, seconds)]
+
+
+def test_columns_by_name_and_by_number(imported):
+    content = "when;stars;who;what\n5;1;a;x\n6;2;b;y\n"
+    expected = [("a", "x", 1, 5), ("b", "y", 2, 6)]
+    assert imported(content, "--user who --item 3 --rating stars --time when") == expected
+
+
+def test_quoted_fields_keep_separators_quotes_and_line_ends(imported):
+    content = 'user,item,rating\n"a, b","say ""hi""",1\nc,"two\nlines",2\n'
+    assert imported(content) == [("a, b", 'say "hi"', 1, None), ("c", "two\nlines", 2, None)]
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1112486027", 1112486027), ("1112486027.9", 1112486027), ("1112486027123", 1112486027),
+        ("2005-04-03", 1112486400), ("2005-04-03 00:00:07", 1112486407), ("2005-04-03T00:00:07Z", 1112486407),
+        ("2005-04-03T02:00:07+02:00", 1112486407), ("2005-04-03 00:00:07.500", 1112486407),
+        ("2005-04-03 00:01", 1112486460),
+    ],
+)  # fmt: skip
+def test_a_time_is_found_by_its_look(imported, written, seconds):
+    assert (
+        imported(f"u,i,r,t\na,x,1,{written}\nb,y,2,{written}\n", "--user u --item i --rating r --time t")[0][3]
+        == seconds
+    )
+
+
+def test_the_scale_is_found(imported):
+    imported(text())
+    assert card.load("mine").scale == Scale(low=0.5, high=5, step=0.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1, 2, 5], Scale(low=1, high=5, step=1)), ([0, 1], Scale(low=0, high=1, step=1)),
+        ([0.1, 0.3, 0.7], Scale(low=0.1, high=0.7, step=0.2)),
+        ([0.123456789, 1, 3.3], Scale(low=0.123456789, high=3.3)),
+        ([-10, -9.99, 10], Scale(low=-10, high=10)),
+    ],
+)  # fmt: skip
+def test_the_scale_of_known_ratings(values, scale):
+    assert importing.scale_of(np.array(values, float), "here") == scale
+
+
+def test_a_given_scale_is_kept_and_ratings_are_held_to_it(imported):
+    assert imported(text(), "--scale 0:10:0.5") == ROWS
+    assert card.load("mine").scale == Scale(low=0, high=10, step=0.5)
+
+
+def test_repeats_keep_the_last_in_the_file_or_their_mean(imported):
+    content = "user,item,rating,time\na,x,1,9\nb,x,5,2\na,x,4,3\n"
+    assert imported(content, "--duplicates last") == [("b", "x", 5, 2), ("a", "x", 4, 3)]
+    assert imported(content, "--duplicates mean --force") == [("b", "x", 5, 2), ("a", "x", 2.5, 9)]
+    assert card.load("mine").scale.step == 0
+
+
+def test_bad_rows_are_dropped_only_when_asked_and_counted(imported, empty_terminal):
+    content = "user,item,rating\na,x,1\nb,,2\nc,x,good\nd,x,3\n"
+    assert "line 3: the item is empty" in (said := imported(content))
+    assert "2 bad rows in all, on lines 3, 4" in said
+    said = empty_terminal("import r.csv --name mine --skip-bad")
+    assert "dropped 2 bad rows of r.csv, on lines 3, 4" in said.err
+    assert rows_of() == [("a", "x", 1, None), ("d", "x", 3, None)]
+
+
+def test_titles_are_kept(imported, empty_terminal):
+    (empty_terminal.folder / "t.csv").write_text('movieId,title\np,"Pi, the film"\nz,Other\n')
+    imported(text(), "--titles t.csv")
+    assert store.open_dataset(card.load("mine")).catalogue.items["title"].to_list() == ["Pi, the film", None]
+
+
+def test_an_imported_set_is_current_and_runs_like_any_other(imported, empty_terminal):
+    rng = np.random.default_rng(1)
+    pairs = {(int(u), int(i)) for u, i in rng.integers(0, 30, (600, 2))}
+    imported("".join(f"{u} {i} {1 + (u + i) % 5}\n" for u, i in sorted(pairs)))
+    assert store.current() == "mine"
+    assert empty_terminal("run bias --dataset mine").status == 0
+
+
+def test_a_name_is_replaced_only_with_force(imported, empty_terminal):
+    imported(text())
+    again = empty_terminal("import r.csv --name mine")
+    assert again.status == 2
+    assert "there is a data set 'mine' already" in again.err
+    assert empty_terminal("import r.csv --name mine --force").status == 0
+    shipped = empty_terminal("import r.csv --name tiny --force")
+    assert "'tiny' is the name of a data set of cfbench's own" in shipped.err
+
+
+U = "user,item,rating,time\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("", "", "r.csv is empty"),
+        (U, "", "r.csv holds no rows below its header"),
+        ("hello\nworld\n", "", "cannot tell what separates the fields of r.csv, whose first line is 'hello'"),
+        (U + "a,x,1,1\nb,x,good,1\n", "", "r.csv, line 3: expected a number for the rating, got 'good'"),
+        (U + "a,x,1,1\nb,x,nan,1\n", "", "r.csv, line 3: expected a number for the rating, got 'nan'"),
+        (U + "a,x,1,1\nb,x,6,1\n", "--scale 1:5:1", "r.csv, line 3: rating 6 is off the scale 1–5 by 1"),
+        (U + "a,x,1,1\n ,x,2,1\n", "", "r.csv, line 3: the user is empty"),
+        (U + "a,x,1,1\nb,x,2,1\nc,x,2,soon\n", "", "r.csv, line 4: expected a time as most rows have, got 'soon'"),
+        (U + "a,x,1,1\nb,x,2\n", "", "r.csv, line 3: expected 4 fields, got 3"),
+        (U + "a,x,1,1\na,x,2,1\n", "", "1 rows rate a pair that was rated before, expected one a pair; on lines 3"),
+        (U + "a,x,3,1\nb,x,3,1\n", "", "every rating of r.csv is 3, so its scale cannot be found; give it with"),
+        (U + "a,x,1,1\n", "--rating ratin", "no column 'ratin' for the rating; did you mean 'rating'? there are:"),
+        ("a,b,c\nx,y,1\n", "", "r.csv has no column for the user: a, b, c; say which with --user"),
+        ("a,x,1\nb,x,2\n", "--item 7", "no column '7' for the item; expected a number from 0 to 2"),
+        (U + "a,x,1,1\n", "--user 1", "column 1 cannot be the user and something else"),
+        (U.encode() + b"\xe9,x,1,1\n", "", "r.csv, line 2: byte 0xe9 is not UTF-8"),
+        (U + '"a,x,1,1\n', "", "the quotes are not those of a CSV file"),
+        (U + "a,x,1,1\n", "--scale 5:1", "--scale 5:1: expected low < high"),
+        (U + "a,x,1,1\n", "--scale x", "--scale 'x' is no scale; expected LOW:HIGH or LOW:HIGH:STEP"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_text_file_is_one_line(imported, content, options, message):
+    assert message in imported(content, options)
+
+
+@pytest.mark.parametrize(
+    ("content", "file", "message"),
+    [
+        (gzip.compress(text().encode() * 99)[:-30], "r.csv.gz", "r.csv.gz stops in the middle"),
+        (gzip.compress(text().encode())[:-8] + bytes(8), "r.csv.gz", "cannot unpack r.csv.gz"),
+        (b"no", "r.csv.zst", "r.csv.zst is no Zstandard file"),
+        (b"PK no", "r.zip", "r.zip is no whole zip file"),
+        (zipped({"a.csv": "", "b.csv": ""}), "r.zip", "r.zip has 2 members, expected one; choose with --member: a.csv"),
+        (b"x", "r.xlsx", "'.xlsx' is no ending of a table; expected"),
+        (b"PAR1 no", "r.parquet", "cannot read r.parquet as parquet"),
+        (b"no", "r.arrow", "cannot read r.arrow as arrow"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_packed_file_is_one_line(imported, content, file, message):
+    assert message in imported(content, file=file)
+
+
+def test_an_encrypted_member_is_refused(imported):
+    content = bytearray(zipped({"a.csv": text()}))
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    assert "is encrypted" in imported(bytes(content), file="r.zip")
+
+
+def test_a_file_that_is_not_there_and_a_name_that_is_none(empty_terminal):
+    assert "no file none.csv" in empty_terminal("import none.csv --name mine").err
+    assert "'Mine!' is no name for a data set" in empty_terminal("import none.csv --name Mine!").err
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pairs=st.sets(st.tuples(st.integers(0, 99), st.integers(-99, 99)), min_size=2, max_size=30),
+    separator=st.sampled_from([",", "\t", "::", "|", ";", " "]), header=st.sampled_from([HEADER, None]),
+)  # fmt: skip
+def test_what_is_written_is_read(tmp_path, monkeypatch, pairs, separator, header):
+    monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
+    rows = [(str(u), str(i), float(n % 2), n) for n, (u, i) in enumerate(sorted(pairs))]
+    (tmp_path / "r.txt").write_text(text(separator, rows, header))
+    importing.import_file(importing.Wish(tmp_path / "r.txt", "mine", Asked(), force=True), Quiet())
+    assert rows_of() == rows
+
+
+def test_a_mutated_file_is_read_or_refused_and_never_a_traceback(tmp_path, monkeypatch):
+    monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
+    rng, read, refused = np.random.default_rng(5), 0, 0
+    for number in range(300):
+        content = bytearray(text(",;\t |"[number % 5]).encode())
+        for at in rng.integers(0, len(content), 1 + number % 3):
+            content[at] = rng.choice(list(b'",;\t\n\r\0 9-.:\xe9|'))
+        (tmp_path / "r.csv").write_bytes(content)
+        try:
+            importing.import_file(importing.Wish(tmp_path / "r.csv", "mine", force=True), Quiet())
+            read += 1
+        except CfbenchError as fault:
+            assert "\n" not in str(fault)
+            refused += 1
+    assert read > 20
+    assert refused > 20
+
+
+class Stub:
+    """As pandas: no polars frame, but it speaks Arrow."""
+
+    def __init__(self, frame):
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def test_a_frame_from_elsewhere_is_the_same_as_a_polars_frame():
+    frame = pl.DataFrame(ROWS, schema=["user", "item", "rating", "time"], orient="row")
+    (one, catalogue), (other, _) = from_frame(frame), from_frame(Stub(frame), scale=Scale(low=0, high=5))
+    assert one.fingerprint == other.fingerprint
+    assert catalogue.users["id"].to_list() == ["ann", "bob", "cy"]
+    assert (one.scale.low, other.scale.low) == (0.5, 0)
+
+
+def test_a_frame_without_a_column_or_with_gaps_is_refused():
+    with pytest.raises(DataError, match="the frame has no column 'rating'"):
+        from_frame(pl.DataFrame({"user": [1], "item": [1]}))
+    with pytest.raises(DataError, match="column 'rating' of the frame has 1 gaps"):
+        from_frame(pl.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [1.0, None]}))
