@@ -134,11 +134,11 @@ def _textual(path: Path, asked: Asked, roles: tuple[str, ...], listener: Listene
     if not lines:
         raise RowError(f"{where} is empty, expected a line a rating")
     separator = _spelled(asked.separator) or _sniffed(lines, where, len(roles) - ("time" in roles))
-    first = _split(lines[0], separator)
-    header = _has_header(first, asked, roles)
-    columns = _columns(first, asked, roles, where, header=header)
-    if not header and "time" in columns and "time" not in asked.columns and len(lines) > 0:
-        columns = _without_doubtful_time(columns, first)
+    names = _split(lines[0], separator)
+    header = _has_header(names, asked, roles)
+    columns = _columns(names, asked, roles, where, header=header)
+    if not header and "time" in columns and "time" not in asked.columns:
+        columns = _without_doubtful_time(columns, names)
     quote = separator in {",", ";"} or (len(separator) == 1 and separator != BLANKS and any(
         value.startswith('"') for line in lines for value in line.split(separator)))  # fmt: skip
     table = Table(member=where, separator="\t" if separator == BLANKS else separator, quote=quote, columns=columns)
@@ -151,7 +151,9 @@ def _textual(path: Path, asked: Asked, roles: tuple[str, ...], listener: Listene
             if separator == BLANKS:
                 text = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+$", b"", text))
             if line == 1:
-                expected = max(Rows.count_fields(text, table), max(columns.values()) + 1)
+                first = text.partition(b"\n")[0].decode()
+                count = len(_split(first, separator)) if quote else first.count(table.separator) + 1
+                expected = max(count, max(columns.values()) + 1)
                 if header:
                     text, line = text.partition(b"\n")[2], 2
             if text:
@@ -265,7 +267,10 @@ def _split(line: str, separator: str) -> list[str]:
         return line.split()
     if len(separator) > 1:
         return line.split(separator)
-    return next(csv.reader([line], delimiter=separator), [""])
+    try:
+        return next(csv.reader([line], delimiter=separator), [""])
+    except csv.Error:
+        return line.split(separator)
 
 
 def _sniffed(lines: list[str], where: str, least: int) -> str:
