@@ -35,6 +35,11 @@ Parts: TypeAlias = NDArray[np.uint8]
 TRAIN, VALID, TEST, LEFT_OUT = range(4)
 _BLOCK = 4_000_000  # rows
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count: TypeAlias = Literal[
+    "train", "valid", "test", "left_out", "dropped", "cold_ratings", "cold_users", "cold_items",
+    "train_users", "train_items", "held_out", "held_out_users", "held_out_items",
+]  # fmt: skip
+"""What a split's report counts."""
 
 
 class _Definition(BaseModel):
@@ -45,7 +50,15 @@ class _Definition(BaseModel):
     seed: int = Field(1, ge=0, description="names one of the many splits of this kind")
     cold: Literal["keep", "drop"] = "keep"
     protocol: str = Field("", description="what a paper would call it; published scores are matched by this")
-    expected: dict[str, int] = Field({}, description="counts that were published of it, by their names in the report")
+    expected: dict[Count, int] = Field({}, description="counts that were published of it, by their names in the report")
+
+    def mismatches(self, report: dict[str, int]) -> list[str]:
+        """Published counts that did not come out: other ratings than those of the paper."""
+        return [
+            f"{name.replace('_', ' ')}: expected {count:,}, got {report[name]:,}"
+            for name, count in self.expected.items()
+            if report[name] != count
+        ]
 
 
 class RandomHoldout(_Definition):
@@ -132,7 +145,8 @@ class HeldOut(_Definition):
         """Raises `SplitError` when nothing was set aside."""
         if ratings.held_out is None:
             raise SplitError("the source set no ratings aside for testing; choose another with --split")
-        return _hold_out_validation(np.where(ratings.held_out, TEST, TRAIN).astype(np.uint8), self.valid, self.seed)
+        parts = ratings.held_out.view(np.uint8) * np.uint8(TEST)  # False is TRAIN
+        return _hold_out_validation(parts, self.valid, self.seed)
 
 
 class TimeWindow(_Definition):
@@ -160,8 +174,9 @@ class TimeWindow(_Definition):
         """All of the later span as the test part: `make` halves it. Raises `SplitError` when there are no times."""
         times = _times(ratings, "a time split")
         parts = np.full(len(ratings), LEFT_OUT, np.uint8)
-        parts[_between(times, self.train_from, self.train_to)] = TRAIN
-        parts[_between(times, self.test_from, self.test_to)] = TEST
+        for rows in _blocks(len(ratings)):
+            parts[rows][_between(times[rows], self.train_from, self.train_to)] = TRAIN
+            parts[rows][_between(times[rows], self.test_from, self.test_to)] = TEST
         return parts
 
 
@@ -176,15 +191,14 @@ class LeaveLastOut(_Definition):
     valid: int = Field(1, ge=0)
 
     def cut(self, ratings: Ratings) -> Parts:
-        """Raises `SplitError` when there are no times."""
-        order = np.lexsort((_times(ratings, "leave-last-out"), ratings.users))
-        counts = np.bincount(ratings.users, minlength=ratings.n_users)
-        ends = np.cumsum(counts)
-        users = ratings.users[order]
-        from_last = ends[users] - 1 - np.arange(len(ratings))  # 0 for a user's last rating
-        held_out = (from_last < self.test + self.valid) & (counts[users] > self.test + self.valid)
+        """One pass over the ratings for each that a user holds out. Raises `SplitError` when there are no times."""
+        times = _times(ratings, "leave-last-out")
         parts = np.zeros(len(ratings), np.uint8)
-        parts[order[held_out]] = np.where(from_last[held_out] < self.test, TEST, VALID)
+        enough = _activity(ratings) > self.test + self.valid
+        if enough.any():
+            for back in range(self.test + self.valid):
+                last = _last(ratings, times, parts)
+                parts[last[enough]] = TEST if back < self.test else VALID
         return parts
 
 
@@ -218,11 +232,7 @@ class Split:
     @property
     def mismatches(self) -> list[str]:
         """Published counts that did not come out: other ratings than those of the paper."""
-        return [
-            f"{name.replace('_', ' ')}: expected {count:,}, got {self.report[name]:,}"
-            for name, count in self.definition.expected.items()
-            if self.report[name] != count
-        ]
+        return self.definition.mismatches(self.report)
 
     def train(self, ratings: Ratings) -> Ratings:
         """The ratings a model learns from."""
@@ -259,26 +269,41 @@ def _drop_cold(parts: Parts, ratings: Ratings) -> int:
     return dropped
 
 
-def restore(name: str, definition: Definition, ratings: Ratings, parts: Parts, *, dropped: int) -> Split:
+def restore(
+    name: str,
+    definition: Definition,
+    ratings: Ratings,
+    parts: Parts,
+    *,
+    dropped: int = 0,
+    report: dict[str, int] | None = None,
+) -> Split:
     """A split from parts already cut; `dropped` counts the cold ratings left out.
 
+    A `report` made of the same parts before saves counting again, and then `dropped` is the report's.
     Raises `SplitError` when no rating is left to train or test.
     """
     parts = parts.view()
     parts.flags.writeable = False
+    if report is None:
+        report = _count(name, ratings, parts, dropped)
+    digest = hashlib.sha256(f"cfbench split 1: {ratings.fingerprint}".encode())
+    digest.update(parts.data)
+    return Split(name, definition, parts, digest.hexdigest(), report)
+
+
+def _count(name: str, ratings: Ratings, parts: Parts, dropped: int) -> dict[str, int]:
+    """The report; raises `SplitError` when no rating is left to train or test."""
     counts = [int(np.count_nonzero(parts == part)) for part in range(4)]
     for part, count in (("training", counts[TRAIN]), ("test", counts[TEST])):
         if not count:
             raise SplitError(
                 f"split {name!r} leaves no {part} ratings out of {len(ratings)}; choose another with --split"
             )
-    report = {
+    return {
         "train": counts[TRAIN], "valid": counts[VALID], "test": counts[TEST], "left_out": counts[LEFT_OUT],
         "dropped": dropped,
     } | _who(ratings, parts) | {"held_out": counts[VALID] + counts[TEST]}  # fmt: skip
-    digest = hashlib.sha256(f"cfbench split 1: {ratings.fingerprint}".encode())
-    digest.update(parts.data)
-    return Split(name, definition, parts, digest.hexdigest(), report)
 
 
 def _who(ratings: Ratings, parts: Parts) -> dict[str, int]:
@@ -348,6 +373,27 @@ def _times(ratings: Ratings, who: str) -> NDArray[np.int64]:
     if ratings.times is None:
         raise SplitError(f"{who} needs timestamps, and this data set has none; choose another with --split")
     return ratings.times
+
+
+def _activity(ratings: Ratings) -> NDArray[np.int64]:
+    """(n_users,) how many ratings each user has."""
+    counts = np.zeros(ratings.n_users, np.int64)
+    for rows in _blocks(len(ratings)):
+        counts += np.bincount(ratings.users[rows], minlength=ratings.n_users)
+    return counts
+
+
+def _last(ratings: Ratings, times: NDArray[np.int64], parts: Parts) -> NDArray[np.int64]:
+    """(n_users,) the row of each user's last rating in TRAIN, the later one of equal times; 0 where there is none."""
+    latest = np.full(ratings.n_users, np.iinfo(np.int64).min)
+    last = np.zeros(ratings.n_users, np.int64)
+    for rows in _blocks(len(parts)):
+        mine = np.flatnonzero(parts[rows] == TRAIN)
+        users, when = ratings.users[rows][mine], times[rows][mine]
+        np.maximum.at(latest, users, when)
+        newest = when == latest[users]
+        last[users[newest]] = rows.start + mine[newest]  # of rows with the same user the last one is assigned
+    return last
 
 
 def _between(times: NDArray[np.int64], first: date, last: date) -> NDArray[np.bool_]:

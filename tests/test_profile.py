@@ -5,10 +5,12 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from cfbench import card, store
 from cfbench.cli import profile
 from cfbench.ratings import Scale
+from cfbench.split import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
 
 
 def test_the_numbers_are_those_of_counting_by_hand(terminal, monkeypatch):
@@ -40,8 +42,10 @@ def test_the_page_fits_80_columns_and_says_where_the_data_are(terminal, monkeypa
     out = terminal("datasets tiny").out
     bars = [line for line in out.splitlines() if "█" in line]
     assert len(bars) == 9
-    assert max(map(len, bars)) <= 80
-    for text in ("ratings a user: least", "random 90/10: cold keep, test 0.1, valid 0.05", "ratings.parquet is for"):
+    splits = [line for line in out.splitlines() if line.startswith("  ") and line not in bars]
+    assert len(splits) == 16
+    assert max(map(len, bars + splits)) <= 80
+    for text in ("ratings a user: least", "10 % at random test, 5 % of the rest validate", "ratings.parquet is for"):
         assert text in out
 
 
@@ -49,3 +53,69 @@ def test_a_data_set_that_is_not_here_has_a_page_too(empty_terminal):
     said = empty_terminal("datasets tiny")
     assert said.status == 0
     assert "not here: `cfbench download tiny`" in said.out
+
+
+def test_the_splits_of_a_small_set_are_counted_as_they_are_cut(terminal):
+    dataset = store.open_dataset(card.load("tiny"))
+    told = json.loads(terminal("datasets tiny --json").out)["splits"]
+    assert {name: told[name]["counts"] for name in told} == {name: dataset.split(name).report for name in told}
+    counts = told["5fold-2"]["counts"]
+    shown = f"{counts['train']:,} train, {counts['valid']:,} validate, {counts['test']:,} test"
+    assert (
+        f"  5fold-2   fold 2 of 5 tests, 5 % of the rest validate\n            {shown}" in terminal("datasets tiny").out
+    )
+
+
+def test_a_large_set_is_not_cut_to_be_shown(terminal, monkeypatch):
+    monkeypatch.setattr(profile, "_SMALL", 10)
+    monkeypatch.setattr(store.Dataset, "split", lambda *_: pytest.fail("it cut a split"))
+    said = terminal("datasets tiny")
+    assert said.status == 0
+    assert "validate," not in said.out
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_split_that_is_impossible_and_one_that_is_not_as_published_say_so():
+    dataset = store.open_dataset(card.load("tiny"))
+    timeless = replace(dataset, ratings=replace(dataset.ratings, times=None, known_fingerprint=None))
+    other = RandomHoldout(expected={"train": 7, "test": dataset.split("random90").report["test"]})
+    changed = dataset.card.model_copy(update={"splits": {"other": other}})
+    told = profile.facts(changed, replace(timeless, card=changed))["splits"]
+    needs = "leave-last-out needs timestamps, and this data set has none"
+    assert (told["last1"]["counts"], told["last1"]["impossible"]) == (None, needs)
+    assert list(profile._described(told["last1"]))[1] == f"impossible here: {needs}"
+    assert told["other"]["published_counts"] == other.expected
+    got = told["other"]["counts"]["train"]
+    assert list(profile._described(told["other"]))[2] == f"not as published: train: expected 7, got {got:,}"
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        (RandomHoldout(test=0.125, valid=0), "12.5 % at random test"),
+        (KFold(fold=2, valid=0.1), "fold 2 of 5 tests, 10 % of the rest validate"),
+        (Official(first=0, last=20_000), "rows 0 to 19,999 of the source test, 5 % of the rest validate"),
+        (HeldOut(cold="drop"), "what its authors set aside tests, 5 % of the rest validate, cold ones are left out"),
+        (LeaveLastOut(), "the last rating of each user tests, the one before validates"),
+        (LeaveLastOut(test=3, valid=2), "the last 3 ratings of each user test, the 2 before validate"),
+        (LeaveLastOut(test=2, valid=0), "the last 2 ratings of each user test"),
+        (
+            TimeWindow(
+                train_from="2005-09-01",
+                train_to="2005-11-30",
+                test_from="2005-12-01",
+                test_to="2005-12-31",
+                cold="keep",
+            ),
+            "train 2005-09-01 to 2005-11-30, test 2005-12-01 to 2005-12-31, 50 % of the test span validate",
+        ),
+    ],
+)
+def test_every_kind_of_split_has_its_words(definition, words):
+    assert profile.in_words(definition) == words
+
+
+def test_the_netflix_prize_has_its_published_counts_before_it_is_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("CFBENCH_DATA", str(tmp_path))
+    full = profile.facts(card.load("netflix"), None)["splits"]["full"]
+    assert list(profile._described(full))[1] == "as published: 98,074,901 train, 2,250,481 are held out"

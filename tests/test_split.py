@@ -476,9 +476,51 @@ def test_published_counts_that_do_not_come_out_are_told_and_change_no_cut():
 
 def test_cuts_are_the_same_whatever_the_size_of_the_blocks_they_are_made_in(monkeypatch):
     ratings = table([(k % 6, k % 4, 1.0) for k in range(77)])
-    kinds = (RandomHoldout(), KFold(fold=2), KFold(fold=5, cold="drop"), Official(first=3, last=40, cold="drop"))
+    ratings = replace(ratings, times=np.arange(77) * 31 % 11 * DAY, held_out=np.arange(77) % 7 == 0)
+    kinds = (
+        RandomHoldout(), KFold(fold=2), KFold(fold=5, cold="drop"), Official(first=3, last=40, cold="drop"),
+        HeldOut(), TimeWindow(**WINDOW), LeaveLastOut(test=2, valid=3),
+    )  # fmt: skip
     whole = [split.make("x", kind, ratings) for kind in kinds]
     monkeypatch.setattr(split, "_BLOCK", 5)
     pieces = [split.make("x", kind, ratings) for kind in kinds]
     assert [cut.fingerprint for cut in whole] == [cut.fingerprint for cut in pieces]
     assert [cut.report for cut in whole] == [cut.report for cut in pieces]
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.35, 0.5, 0.99])
+def test_equal_keys_do_not_change_how_many_are_held_out(fraction, monkeypatch):
+    class Few:
+        """A stream of keys in which half the ratings draw the same."""
+
+        def __init__(self, *_):
+            self.drawn = 0
+
+        def random_raw(self, n):
+            keys = np.arange(self.drawn, self.drawn + n, dtype=np.uint64) % np.uint64(2)
+            self.drawn += n
+            return keys
+
+    monkeypatch.setattr(split, "_keys", Few)
+    monkeypatch.setattr(split, "_BLOCK", 7)
+    parts = RandomHoldout(test=fraction, valid=0).cut(many(100))
+    assert (parts == TEST).sum() == round(fraction * 100)
+
+
+@given(tables, definitions)
+def test_a_report_made_before_saves_counting_and_changes_nothing(ratings, definition):
+    try:
+        cut = split.make("any", definition, ratings)
+    except SplitError:
+        return
+    again = split.restore("any", definition, ratings, cut.parts, report=dict(cut.report))
+    assert (again.fingerprint, again.report) == (cut.fingerprint, cut.report)
+    counted = split.restore("any", definition, ratings, cut.parts, dropped=cut.report["dropped"])
+    assert (counted.fingerprint, counted.report) == (cut.fingerprint, cut.report)
+
+
+def test_published_counts_are_of_what_the_report_counts():
+    names = split.make("any", RandomHoldout(), fixed()).report
+    assert RandomHoldout(expected=names).expected == names
+    with pytest.raises(ValidationError, match=r"expected.raitings.*\n *Input should be 'train', 'valid'"):
+        RandomHoldout(expected={"raitings": 3})
