@@ -19,6 +19,7 @@ import numpy as np
 
 from cfbench import split
 from cfbench.contract import Context, Epoch, Model, Plugin, State, Tunable
+from cfbench.metrics import rmse
 from cfbench.ratings import Ratings, Scale, Scores
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Planted:
     @property
     def mean_error(self) -> float:
         """RMSE on `test` of the training mean."""
-        return _rmse(np.full(len(self.test), self.train.ratings.mean()), self.test)
+        return _rmse(np.full(len(self.test), self.train.ratings.mean(), np.float32), self.test)
 
 
 def planted(
@@ -73,9 +74,8 @@ def _fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> 
     return model
 
 
-def _rmse(scores: Any, ratings: Ratings) -> float:
-    clipped = ratings.scale.clip(np.asarray(scores))
-    return float(np.sqrt(np.mean((clipped - ratings.ratings.astype(np.float64)) ** 2)))
+def _rmse(scores: Scores, ratings: Ratings) -> float:
+    return rmse(ratings.scale.clip(scores), ratings.ratings)
 
 
 def _is_scores(scores: Any, n: int) -> None:

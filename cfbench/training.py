@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cfbench import metrics
 from cfbench.contract import Context, DivergedError, Epoch
 from cfbench.errors import DeviceError, RecordError
 from cfbench.files import place_errors, replacing
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Rows, Scale
+    from cfbench.ratings import Codes, Ratings, Rows, Scale, Scores
 
 SHARE_OF_TIME = 0.05
 """Checkpoints may cost this share of the training time; cheap ones are written after every epoch."""
@@ -239,10 +240,20 @@ class Cells:
 
     def dense(self, batch: Tensor) -> Tensor:
         """(B, n_columns) the ratings of the rows `batch`, 0 where there is none."""
-        places, columns, ratings = self.of(batch)
-        x = ratings.new_zeros(len(batch), self.n_columns)
+        return self.spread(len(batch), *self.of(batch))
+
+    def spread(self, rows: int, places: Tensor, columns: Tensor, ratings: Tensor) -> Tensor:
+        """(rows, n_columns) the cells that `of` gave as a dense matrix, 0 where there is none."""
+        x = ratings.new_zeros(rows, self.n_columns)
         x[places, columns] = ratings
         return x
+
+
+def validation_rmse(predict: Callable[[Codes, Codes], Scores], valid: Ratings) -> float | None:
+    """Root mean squared error over the validation ratings, clipped to the scale; None when there are none."""
+    if not len(valid):
+        return None
+    return metrics.rmse(valid.scale.clip(predict(valid.users, valid.items)), valid.ratings)
 
 
 def resolve_device(asked: str) -> str:

@@ -23,7 +23,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 from cfbench import biases
 from cfbench.contract import Config, Context, Plugin, State, Tunable
-from cfbench.training import Cells, generator, load_weights, numpy_weights, train
+from cfbench.training import Cells, generator, load_weights, numpy_weights, train, validation_rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,8 +158,8 @@ def train_batch(
 
     Returns the losses: masked mean squared error on the ratings, then that of each re-fed example.
     """
-    x = cells.dense(batch)  # (B, n)
     places, columns, ratings = cells.of(batch)  # (cells,) each: the mask m of equation 1
+    x = cells.spread(len(batch), places, columns, ratings)  # (B, n)
     y = net(x, random)  # (B, n)
     losses = [_step(steps, F.mse_loss(y[places, columns], ratings))]
     for _ in range(config.refeed):
@@ -203,7 +203,8 @@ class DeepAE:
         self._train, self._device = train_part, context.device
         rows = train_part.rows(self._config.orientation)
         self._cells = Cells(rows, context.device)
-        self._rows = np.flatnonzero(np.diff(rows.starts))  # those with at least one rating
+        rated = np.flatnonzero(np.diff(rows.starts))
+        self._rows = torch.from_numpy(rated).to(context.device)  # those with at least one rating
         self._biases = biases.fit(train_part)
         random = generator(context.seed, "weights")
         self._net = Autoencoder(rows.n_columns, self._config, train_part.scale, random=random, device=context.device)
@@ -216,20 +217,14 @@ class DeepAE:
         """Once through the rows in random order, the last partial batch included."""
         squares = torch.zeros((), dtype=torch.float64, device=self._device)
         order = torch.randperm(len(self._rows), generator=random, device=self._device)
-        rows = torch.from_numpy(self._rows).to(self._device)[order]
-        for batch in torch.split(rows, self._config.batch_size):
+        for batch in torch.split(self._rows[order], self._config.batch_size):
             loss = train_batch(self._net, self.optimizer, self._cells, batch, self._config, random)[0]
             squares += loss.double() * self._cells.count(batch)
         return math.sqrt(squares.item() / len(self._train)) if math.isfinite(squares.item()) else math.nan
 
     def validate(self) -> float | None:
         """RMSE over the validation ratings, clipped to the scale."""
-        valid = self._valid
-        if not len(valid):
-            return None
-        scores = self.predict(valid.users, valid.items)
-        errors = np.clip(scores, valid.scale.low, valid.scale.high) - valid.ratings.astype(np.float64)
-        return math.sqrt(np.mean(errors**2))
+        return validation_rmse(self.predict, self._valid)
 
     def predict(self, users: Codes, items: Codes) -> Scores:
         """(n,) the network's output at the pairs; the biases' where user or item has no training rating."""
