@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from cfbench.ratings import Codes
+
 TYPES = {"users": "<i4", "items": "<i4", "ratings": "<f4", "times": "<i8", "held_out": "|b1"}
 PARQUET = {"users": "user", "items": "item", "ratings": "rating", "times": "time", "held_out": "held_out"}
 _BLOCK = 4_000_000  # rows
@@ -65,17 +67,18 @@ def read(folder: Path, *, n_users: int, n_items: int, scale: Scale, fingerprint:
         raise DataError(f"{folder} holds no readable table of ratings ({fault})") from fault
 
 
-def pairs(ratings: Ratings) -> NDArray[np.int64]:
+def pairs(users: Codes, items: Codes, n_items: int) -> NDArray[np.int64]:
     """(n,) one number a pair of user and item: user·n_items + item."""
-    keys = ratings.users.astype(np.int64)
-    keys *= ratings.n_items
-    keys += ratings.items
+    keys = users.astype(np.int64)
+    keys *= n_items
+    keys += items
     return keys
 
 
 def without_earlier(ratings: Ratings, folder: Path) -> Ratings:
     """Of pairs rated more than once keep the last rating, in memory and in the folder's columns."""
-    _, from_end = np.unique(pairs(ratings)[::-1], return_index=True)
+    keys = pairs(ratings.users, ratings.items, ratings.n_items)
+    _, from_end = np.unique(keys[::-1], return_index=True)
     kept = ratings.take(np.sort(len(ratings) - 1 - from_end))
     for name, kind in TYPES.items():
         column = getattr(kept, name)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from cfbench import card, store
+from cfbench import card, columns, store
 from cfbench.errors import CountError, DataError, RowError, UsageError
 from cfbench.files import SETTING, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Coder, Scale
-from cfbench.readers.lines import NAMED, BadRows
+from cfbench.readers.lines import NAMED, BadRows, Check, named, tell
 from cfbench.readers.table import Asked, Block, Opened, open_table
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class _Table:
     catalogue: Catalogue
 
     def take(self, rows: NDArray[np.int64]) -> _Table:
-        columns = ("users", "items", "ratings", "lines") + (("times",) if self.times is not None else ())
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        names = ("users", "items", "ratings", "lines") + (("times",) if self.times is not None else ())
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def import_file(wish: Wish, listener: Listener) -> Dataset:
@@ -153,12 +153,11 @@ def _read(wish: Wish, listener: Listener) -> tuple[_Table, str]:
     if bad.hopeless or (bad and not wish.skip_bad):
         bad.refuse()
     if bad:
-        lines = ", ".join(map(str, bad._lines[:NAMED])) + (", …" if bad.count > NAMED else "")  # noqa: SLF001 (its public message is an error)
-        listener.say(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {lines}")
+        listener.say(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {bad.lines}")
     if not coder.n_users:
         raise RowError(f"{opened.where} holds no row that is good, expected one or more; look at its columns")
-    columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _Table(**({"times": None} | columns), catalogue=coder.catalogue(None)), opened.where
+    whole: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _Table(**({"times": None} | whole), catalogue=coder.catalogue(None)), opened.where
 
 
 def _checked(opened: Opened, scale: Scale | None, bad: BadRows, listener: Listener) -> Iterator[pl.DataFrame]:
@@ -175,7 +174,7 @@ def _checked(opened: Opened, scale: Scale | None, bad: BadRows, listener: Listen
         )  # fmt: skip
         good = _tell(block, parsed, scale, bad)
         if block.fault:
-            bad.give_up(int(block.lines[-1]) if len(block.lines) else 1, block.fault)
+            bad.give_up(block.fault_line, block.fault)
             return
         yield parsed if good is None else parsed.filter(good)
 
@@ -184,26 +183,19 @@ def _tell(block: Block, parsed: pl.DataFrame, scale: Scale | None, bad: BadRows)
     """Tell `bad` of every bad row, the first by its first fault; returns (n,) True for good ones, None if all are."""
     fields, values = block.fields, parsed["rating"].fill_null(np.nan)
     off = ~values.is_finite()
-    checks = [(fields["fields"] != block.expected, f"expected {block.expected} fields, got {{}}", "fields")] if (
-        block.expected) else []  # fmt: skip
-    checks += [(parsed[role].is_null(), f"the {role} is empty", role) for role in ("user", "item")]
-    checks += [(off, "expected a number for the rating, got '{}'", "rating")]
+    checks: list[Check] = []
+    if block.expected:
+        told = f"expected {block.expected} fields, got {{}}"
+        checks.append(Check(fields["fields"] != block.expected, told, fields["fields"]))
+    checks += [Check(parsed[role].is_null(), f"the {role} is empty", fields[role]) for role in ("user", "item")]
+    checks.append(Check(off, "expected a number for the rating, got '{}'", fields["rating"]))
     if scale is not None:
-        checks += [(type(off)(scale.off(values.to_numpy())), f"rating {{}} is off the scale {scale}", "rating")]
+        beside = type(off)(scale.off(values.to_numpy()))
+        checks.append(Check(beside, f"rating {{}} is off the scale {scale}", fields["rating"]))
     if "time" in parsed.columns:
-        checks += [(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", "time")]
-    wrong = checks[0][0]
-    for check, _, _ in checks[1:]:
-        wrong = wrong | check
-    rows = wrong.arg_true()
-    if not len(rows):
-        return None
-    first = rows[0]
-    told, role = next((text, role) for check, text, role in checks if check[first])
-    value = fields[role][first]
-    fault = told.replace("{}", "" if value is None else str(value), 1)
-    bad.add([int(block.lines[row]) for row in rows.head(NAMED)], len(rows), fault, block.text(first))
-    return ~wrong
+        checks.append(Check(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))
+    wrong = tell(checks, lambda row: int(block.lines[row]), block.text, bad)
+    return None if wrong is None else ~wrong
 
 
 def _id(column: pl.Series) -> pl.Series:
@@ -244,7 +236,7 @@ def _time(sample: pl.Series) -> pl.Expr:
 
 def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: Listener) -> _Table:
     """One rating a pair. Raises `CountError` under the policy `error`."""
-    keys = table.users.astype(np.int64) * len(table.catalogue.items) + table.items
+    keys = columns.pairs(table.users, table.items, len(table.catalogue.items))
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -259,7 +251,7 @@ def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: Lis
             ids["id"][int(codes[rows[0]])]
             for ids, codes in ((table.catalogue.users, table.users), (table.catalogue.items, table.items))
         )
-        lines = ", ".join(str(line) for line in table.lines[rows[:NAMED]]) + (", …" if repeats > NAMED else "")
+        lines = named(table.lines[rows[:NAMED]].tolist(), repeats)
         raise CountError(
             f"{where}: {repeats:,} rows rate a pair that was rated before, expected one a pair; on lines "
             f"{lines}, the first user {user!r} with item {item!r}; choose with --duplicates last or --duplicates mean"
@@ -291,7 +283,7 @@ def _titles(path: Path, listener: Listener) -> pl.DataFrame:
             lines = [int(block.lines[row]) for row in rows.head(NAMED)]
             bad.add(lines, len(rows), "the item is empty", block.text(rows[0]))
         if block.fault:
-            bad.give_up(int(block.lines[-1]) if len(block.lines) else 1, block.fault)
+            bad.give_up(block.fault_line, block.fault)
         parts.append(titles)
     bad.refuse()
     return pl.concat(parts)
@@ -304,11 +296,11 @@ def _blocks(table: _Table) -> Iterator[pl.DataFrame]:
     users, items = table.catalogue.users["id"], table.catalogue.items["id"]
     for start in range(0, len(table.users), _BLOCK):
         part = slice(start, start + _BLOCK)
-        columns = {
+        told = {
             "user": users.gather(table.users[part]), "item": items.gather(table.items[part]),
             "rating": table.ratings[part],
         }  # fmt: skip
-        yield pl.DataFrame(columns | ({} if table.times is None else {"time": table.times[part]}))
+        yield pl.DataFrame(told | ({} if table.times is None else {"time": table.times[part]}))
 
 
 def _toml(new: card.Card) -> str:

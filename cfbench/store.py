@@ -25,13 +25,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench import columns, readers
 from cfbench.errors import CountError, DataError, PlaceError
-from cfbench.fetch import SETTING, checksum, fetch, locked
-from cfbench.files import data_home, folder_appearing, make_folder, write_atomically
+from cfbench.fetch import checksum, fetch, locked
+from cfbench.files import SETTING, data_home, folder_appearing, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Ratings
 from cfbench.split import Split, make, restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import polars as pl
@@ -74,7 +75,8 @@ class Dataset:
         """The ids and titles behind the codes, read on first use; raises `DataError` when the files are damaged."""
         import polars as pl
 
-        users, items = (_checked(self.home, self.card.name, f"{what}.parquet") for what in ("users", "items"))
+        folder, manifest = _folder(self.home, self.card.name), _manifest(self.home, self.card.name)
+        users, items = (_checked(folder, manifest, f"{what}.parquet") for what in ("users", "items"))
         return Catalogue(pl.read_parquet(users, glob=False), pl.read_parquet(items, glob=False))
 
     def split(self, name: str) -> Split:
@@ -108,11 +110,12 @@ def open_dataset(card: Card) -> Dataset:
             f"{manifest.fingerprint[:12]}), expected version {card.version} ({card.expected.fingerprint[:12]}); "
             f"`cfbench download {card.name}` prepares it anew"
         )
+    folder = _folder(home, card.name)
     for file in manifest.files:
         if file.endswith(".bin"):
-            _checked(home, card.name, file)
+            _checked(folder, manifest, file)
     ratings = columns.read(
-        _folder(home, card.name), n_users=manifest.users, n_items=manifest.items, scale=card.scale,
+        folder, n_users=manifest.users, n_items=manifest.items, scale=card.scale,
         fingerprint=manifest.fingerprint,
     )  # fmt: skip
     return Dataset(card, ratings, home)
@@ -126,8 +129,7 @@ def prepare(card: Card, *, listener: Listener, from_file: Path | None = None, ag
     """
     again = again or (from_file is not None and not card.expected.fingerprint)  # nothing says it is the same file
     if again or not is_ready(card):
-        folder = make_folder(data_home() / "datasets", SETTING)
-        with locked(folder / f"{card.name}.lock", f"preparing {card.name}", listener):
+        with _preparing(card, listener):
             if again or not is_ready(card):  # another process may have done it meanwhile
                 _prepare(card, listener, from_file)
     return open_dataset(card)
@@ -137,8 +139,7 @@ def install(
     card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, source: str, listener: Listener
 ) -> Dataset:
     """Prepare a data set from blocks at hand, whatever is there of that name, and open it; raises as `prepare` does."""
-    folder = make_folder(data_home() / "datasets", SETTING)
-    with locked(folder / f"{card.name}.lock", f"preparing {card.name}", listener):
+    with _preparing(card, listener):
         _install(card, blocks, titles, where=source, source=source, keep_last=False)
     return open_dataset(card)
 
@@ -164,6 +165,12 @@ def terms_shown(name: str) -> bool:
 def mark_terms_shown(name: str) -> None:
     """Remember that a data set's terms have been shown; raises `PlaceError`."""
     write_atomically(make_folder(data_home() / "terms", SETTING) / name, "", SETTING)
+
+
+def _preparing(card: Card, listener: Listener) -> AbstractContextManager[None]:
+    """Keep other processes from preparing the same data set; raises `PlaceError`."""
+    folder = make_folder(data_home() / "datasets", SETTING)
+    return locked(folder / f"{card.name}.lock", f"preparing {card.name}", listener)
 
 
 def _folder(home: Path, name: str) -> Path:
@@ -200,10 +207,11 @@ def _install(  # the one way into the store
     folder = _folder(data_home(), card.name)
     with folder_appearing(folder, SETTING) as hidden:
         ratings, coder = columns.write(blocks, hidden, card.scale)
+        catalogue = coder.catalogue(titles)
         if keep_last:
             ratings = columns.without_earlier(ratings, hidden)
-        catalogue = coder.catalogue(titles)
-        _refuse_repeats(ratings, catalogue, where)
+        else:
+            _refuse_repeats(ratings, catalogue, where)
         _compare(card, ratings, where)
         columns.write_parquet(ratings, hidden / "ratings.parquet")
         columns.write_table(catalogue.users, hidden / "users.parquet")
@@ -230,7 +238,7 @@ def _whole(blocks: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def _refuse_repeats(ratings: Ratings, catalogue: Catalogue, where: str) -> None:
     """Raise `CountError` when a pair is rated twice: which rating would count?"""
-    keys = columns.pairs(ratings)
+    keys = columns.pairs(ratings.users, ratings.items, ratings.n_items)
     keys.sort()
     repeated = np.flatnonzero(keys[1:] == keys[:-1])
     if len(repeated):
@@ -263,9 +271,9 @@ def _compare(card: Card, ratings: Ratings, where: str) -> None:
         )
 
 
-def _checked(home: Path, name: str, file: str) -> Path:
-    """The path of a file that is as it was written; raises `DataError`."""
-    path, manifest = _folder(home, name) / file, _manifest(home, name)
+def _checked(folder: Path, manifest: _Manifest | None, file: str) -> Path:
+    """The path of a file of a data set that is as it was written; raises `DataError`."""
+    path = folder / file
     try:
         whole = manifest is not None and (
             _stamp(path) == manifest.stamps.get(file) or checksum(path) == manifest.files.get(file)
@@ -273,7 +281,7 @@ def _checked(home: Path, name: str, file: str) -> Path:
     except OSError:
         whole = False
     if not whole:
-        raise DataError(f"{path} is damaged or missing; `cfbench download {name} --again` repairs it")
+        raise DataError(f"{path} is damaged or missing; `cfbench download {folder.name} --again` repairs it")
     return path
 
 

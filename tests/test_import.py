@@ -309,3 +309,10 @@ def test_a_frame_without_a_column_or_with_gaps_is_refused():
         from_frame(pl.DataFrame({"user": [1], "item": [1]}))
     with pytest.raises(DataError, match="column 'rating' of the frame has 1 gaps"):
         from_frame(pl.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [1.0, None]}))
+
+
+def test_quotes_left_open_are_told_by_the_line_they_open_on(terminal):
+    (terminal.folder / "r.csv").write_text('user,item,rating\na,x,1\nb,x,2\n"c,x,3\n')
+    said = terminal("import r.csv --name mine")
+    assert said.status == 1
+    assert "r.csv, line 4: the quotes are not those of a CSV file" in said.err

@@ -10,12 +10,14 @@ import lzma
 import stat
 import struct
 import zlib
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from cfbench.errors import ArchiveError
 from cfbench.files import size
+from cfbench.readers.stream import AGAIN
 from cfbench.transfer import Quiet
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _ENCRYPTED = 0x1
-# What zipfile lets through on damaged input, beside its own BadZipFile.
+# What reading a damaged archive raises, beside its own errors.
 _DAMAGE = (
     BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
@@ -45,31 +47,36 @@ def stream(path: Path, member: str, max_bytes: int, listener: Listener | None = 
     damaged, or larger than `max_bytes`. `listener` hears how many bytes were unpacked.
     """
     where = f"{path}!{member}"
-    try:
-        with ZipFile(path) as archive:
-            yield from _pieces(archive, _find(archive, path, member), where, max_bytes, listener or Quiet())
-    except OSError as fault:
-        raise ArchiveError(f"cannot read {path}: {fault.strerror or fault}; check the file and its path") from fault
-    except _DAMAGE as fault:
-        raise ArchiveError(f"cannot unpack {where}: {fault}; it is truncated or damaged, get the file again") from fault
+    with faults(path, where), ZipFile(path) as archive:
+        yield from _pieces(archive, _find(archive, path, member), where, max_bytes, listener or Quiet())
 
 
 def members(path: Path) -> list[str]:
     """The names of the files in the zip file at `path`; raises `ArchiveError`."""
+    with faults(path), ZipFile(path) as archive:
+        return _files(archive)
+
+
+@contextmanager
+def faults(path: Path | str, where: str = "") -> Iterator[None]:
+    """What files and archives raise, as `ArchiveError`; `where` is the member, if it is one."""
     try:
-        with ZipFile(path) as archive:
-            return [name for name in archive.namelist() if not name.endswith("/")]
+        yield
     except OSError as fault:
         raise ArchiveError(f"cannot read {path}: {fault.strerror or fault}; check the file and its path") from fault
     except _DAMAGE as fault:
-        raise ArchiveError(f"cannot open {path}: {fault}; it is truncated or damaged, get the file again") from fault
+        raise ArchiveError(f"cannot unpack {where or path}: {fault}; {AGAIN}") from fault
+
+
+def _files(archive: ZipFile) -> list[str]:
+    return [name for name in archive.namelist() if not name.endswith("/")]
 
 
 def _find(archive: ZipFile, path: Path, member: str) -> ZipInfo:
     try:
         return archive.getinfo(member)
     except KeyError:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        names = _files(archive)
         near = ", ".join(get_close_matches(member, names, n=3, cutoff=0.3) or names[:3]) or "none"
         raise ArchiveError(
             f"{path} has no member {member!r}; of those it has ({len(names)}) the nearest: {near}; "

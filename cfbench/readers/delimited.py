@@ -8,13 +8,11 @@ archive, which its checksum shows only at the end, is never taken for a fault of
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cfbench.errors import RowError
 from cfbench.readers.archive import stream
-from cfbench.readers.lines import NAMED, BadRows, Rows, blocks, text_of
+from cfbench.readers.lines import BadRows, Check, Rows, blocks, tell, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +23,6 @@ if TYPE_CHECKING:
     from cfbench.card import Table
     from cfbench.ratings import Scale
     from cfbench.transfer import Listener
-
-
-class _Check(NamedTuple):
-    """What makes a row bad, and how to say so of one row."""
-
-    bad: pl.Series
-    """(n,) True where the row is bad; null where it lacks the field, which is another check's business."""
-    text: str
-    """The fault, with `{}` for the row's value."""
-    values: pl.Series
-    """(n,) what to show of a row."""
 
 
 def read(path: Path, table: Table, scale: Scale | None, listener: Listener | None = None) -> Iterator[pl.DataFrame]:
@@ -59,7 +46,10 @@ def read(path: Path, table: Table, scale: Scale | None, listener: Listener | Non
             rows = Rows.split(text, table, expected, line)
             line += text.count(b"\n")
             parsed = _parsed(rows.fields, table)
-            _collect(rows, [_has_fields(rows.fields, expected), *_checks(rows.fields, parsed, table, scale)], bad)
+            checks = [_has_fields(rows.fields, expected), *_checks(rows.fields, parsed, table, scale)]
+            tell(checks, rows.line, rows.text, bad)
+            if rows.fault:
+                bad.give_up(rows.starts[-1], rows.fault)
             if not bad:
                 yield parsed
     bad.refuse()
@@ -83,42 +73,30 @@ def _parsed(fields: pl.DataFrame, table: Table) -> pl.DataFrame:
     return fields.select(**{role: how[role] for role in table.columns})
 
 
-def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: Table, scale: Scale | None) -> Iterator[_Check]:
+def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: Table, scale: Scale | None) -> Iterator[Check]:
     """A user and an item, each with a name; a rating that is a number on the scale; a time of the table's kind."""
     for role in ("user", "item"):
         if role in parsed.columns:
-            yield _Check(fields[role] == "", f"the {role} is empty", fields[role])
+            yield Check(fields[role] == "", f"the {role} is empty", fields[role])
     if prefix := table.user_prefix:
         users = fields["user"]
-        yield _Check(~users.str.starts_with(prefix), f"user '{{}}' does not begin with {prefix!r}", users)
-        yield _Check(parsed["user"] == "", "the user is empty after its prefix", users)
+        yield Check(~users.str.starts_with(prefix), f"user '{{}}' does not begin with {prefix!r}", users)
+        yield Check(parsed["user"] == "", "the user is empty after its prefix", users)
     time = "a date as YYYY-MM-DD" if table.time == "date" else "a whole number of seconds"
     for role, expected in (("rating", "a number"), ("time", time)):
         if role in parsed.columns:
-            yield _Check(parsed[role].is_null(), f"expected {expected} for the {role}, got '{{}}'", fields[role])
+            yield Check(parsed[role].is_null(), f"expected {expected} for the {role}, got '{{}}'", fields[role])
     if "rating" in parsed.columns and scale is not None:
         yield _on_scale(fields, parsed, scale)
 
 
-def _on_scale(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale) -> _Check:
+def _on_scale(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale) -> Check:
     import polars as pl
 
     off = scale.off(parsed["rating"].fill_null(scale.low).to_numpy())
-    return _Check(pl.Series(off), f"rating {{}} is off the scale {scale}", fields["rating"])
+    return Check(pl.Series(off), f"rating {{}} is off the scale {scale}", fields["rating"])
 
 
-def _has_fields(fields: pl.DataFrame, expected: int) -> _Check:
+def _has_fields(fields: pl.DataFrame, expected: int) -> Check:
     """As many fields as the first line has, and as the card's columns ask for."""
-    return _Check(fields["fields"] != expected, f"expected {expected} fields, got {{}}", fields["fields"])
-
-
-def _collect(rows: Rows, checks: list[_Check], bad: BadRows) -> None:
-    """Tell `bad` of every row that fails a check, the first of them by the first one it fails."""
-    found = reduce(or_, (check.bad.fill_null(value=False) for check in checks)).arg_true()
-    if len(found):
-        row = found[0]
-        check = next(check for check in checks if check.bad[row])
-        fault = check.text.replace("{}", str(check.values[row]), 1)
-        bad.add([rows.line(row) for row in found.head(NAMED)], len(found), fault, rows.text(row))
-    if rows.fault:
-        bad.give_up(rows.starts[-1], rows.fault)
+    return Check(fields["fields"] != expected, f"expected {expected} fields, got {{}}", fields["fields"])

@@ -9,14 +9,16 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cfbench.errors import RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import polars as pl
 
@@ -64,10 +66,50 @@ class BadRows:
             return
         if not self.count:
             raise RowError(self._first)
-        named = ", ".join(map(str, self._lines[:NAMED])) + (", …" if self.count > NAMED else "")
         all_ = "so far" if self.hopeless else "in all"
-        more = f"{self.count:,} bad rows {all_}, on lines {named}" if self.count > 1 else "no other bad row"
+        more = f"{self.count:,} bad rows {all_}, on lines {self.lines}" if self.count > 1 else "no other bad row"
         raise RowError(f"{self._first}; {more}; {self.advice}")
+
+    @property
+    def lines(self) -> str:
+        """Where the first ten are."""
+        return named(self._lines, self.count)
+
+
+def named(lines: Sequence[int], count: int) -> str:
+    """The first ten line numbers, and a sign if there are more: `count` in all."""
+    return ", ".join(map(str, lines[:NAMED])) + (", …" if count > NAMED else "")
+
+
+class Check(NamedTuple):
+    """What makes a row bad, and how to say so of one row."""
+
+    bad: pl.Series
+    """(n,) True where the row is bad; null where it lacks the field, which is another check's business."""
+    text: str
+    """The fault, with `{}` for the row's value."""
+    values: pl.Series
+    """(n,) what to show of a row."""
+
+
+def tell(
+    checks: Sequence[Check], line: Callable[[int], int], text: Callable[[int], str], bad: BadRows
+) -> pl.Series | None:
+    """Tell `bad` of every row that fails a check, the first of them by the first one it fails.
+
+    `line` and `text` say of a row where it begins and how it stands in the file. Returns (n,) True for the rows that
+    fail, None when all are good.
+    """
+    wrong = reduce(or_, (check.bad.fill_null(value=False) for check in checks))
+    rows = wrong.arg_true()
+    if not len(rows):
+        return None
+    first = rows[0]
+    check = next(check for check in checks if check.bad[first])
+    value = check.values[first]
+    fault = check.text.replace("{}", "" if value is None else str(value), 1)
+    bad.add([line(row) for row in rows.head(NAMED)], len(rows), fault, text(first))
+    return wrong
 
 
 def blocks(pieces: Iterable[bytes], *, quoted: bool = False) -> Iterator[bytes]:

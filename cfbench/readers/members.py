@@ -8,19 +8,17 @@ card or a member `MD5SUMS` of the archive itself has them, as the bytes pass.
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import stat
-import struct
 import tarfile
-import zlib
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from cfbench.errors import ArchiveError, ChecksumError
 from cfbench.files import size as bytes_for_people
+from cfbench.readers.archive import faults
 from cfbench.readers.stream import AGAIN, PIECE, Line, ahead, pieces
 
 if TYPE_CHECKING:
@@ -32,10 +30,6 @@ _BLOCK = 512  # bytes; a tar is made of these
 _DEPTH = 3  # folders below the one named that are looked into
 _PLAIN = {tarfile.REGTYPE, tarfile.AREGTYPE}
 _PASSED_OVER = {tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME}
-# What reading a damaged archive raises, beside its own errors.
-_DAMAGE = (
-    BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-)  # fmt: skip
 
 
 class Member:
@@ -105,7 +99,7 @@ def listing(path: Path) -> list[Listed] | None:
 
     Raises `ArchiveError`.
     """
-    with _faults(path):
+    with faults(path):
         if path.is_dir():
             return [Listed(name, (path / name).stat().st_size) for name in _names(path)]
         if _is_zip(path):
@@ -161,7 +155,7 @@ def tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> 
 
 
 def _source(path: Path, wanted: Callable[[str], bool]) -> Generator[Member]:
-    with _faults(path):
+    with faults(path):
         if path.is_dir():
             yield from _folder_members(path, wanted)
         elif _is_zip(path):
@@ -217,20 +211,7 @@ def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
 
 def _careful(read: Callable[[int], bytes], where: str) -> Callable[[int], bytes]:
     def careful(count: int) -> bytes:
-        with _faults(where):
+        with faults(where):
             return read(count)
 
     return careful
-
-
-@contextmanager
-def _faults(where: Path | str) -> Iterator[None]:
-    """What files and archives raise, as `ArchiveError`."""
-    try:
-        yield
-    except ArchiveError:
-        raise
-    except OSError as fault:
-        raise ArchiveError(f"cannot read {where}: {fault.strerror or fault}; check the file and its path") from fault
-    except _DAMAGE as fault:
-        raise ArchiveError(f"cannot unpack {where}: {fault}; {AGAIN}") from fault

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import re
-import zlib
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -205,15 +204,11 @@ def _only_member(path: Path) -> str:
 
 def _bytes(path: Path, packed: str, listener: Listener) -> Iterator[bytes]:
     done, total = 0, path.stat().st_size * (4 if packed else 1)  # what a packed file unpacks to is a guess
-    try:
+    with archive.faults(path):
         for piece in _unpacked(path) if packed == ".zst" else pieces(path):
             done += len(piece)
             listener.progress(f"reading rows of {path.name}", done, max(done, total))
             yield piece
-    except OSError as fault:
-        raise ArchiveError(f"cannot read {path}: {fault.strerror or fault}; check the file and its path") from fault
-    except zlib.error as fault:
-        raise ArchiveError(f"cannot unpack {path}: {fault}; {AGAIN}") from fault
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:
