@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cfbench.card import Card, OnTheWeb, Source
 
-__all__ = ["SETTING", "Listener", "Quiet", "checksum", "fetch", "locked"]
+__all__ = ["Listener", "Quiet", "checksum", "fetch", "locked"]
 
 _PIP_TIMEOUT = 900.0  # seconds
 
@@ -112,7 +112,7 @@ def _recognised(card: Card, file: Path) -> Source:
     if holdable and file.is_dir():
         return _local(card, file, "")
     try:
-        found = {checksum(file, "md5"), checksum(file, "sha256")}
+        found = {checksum(file, algorithm) for algorithm in _algorithms(card)}
     except OSError as fault:
         raise FetchError(f"cannot read {file}: {fault.strerror}; give the path of the downloaded file") from fault
     for source in card.sources:
@@ -130,6 +130,12 @@ def _recognised(card: Card, file: Path) -> Source:
     raise ChecksumError(
         f"{file} has {max(found)}, expected {expected}; download it again from {card.homepage}, and do not unpack it"
     )
+
+
+def _algorithms(card: Card) -> set[str]:
+    """Those of the card's checksums, for a file of gigabytes is not summed in vain."""
+    sums = [source.checksum for source in card.sources if isinstance(source, Https | Package) and source.checksum]
+    return {known.partition(":")[0] for known in sums} or {"sha256"}
 
 
 def _local(card: Card, path: Path, found: str) -> Source:

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 
@@ -143,7 +143,7 @@ def configure(
 
 def _parsed(config: type[Config], name: str, value: str | bool) -> Any:
     field = config.model_fields.get(name)
-    if field is not None and isinstance(value, str) and "tuple" in str(field.annotation):
+    if field is not None and isinstance(value, str) and get_origin(field.annotation) is tuple:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 

@@ -129,8 +129,7 @@ def resume(run: str, results: Results, listener: Listener) -> tuple[Record, Path
     """Go on with an interrupted run, by id or its beginning; it ends as if it had not been interrupted."""
     asked, folder = results.resume(run)
     plugin = registry.load(asked.plugin.name)
-    if plugin.gpu:
-        _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
+    _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
     return _carry_out(asked, plugin, store.open_dataset(card.load(asked.dataset.name)), folder, results, listener)
 
 
