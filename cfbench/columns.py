@@ -15,7 +15,7 @@ import numpy as np
 
 from cfbench.errors import DataError
 from cfbench.files import place_errors, replacing
-from cfbench.ratings import Coder, Ratings, Scale
+from cfbench.ratings import Coder, Ratings, Scale, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -97,8 +97,8 @@ def write_parquet(ratings: Ratings, path: Path) -> None:
     first = pl.DataFrame({name: column[:0] for name, column in columns.items()})
 
     def rows(*_: Any) -> Iterator[pl.DataFrame]:
-        for start in range(0, len(ratings), _BLOCK):
-            yield pl.DataFrame({name: column[start : start + _BLOCK] for name, column in columns.items()})
+        for part in blocks(len(ratings), _BLOCK):
+            yield pl.DataFrame({name: column[part] for name, column in columns.items()})
 
     with place_errors(path):
         source = register_io_source(rows, schema=first.schema)

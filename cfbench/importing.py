@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from cfbench import card, columns, store
 from cfbench.errors import CountError, DataError, RowError, UsageError
 from cfbench.files import SETTING, make_folder, write_atomically
-from cfbench.ratings import Catalogue, Coder, Scale
+from cfbench.ratings import Catalogue, Coder, Scale, blocks
 from cfbench.readers.lines import NAMED, BadRows, Check, named, tell
 from cfbench.readers.table import Asked, Block, Opened, open_table
 
@@ -294,8 +294,7 @@ def _blocks(table: _Table) -> Iterator[pl.DataFrame]:
     import polars as pl
 
     users, items = table.catalogue.users["id"], table.catalogue.items["id"]
-    for start in range(0, len(table.users), _BLOCK):
-        part = slice(start, start + _BLOCK)
+    for part in blocks(len(table.users), _BLOCK):
         told = {
             "user": users.gather(table.users[part]), "item": items.gather(table.items[part]),
             "rating": table.ratings[part],

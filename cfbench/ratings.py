@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from cfbench.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
 
 Codes: TypeAlias = NDArray[np.int32]
@@ -28,6 +30,22 @@ Scores: TypeAlias = NDArray[np.float32]
 """(n,) ratings or predictions, on the scale of the data set."""
 Times: TypeAlias = NDArray[np.int64]
 """(n,) seconds since 1970-01-01 UTC."""
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """The rows from 0 to n, `size` at a time."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def activity(codes: Codes, count: int) -> NDArray[np.int64]:
+    """(count,) how many ratings each user or item has.
+
+    A block at a time: NumPy counts in a copy of 8 bytes a code, and what fits the processor's cache goes twice as fast.
+    """
+    counts = np.zeros(count, np.int64)
+    for rows in blocks(len(codes), 1_000_000):
+        counts += np.bincount(codes[rows], minlength=count)
+    return counts
 
 
 class Scale(BaseModel):
@@ -113,12 +131,12 @@ class Ratings:
     @cached_property
     def seen_users(self) -> NDArray[np.bool_]:
         """(n_users,) True for a user with at least one rating here."""
-        return np.bincount(self.users, minlength=self.n_users) > 0
+        return activity(self.users, self.n_users) > 0
 
     @cached_property
     def seen_items(self) -> NDArray[np.bool_]:
         """(n_items,) True for an item with at least one rating here."""
-        return np.bincount(self.items, minlength=self.n_items) > 0
+        return activity(self.items, self.n_items) > 0
 
     def unseen(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
         """(n,) True for a pair whose user or item has no rating here."""
@@ -143,7 +161,7 @@ class Ratings:
         n_rows, n_columns = (self.n_items, self.n_users) if turned else (self.n_users, self.n_items)
         order = np.lexsort((columns, keys))
         starts = np.zeros(n_rows + 1, np.int64)
-        np.cumsum(np.bincount(keys, minlength=n_rows), out=starts[1:])
+        np.cumsum(activity(keys, n_rows), out=starts[1:])
         return Rows(starts, columns[order], self.ratings[order], n_columns)
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cfbench.errors import SplitError
+from cfbench.ratings import activity, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +195,7 @@ class LeaveLastOut(_Definition):
         """One pass over the ratings for each that a user holds out. Raises `SplitError` when there are no times."""
         times = _times(ratings, "leave-last-out")
         parts = np.zeros(len(ratings), np.uint8)
-        enough = _activity(ratings) > self.test + self.valid
+        enough = activity(ratings.users, ratings.n_users) > self.test + self.valid
         if enough.any():
             for back in range(self.test + self.valid):
                 last = _last(ratings, times, parts)
@@ -337,7 +338,7 @@ def _seen(codes: NDArray[np.int32], count: int, parts: Parts, part: int) -> NDAr
 
 def _blocks(n: int) -> Iterator[slice]:
     """Some million rows at a time, so that nothing beside the parts grows with the ratings."""
-    return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
+    return blocks(n, _BLOCK)
 
 
 def _keys(seed: int, purpose: str) -> np.random.PCG64:
@@ -373,14 +374,6 @@ def _times(ratings: Ratings, who: str) -> NDArray[np.int64]:
     if ratings.times is None:
         raise SplitError(f"{who} needs timestamps, and this data set has none; choose another with --split")
     return ratings.times
-
-
-def _activity(ratings: Ratings) -> NDArray[np.int64]:
-    """(n_users,) how many ratings each user has."""
-    counts = np.zeros(ratings.n_users, np.int64)
-    for rows in _blocks(len(ratings)):
-        counts += np.bincount(ratings.users[rows], minlength=ratings.n_users)
-    return counts
 
 
 def _last(ratings: Ratings, times: NDArray[np.int64], parts: Parts) -> NDArray[np.int64]:

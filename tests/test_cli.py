@@ -280,3 +280,10 @@ def test_a_reader_that_goes_away_is_no_error(terminal):
     command.stderr.close()
     command.wait(60)
     assert err == b""
+
+
+def test_the_split_that_commands_use_is_the_default_one():
+    from cfbench import split
+    from cfbench.cli import runs
+
+    assert runs.SPLIT == split.DEFAULT

@@ -9,6 +9,7 @@ import numpy as np
 
 from cfbench.cli import console
 from cfbench.errors import SplitError
+from cfbench.ratings import activity, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,8 +110,8 @@ def _histogram(ratings: Ratings) -> dict[str, int]:
     bins = steps + 1 if by_value else _BARS
     width = scale.step if by_value else (scale.high - scale.low) / bins
     counts = np.zeros(bins, np.int64)
-    for start in range(0, len(ratings), _BLOCK):
-        places = (ratings.ratings[start : start + _BLOCK] - np.float32(scale.low)) / np.float32(width)
+    for rows in blocks(len(ratings), _BLOCK):
+        places = (ratings.ratings[rows] - np.float32(scale.low)) / np.float32(width)
         places = np.rint(places) if by_value else np.minimum(places, bins - 1)
         counts += np.bincount(places.astype(np.int8), minlength=bins)
     lows = [scale.low + k * width for k in range(bins)]
@@ -120,10 +121,7 @@ def _histogram(ratings: Ratings) -> dict[str, int]:
 
 def _activity(codes: NDArray[np.int32], count: int) -> dict[str, int]:
     """Quantiles of the number of ratings a user or an item has."""
-    activity = np.zeros(count, np.int64)
-    for start in range(0, len(codes), _BLOCK):
-        activity += np.bincount(codes[start : start + _BLOCK], minlength=count)
-    values = np.quantile(activity, list(_QUANTILES.values()), method="nearest")
+    values = np.quantile(activity(codes, count), list(_QUANTILES.values()), method="nearest")
     return dict(zip(_QUANTILES, values.astype(int).tolist(), strict=True))
 
 
