@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +123,17 @@ class Model(Protocol):
         """How many numbers the model learned."""
 
 
+@runtime_checkable
+class FoldIn(Protocol):
+    """A model that can also speak of a user it has not met in training, without being fitted anew."""
+
+    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
+        """(n,) predictions of the items `asked` (n,) for a user who gave `items` (m,) these `ratings` (m,).
+
+        m is at least 1, no item is there twice; items without a training rating may be among both.
+        """
+
+
 C = TypeVar("C", bound=Config)
 
 
@@ -138,5 +149,8 @@ class Plugin(Generic[C]):
     build: Callable[[C], Model]
     gpu: bool = False
     """Whether the model can compute elsewhere than on the CPU."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Libraries beyond cfbench's own: the name to import, and what `pip install` calls it. The module must not import
+    them before `build`, so that it can be listed without them."""
     quick: Mapping[str, Any] = field(default_factory=dict)
     """Hyper-parameters under which the conformance suite's few hundred ratings are learned in about a second."""
