@@ -30,6 +30,12 @@ class Biases:
         """(n,) μ + b_u + b_i."""
         return (self.mean + self.users[users] + self.items[items]).astype(np.float32)
 
+    def fold_in(self, items: Codes, ratings: Scores, asked: Codes, *, user_reg: float = 15.0) -> Scores:
+        """(n,) predictions of `asked` for a new user who gave `items` (m,) these `ratings` (m,)."""
+        generosity = float((ratings - self.mean - self.items[items]).sum()) / (user_reg + len(items))
+        scores: Scores = (self.mean + generosity + self.items[asked]).astype(np.float32)
+        return scores
+
 
 def fit(train: Ratings, *, user_reg: float = 15.0, item_reg: float = 10.0, sweeps: int = 10) -> Biases:
     """Alternate `sweeps` times, items first; `user_reg` and `item_reg` act as so many ratings of bias 0.

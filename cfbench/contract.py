@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class Config(BaseModel):
     """A plugin's hyper-parameters: frozen, closed, JSON there and back. Every field has a description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    def on(self, device: str) -> Self:  # noqa: ARG002 (most leave nothing open)
+        """This config with what it leaves to the device decided, so that the record says what was computed."""
+        return self
 
 
 @dataclass(frozen=True)

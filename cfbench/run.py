@@ -71,7 +71,8 @@ def configure(
     plugin = registry.load(name)
     chosen, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
     config, origins = registry.configure(plugin, values, flags)
-    return Setup(name, plugin, config, chosen, origins, _device(name, plugin, device))
+    place = _device(name, plugin, device)
+    return Setup(name, plugin, config.on(place), chosen, origins, place)
 
 
 def _device(name: str, plugin: Plugin[Any], asked: str) -> str:

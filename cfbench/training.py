@@ -15,7 +15,6 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -30,9 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Codes, Ratings, Rows, Scale, Scores
+    from cfbench.precision import Learned, Steps
+    from cfbench.ratings import Codes, Ratings, Scale, Scores
 
 SHARE_OF_TIME = 0.05
 """Checkpoints may cost this share of the training time; cheap ones are written after every epoch."""
@@ -41,13 +42,18 @@ SHARE_OF_TIME = 0.05
 class Learner(Protocol):
     """What the loop drives: a network with its data."""
 
-    optimizer: torch.optim.Optimizer
+    @property
+    def steps(self) -> Steps:
+        """The step rule over all that is learned."""
 
-    def weights(self) -> Mapping[str, Tensor]:
-        """The learned tensors themselves, by name."""
+    def learned(self) -> Mapping[str, Learned]:
+        """All that is learned, by name."""
 
-    def epoch(self, random: torch.Generator) -> float:
-        """Go once through the training ratings; returns the root mean squared error met on the way."""
+    def epoch(self, number: int) -> float:
+        """Go once through the training ratings; returns the root mean squared error met on the way.
+
+        Draws all its randomness from generators made of the run's seed and the epoch's number.
+        """
 
     def validate(self) -> float | None:
         """Root mean squared error over the validation ratings; None when there are none."""
@@ -66,11 +72,11 @@ class _Progress:
     def epoch(self) -> int:
         return len(self.curve)
 
-    def add(self, epoch: Epoch, weights: Mapping[str, Tensor]) -> None:
+    def add(self, epoch: Epoch, learned: Mapping[str, Learned]) -> None:
         self.curve.append(epoch)
         if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
             self.best_epoch, self.best_valid = epoch.epoch, epoch.valid_rmse or math.inf
-            self.best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+            self.best = {name: each.master.detach().to("cpu", copy=True) for name, each in learned.items()}
 
     def over(self, epochs: int, patience: int) -> bool:
         return self.epoch >= epochs or bool(patience and self.epoch - self.best_epoch >= patience)
@@ -99,19 +105,18 @@ def train(
     try:
         while not progress.over(epochs, patience):
             k = progress.epoch + 1
-            for group in learner.optimizer.param_groups:
-                group["lr"] = learning_rate(k)
-            train_rmse = learner.epoch(generator(context.seed, f"epoch {k}", context.device))
+            learner.steps.rate = learning_rate(k)
+            train_rmse = learner.epoch(k)
             valid_rmse = learner.validate()
             _check(k, train_rmse, valid_rmse, scale, usable=progress.best_epoch > 0)
-            progress.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - began), learner.weights())
+            progress.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - began), learner.learned())
             checkpoint.offer(learner, progress)
             context.report(progress.curve[-1])
     except KeyboardInterrupt:
         checkpoint.write()
         raise
     finally:
-        _load(learner.weights(), progress.best)
+        _load(learner.learned(), progress.best)
     return progress.best_epoch
 
 
@@ -122,10 +127,9 @@ def _check(epoch: int, train_rmse: float, valid_rmse: float | None, scale: Scale
             raise DivergedError(f"{name} RMSE became {rmse:.4g} in epoch {epoch}", usable=usable)
 
 
-def _load(into: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            into[name].copy_(tensor)
+def _load(into: Mapping[str, Learned], weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in weights.items():
+        into[name].load(tensor)
 
 
 def generator(seed: int, purpose: str, device: str = "cpu") -> torch.Generator:
@@ -179,17 +183,13 @@ class Checkpoint:
 
 def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Everything as named CPU tensors of their own, and the numbers as JSON."""
-    tensors = {f"weights/{name}": tensor for name, tensor in learner.weights().items()}
+    tensors = {f"weights/{name}": each.master for name, each in learner.learned().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
-    scalars: dict[str, Any] = {}
-    for index, slots in learner.optimizer.state_dict()["state"].items():
-        for name, value in slots.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer/{index}/{name}"] = value
-            else:
-                scalars[f"{index}/{name}"] = value
+    memory = learner.steps.state()
+    tensors |= {f"steps/{name}": value for name, value in memory.items() if isinstance(value, Tensor)}
+    scalars = {name: value for name, value in memory.items() if not isinstance(value, Tensor)}
     notes = {
-        "seed": seed, "best_epoch": progress.best_epoch, "optimizer": scalars,
+        "seed": seed, "best_epoch": progress.best_epoch, "steps": scalars,
         "best_valid": None if math.isinf(progress.best_valid) else progress.best_valid,
         "curve": [asdict(epoch) for epoch in progress.curve],
     }  # fmt: skip
@@ -200,53 +200,16 @@ def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, T
 def _unpack(learner: Learner, tensors: dict[str, Tensor], notes: dict[str, Any], seed: int) -> _Progress:
     if notes["seed"] != seed:
         raise ValueError(f"it was made with seed {notes['seed']}, not {seed}")
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "steps": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
-    if parts["weights"].keys() != learner.weights().keys():
+    if parts["weights"].keys() != learner.learned().keys():
         raise ValueError("it holds another model's weights")
-    _load(learner.weights(), parts["weights"])
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in (*parts["optimizer"].items(), *notes["optimizer"].items()):
-        index, _, slot = name.partition("/")
-        state.setdefault(int(index), {})[slot] = value
-    learner.optimizer.load_state_dict(learner.optimizer.state_dict() | {"state": state})
+    _load(learner.learned(), parts["weights"])
+    learner.steps.load_state(parts["steps"] | notes["steps"])
     best_valid = math.inf if notes["best_valid"] is None else notes["best_valid"]
     return _Progress([Epoch(**epoch) for epoch in notes["curve"]], notes["best_epoch"], best_valid, parts["best"])
-
-
-class Cells:
-    """The rated cells of sparse rows, on a device; batches of rows are gathered there."""
-
-    def __init__(self, rows: Rows, device: str) -> None:
-        self.n_columns = rows.n_columns
-        self._starts = torch.from_numpy(rows.starts).to(device)  # (rows + 1,)
-        self._columns = torch.from_numpy(rows.columns.astype(np.int64)).to(device)  # (ratings,)
-        self._ratings = torch.from_numpy(rows.values).to(device)  # (ratings,)
-
-    def of(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Row within the batch, column and rating of each rated cell of the rows `batch` (B,); three times (cells,)."""
-        starts = self._starts[batch]  # (B,)
-        lengths = self._starts[batch + 1] - starts  # (B,)
-        places = torch.arange(len(batch), device=batch.device).repeat_interleave(lengths)  # (cells,)
-        before = lengths.cumsum(0) - lengths  # (B,) cells of the rows before
-        cells = torch.arange(len(places), device=batch.device) + (starts - before)[places]  # (cells,)
-        return places, self._columns[cells], self._ratings[cells]
-
-    def count(self, batch: Tensor) -> Tensor:
-        """How many rated cells the rows `batch` hold together."""
-        return (self._starts[batch + 1] - self._starts[batch]).sum()
-
-    def dense(self, batch: Tensor) -> Tensor:
-        """(B, n_columns) the ratings of the rows `batch`, 0 where there is none."""
-        return self.spread(len(batch), *self.of(batch))
-
-    def spread(self, rows: int, places: Tensor, columns: Tensor, ratings: Tensor) -> Tensor:
-        """(rows, n_columns) the cells that `of` gave as a dense matrix, 0 where there is none."""
-        x = ratings.new_zeros(rows, self.n_columns)
-        x[places, columns] = ratings
-        return x
 
 
 def validation_rmse(predict: Callable[[Codes, Codes], Scores], valid: Ratings) -> float | None:
@@ -271,13 +234,13 @@ def resolve_device(asked: str) -> str:
     return f"cuda:{number or 0}" if kind == "cuda" else kind
 
 
-def numpy_weights(weights: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
-    """The weights as arrays, to be stored."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}
+def arrays(learned: Mapping[str, Learned]) -> dict[str, NDArray[np.float32]]:
+    """What was learned as arrays, to be stored."""
+    return {name: each.master.detach().cpu().numpy() for name, each in learned.items()}
 
 
-def load_weights(into: Mapping[str, Tensor], state: Mapping[str, NDArray[Any]]) -> None:
-    """Put stored arrays back into the tensors; raises `RecordError` when they are not of this model."""
-    if into.keys() != state.keys() or any(into[name].shape != state[name].shape for name in into):
+def load_arrays(into: Mapping[str, Learned], state: Mapping[str, NDArray[Any]]) -> None:
+    """Put stored arrays back; raises `RecordError` when they are not of this model."""
+    if into.keys() != state.keys() or any(into[name].master.shape != state[name].shape for name in into):
         raise RecordError("the stored weights are not of this model: names or shapes differ; train it anew")
     _load(into, {name: torch.tensor(array) for name, array in state.items()})

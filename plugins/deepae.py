@@ -13,7 +13,9 @@ out heavily. After each step on x, the dense output f(x) is fed back as a new ex
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -21,14 +23,17 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
-from cfbench import biases
-from cfbench.contract import Config, Context, Plugin, State, Tunable
-from cfbench.training import Cells, generator, load_weights, numpy_weights, train, validation_rmse
+from cfbench import precision
+from cfbench.autoencoder import RowModel
+from cfbench.contract import Config, Plugin, Tunable
+from cfbench.layers import linear, linear_at, linear_back, mean_square, output_at
+from cfbench.precision import Learned, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.ratings import Codes, Ratings, Scale, Scores
+    from cfbench.layers import Batch
+    from cfbench.ratings import Scale
 
 # name → function, and the open ends of its range
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float, float]] = {
@@ -75,54 +80,105 @@ class DeepAEConfig(Config):
     weight_decay: Annotated[float, Tunable(1e-7, 1e-2, log=True)] = Field(0.0, ge=0, description="L2 on all weights")
     batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(128, description="examples a step")
     epochs: PositiveInt = Field(100, description="at most")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of the products; auto: bf16 where the device computes it natively. Weights stay float32"
+    )
     patience: int = Field(20, ge=0, description="stop after so many epochs without a better validation; 0: never")
+
+    def on(self, device: str) -> Self:
+        """The precision decided."""
+        return self.model_copy(update={"precision": precision.resolve(self.precision, device)})
 
 
 class Autoencoder:
-    """n → hidden → n. Weights are (out, in), Xavier-uniform; biases zero. Section 2.1 of the paper."""
+    """n → hidden → n. Weights (outer, inner), Xavier-uniform; biases zero. Section 2.1 of the paper."""
 
-    def __init__(self, n: int, config: DeepAEConfig, scale: Scale, *, random: torch.Generator, device: str) -> None:
+    def __init__(self, config: DeepAEConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
+        self._config = config
         self._act, low, high = ACTIVATIONS[config.activation]
         covers = low <= scale.low and scale.high <= high
         self._last_act = config.last_activation == "on" or (config.last_activation == "auto" and covers)
-        self._dropout = config.dropout
-        sizes = [n, *config.hidden]
-        pairs = list(zip(sizes[1:], sizes[:-1], strict=True))  # (out, in) of each encoder layer
-        encode_w = [torch.nn.init.xavier_uniform_(torch.empty(pair), generator=random) for pair in pairs]
-        decode_w = [torch.nn.init.xavier_uniform_(torch.empty(pair[::-1]), generator=random) for pair in pairs[::-1]]
-        self.encode_w = [_learned(w, device) for w in encode_w]
-        self.encode_b = [_learned(torch.zeros(out), device) for out, _ in pairs]
-        self._decode_w = [] if config.tied else [_learned(w, device) for w in decode_w]
-        self.decode_b = [_learned(torch.zeros(out), device) for _, out in pairs[::-1]]
+        self._skip_zeros = config.noise > 0 or config.activation.startswith("relu")
+        kind = precision.resolve(config.precision, device)
+
+        def matrix(out: int, into: int) -> Tensor:
+            return torch.nn.init.xavier_uniform_(torch.empty(out, into), generator=random)
+
+        def learned(master: Tensor) -> Learned:
+            return Learned(master.contiguous().to(device), kind)
+
+        sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer
+        self.encode_w = [learned(matrix(inner, outer).T) for outer, inner in sizes]
+        self.encode_b = [learned(torch.zeros(inner)) for _, inner in sizes]
+        self._decode_w = [] if config.tied else [learned(matrix(outer, inner)) for outer, inner in sizes[::-1]]
+        self.decode_b = [learned(torch.zeros(outer)) for outer, _ in sizes[::-1]]
+        self.steps = Steps(list(self.learned().values()), lambda masters: rule(masters, config))
 
     @property
-    def decode_w(self) -> list[Tensor]:
-        """The decoder's weights, or the encoder's transposed when tied."""
-        return self._decode_w or [w.T for w in self.encode_w[::-1]]
+    def decode_w(self) -> list[Learned]:
+        """The decoder's weights; when tied, the encoder's."""
+        return self._decode_w or self.encode_w[::-1]
 
-    def weights(self) -> dict[str, Tensor]:
-        """The learned tensors by name."""
+    def learned(self) -> dict[str, Learned]:
+        """All that is learned, by name."""
         parts = {
             "encode_w": self.encode_w, "encode_b": self.encode_b, "decode_w": self._decode_w, "decode_b": self.decode_b,
         }  # fmt: skip
-        return {f"{part}/{k}": tensor for part, tensors in parts.items() for k, tensor in enumerate(tensors)}
+        return {f"{part}/{k}": learned for part, layers in parts.items() for k, learned in enumerate(layers)}
 
-    def __call__(self, x: Tensor, random: torch.Generator | None = None) -> Tensor:
-        """(B, n) → (B, n). Training passes `random`, from which the code's dropout is drawn."""
+    def encode(self, x: Batch | Tensor, random: torch.Generator | None = None) -> Tensor:
+        """(B, n) → (B, h_k), the code. Training passes `random`, from which the code's dropout is drawn."""
         for w, b in zip(self.encode_w, self.encode_b, strict=True):
-            x = self._act(F.linear(x, w, b))  # (B, h)
-        if random is not None and self._dropout:
-            x = drop(x, self._dropout, random)  # (B, h_k), the code
-        last = len(self.decode_b) - 1
-        for k, (w, b) in enumerate(zip(self.decode_w, self.decode_b, strict=True)):
-            x = F.linear(x, w, b)  # (B, h), at last (B, n)
-            if k < last or self._last_act:
-                x = self._act(x)
-        return x
+            x = self._act(linear(x, w, b))  # (B, h)
+        code = cast("Tensor", x)
+        return drop(code, self._config.dropout, random) if random is not None and self._config.dropout else code
 
+    def decode(self, code: Tensor) -> Tensor:
+        """(B, h_k) → (B, n)."""
+        return self._last(linear_back(self._widen(code), self.decode_w[-1], self.decode_b[-1]))
 
-def _learned(tensor: Tensor, device: str) -> Tensor:
-    return tensor.to(device).requires_grad_()
+    def decode_at(self, code: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, h_k) → (cells,) outputs at the batch's cells, through which gradients flow, and (B, n) all of them."""
+        at_cells, everywhere = linear_at(self._widen(code), self.decode_w[-1], self.decode_b[-1], batch)
+        return self._last(at_cells), everywhere
+
+    def _widen(self, code: Tensor) -> Tensor:
+        for w, b in zip(self.decode_w[:-1], self.decode_b[:-1], strict=True):
+            code = self._act(linear_back(code, w, b))  # (B, h)
+        return code
+
+    def _last(self, y: Tensor) -> Tensor:
+        return self._act(y) if self._last_act else y
+
+    def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """The loss of the first of `train_losses`."""
+        return self.train_losses(batch, random)[0]
+
+    def train_losses(self, batch: Batch, random: torch.Generator) -> list[Tensor]:
+        """One iteration (section 2.3): a step on the rated cells of the batch, then `refeed` steps on the output.
+
+        Returns the losses: masked mean squared error on the ratings, then that of each re-fed example.
+        """
+        y_rated, everywhere = self.decode_at(self.encode(batch, random), batch)  # (cells,), (B, n)
+        losses = [self._step(F.mse_loss(y_rated.float(), batch.ratings))]  # equation 1: m are the rated cells
+        y = everywhere
+        for number in range(self._config.refeed):
+            x = self._last(y) if number == 0 else y.detach()  # computed before the step that followed it
+            if self._config.noise:
+                x = drop(x, self._config.noise, random)
+            y = self.decode(self.encode(x, random))
+            losses.append(self._step(mean_square(y, x, skip_zeros=self._skip_zeros)))  # zeros: the reference masks them
+        return losses
+
+    def _step(self, loss: Tensor) -> Tensor:
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.steps.step()
+        return loss.detach()
+
+    def outputs(self, batch: Batch, places: Tensor, columns: Tensor) -> Tensor:
+        """(m,) the output at m cells of the batch's rows."""
+        widened = self._widen(self.encode(batch))
+        return self._last(output_at(widened, self.decode_w[-1], self.decode_b[-1], places, columns))
 
 
 def drop(x: Tensor, rate: float, random: torch.Generator) -> Tensor:
@@ -130,147 +186,37 @@ def drop(x: Tensor, rate: float, random: torch.Generator) -> Tensor:
     return x * torch.empty_like(x).bernoulli_(1 - rate, generator=random).div_(1 - rate)
 
 
-def optimizer(weights: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimizer:
+def rule(masters: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimizer:
     """The step rule of that name over the weights."""
     decay = config.weight_decay
     match config.optimizer:
         case "momentum":
-            return torch.optim.SGD(weights, config.lr, momentum=config.momentum, weight_decay=decay)
+            return torch.optim.SGD(masters, config.lr, momentum=config.momentum, weight_decay=decay, fused=True)
         case "adam":
-            return torch.optim.Adam(weights, config.lr, weight_decay=decay)
+            return torch.optim.Adam(masters, config.lr, weight_decay=decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW(weights, config.lr, weight_decay=decay)
+            return torch.optim.AdamW(masters, config.lr, weight_decay=decay, fused=True)
         case "adagrad":
-            return torch.optim.Adagrad(weights, config.lr, weight_decay=decay)
+            return torch.optim.Adagrad(masters, config.lr, weight_decay=decay)
         case "rmsprop":
-            return torch.optim.RMSprop(weights, config.lr, momentum=config.momentum, weight_decay=decay)
+            return torch.optim.RMSprop(masters, config.lr, momentum=config.momentum, weight_decay=decay)
 
 
-def train_batch(
-    net: Autoencoder,
-    steps: torch.optim.Optimizer,
-    cells: Cells,
-    batch: Tensor,
-    config: DeepAEConfig,
-    random: torch.Generator,
-) -> list[Tensor]:
-    """One iteration (section 2.3): a step on the rated cells of `batch`, then `refeed` steps on the output.
-
-    Returns the losses: masked mean squared error on the ratings, then that of each re-fed example.
-    """
-    places, columns, ratings = cells.of(batch)  # (cells,) each: the mask m of equation 1
-    x = cells.spread(len(batch), places, columns, ratings)  # (B, n)
-    y = net(x, random)  # (B, n)
-    losses = [_step(steps, F.mse_loss(y[places, columns], ratings))]
-    for _ in range(config.refeed):
-        x = y.detach()  # computed before the step that followed it
-        if config.noise:
-            x = drop(x, config.noise, random)
-        y = net(x, random)
-        kept = x != 0  # relu and noise leave zeros, which the reference masks
-        losses.append(_step(steps, ((y - x).square() * kept).sum() / kept.sum()))
-    return losses
-
-
-def _step(steps: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    steps.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    steps.step()
-    return loss.detach()
-
-
-class DeepAE:
-    """The autoencoder over the training ratings, with biases where it has seen nothing."""
-
-    optimizer: torch.optim.Optimizer
-
-    def __init__(self, config: DeepAEConfig) -> None:
-        self._config = config
-
-    def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
-        """Train with early stopping on `valid`; raises `DivergedError`."""
-        config = self._config
-        self._prepare(train_part, context)
-        self._valid = valid
-        self.optimizer = optimizer(list(self.weights().values()), config)
-        milestones = np.array(config.milestones)
-        train(
-            self, context, epochs=config.epochs, patience=config.patience, scale=train_part.scale,
-            learning_rate=lambda epoch: config.lr * config.gamma ** int((milestones < epoch).sum()),
-        )  # fmt: skip
-
-    def _prepare(self, train_part: Ratings, context: Context) -> None:
-        self._train, self._device = train_part, context.device
-        rows = train_part.rows(self._config.orientation)
-        self._cells = Cells(rows, context.device)
-        rated = np.flatnonzero(np.diff(rows.starts))
-        self._rows = torch.from_numpy(rated).to(context.device)  # those with at least one rating
-        self._biases = biases.fit(train_part)
-        random = generator(context.seed, "weights")
-        self._net = Autoencoder(rows.n_columns, self._config, train_part.scale, random=random, device=context.device)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The network's tensors by name."""
-        return self._net.weights()
-
-    def epoch(self, random: torch.Generator) -> float:
-        """Once through the rows in random order, the last partial batch included."""
-        squares = torch.zeros((), dtype=torch.float64, device=self._device)
-        order = torch.randperm(len(self._rows), generator=random, device=self._device)
-        for batch in torch.split(self._rows[order], self._config.batch_size):
-            loss = train_batch(self._net, self.optimizer, self._cells, batch, self._config, random)[0]
-            squares += loss.double() * self._cells.count(batch)
-        return math.sqrt(squares.item() / len(self._train)) if math.isfinite(squares.item()) else math.nan
-
-    def validate(self) -> float | None:
-        """RMSE over the validation ratings, clipped to the scale."""
-        return validation_rmse(self.predict, self._valid)
-
-    def predict(self, users: Codes, items: Codes) -> Scores:
-        """(n,) the network's output at the pairs; the biases' where user or item has no training rating."""
-        scores = self._biases.predict(users, items)
-        known = ~self._train.unseen(users, items)
-        rows, columns = (items, users) if self._config.orientation == "item" else (users, items)
-        scores[known] = self._outputs(rows[known], columns[known])
-        return scores
-
-    @torch.inference_mode()
-    def _outputs(self, rows: Codes, columns: Codes) -> Scores:
-        """(n,) outputs at the cells, computed batches of rows at a time."""
-        outputs = np.empty(len(rows), np.float32)
-        order = np.argsort(rows, kind="stable")
-        distinct, starts = np.unique(rows[order], return_index=True)
-        bounds = np.append(starts, len(rows))
-        size = max(1, min(1024, 2**25 // self._cells.n_columns))  # at most 128 MB of output
-        for first in range(0, len(distinct), size):
-            batch = distinct[first : first + size]
-            asked = order[bounds[first] : bounds[first + len(batch)]]
-            y = self._net(self._cells.dense(torch.from_numpy(batch).to(self._device)))  # (B, n)
-            places = torch.from_numpy(np.searchsorted(batch, rows[asked])).to(self._device)
-            at = torch.from_numpy(columns[asked].astype(np.int64)).to(self._device)
-            outputs[asked] = y[places, at].cpu().numpy()
-        return outputs
-
-    def state(self) -> State:
-        """The weights; the biases follow from the training ratings."""
-        return numpy_weights(self.weights())
-
-    def restore(self, state: State, train: Ratings, context: Context) -> None:
-        """Take the weights back; raises `RecordError` when they are not of this shape."""
-        self._prepare(train, context)
-        load_weights(self.weights(), state)
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases of the network."""
-        return sum(tensor.numel() for tensor in self.weights().values())
+def build(config: DeepAEConfig) -> RowModel:
+    """The model over users' or items' rows."""
+    milestones = np.array(config.milestones)
+    return RowModel(
+        partial(Autoencoder, config), orientation=config.orientation, batch_size=config.batch_size,
+        epochs=config.epochs, patience=config.patience,
+        learning_rate=lambda epoch: config.lr * config.gamma ** int((milestones < epoch).sum()),
+    )  # fmt: skip
 
 
 PLUGIN = Plugin(
     title="deep autoencoder with dense re-feeding",
     paper="Kuchaiev, Ginsburg, Training Deep AutoEncoders for Collaborative Filtering, arXiv:1708.01715, 2017",
     config=DeepAEConfig,
-    build=DeepAE,
+    build=build,
     gpu=True,
     quick={"hidden": (16, 8), "dropout": 0.0, "epochs": 60, "batch_size": 16, "lr": 0.02, "patience": 0},
 )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+# small tensors gain nothing from threads, and lose minutes to them when the cores are busy
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from cfbench.contract import Context
+from cfbench.layers import Cells
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted
-from cfbench.training import Cells, generator
+from cfbench.training import generator
 
 STARS = Scale(low=1, high=5, step=1)
 VECTORS = np.load(Path(__file__).parent / "data" / "deepae_step_vectors.npz")
@@ -20,7 +21,26 @@ CASES = json.loads(str(VECTORS["cases_json"]))
 
 
 def network(n, config, scale=STARS):
-    return Autoencoder(n, config, scale, random=generator(0, "weights"), device="cpu")
+    config = config.model_copy(update={"precision": "fp32"})
+    return Autoencoder(config, n, scale, generator(0, "weights"), "cpu")
+
+
+def outputs(net, dense):
+    """The whole output for dense rows, computed as for prediction."""
+    with torch.inference_mode():
+        return net.decode(net.encode(dense))
+
+
+def only_batch(table, *, sparse=True):
+    """All rows of a table as one batch."""
+    cells = Cells(table.rows("user"), "cpu")
+    cells.sparse = sparse
+    return next(cells.batches(torch.arange(table.n_users), table.n_users))
+
+
+def as_stored(name, array):
+    """Our encoder's matrices are (outer, inner), the reference's the other way round."""
+    return torch.tensor(array.T if name.startswith("encode_w") else array)
 
 
 def config_of(case):
@@ -37,25 +57,24 @@ def whole_table(dense):
     return Ratings(users, items, dense[users, items], *dense.shape, scale=STARS)
 
 
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['case']}-{c['activation']}-refeed{c['refeed']}")
-def test_three_iterations_match_the_reference_to_1e_5(case):
+def test_three_iterations_match_the_reference_to_1e_5(case, sparse):
     config, name = config_of(case), case["case"]
     dense = VECTORS["ratings"]
     net = network(dense.shape[1], config)
-    with torch.no_grad():
-        for key, tensor in net.weights().items():
-            tensor.copy_(torch.tensor(VECTORS[f"{name}/before/{key}"]))
-    np.testing.assert_allclose(net(torch.tensor(dense)).detach(), VECTORS[f"{name}/forward"], atol=1e-5)
+    for key, each in net.learned().items():
+        each.load(as_stored(key, VECTORS[f"{name}/before/{key}"]))
+    np.testing.assert_allclose(outputs(net, torch.tensor(dense)), VECTORS[f"{name}/forward"], atol=1e-5)
 
-    cells, batch = Cells(whole_table(dense).rows("user"), "cpu"), torch.arange(len(dense))
-    steps, random = deepae.optimizer(list(net.weights().values()), config), generator(0, "epoch")
-    losses = [[float(x) for x in deepae.train_batch(net, steps, cells, batch, config, random)] for _ in range(3)]
+    batch, random = only_batch(whole_table(dense), sparse=sparse), generator(0, "epoch")
+    losses = [[float(x) for x in net.train_losses(batch, random)] for _ in range(3)]
 
     np.testing.assert_allclose(losses, VECTORS[f"{name}/losses"], rtol=1e-5, atol=1e-5)
     after = {key for key in VECTORS.files if key.startswith(f"{name}/after/")}
-    assert after == {f"{name}/after/{key}" for key in net.weights()}
-    for key, tensor in net.weights().items():
-        np.testing.assert_allclose(tensor.detach(), VECTORS[f"{name}/after/{key}"], atol=1e-5)
+    assert after == {f"{name}/after/{key}" for key in net.learned()}
+    for key, each in net.learned().items():
+        np.testing.assert_allclose(each.master.detach(), as_stored(key, VECTORS[f"{name}/after/{key}"]), atol=1e-5)
 
 
 def test_the_vectors_cover_every_curved_activation_each_refeed_and_both_ties():
@@ -71,12 +90,12 @@ def test_the_vectors_cover_every_curved_activation_each_refeed_and_both_ties():
 )
 def test_parameter_counts_are_those_of_the_depth_table(layers, parameters):
     net = network(17_768, DeepAEConfig(hidden=(128,) * (layers // 2)))
-    assert sum(w.numel() for w in net.weights().values()) == parameters
+    assert sum(each.master.numel() for each in net.learned().values()) == parameters
 
 
 def test_tied_weights_are_counted_once_and_biases_stay_apart():
     net = network(50, DeepAEConfig(hidden=(8, 4), tied=True))
-    assert sum(w.numel() for w in net.weights().values()) == 50 * 8 + 8 * 4 + (8 + 4) + (8 + 50)
+    assert sum(each.master.numel() for each in net.learned().values()) == 50 * 8 + 8 * 4 + (8 + 4) + (8 + 50)
 
 
 @pytest.mark.parametrize(
@@ -89,18 +108,18 @@ def test_tied_weights_are_counted_once_and_biases_stay_apart():
 )  # fmt: skip
 def test_the_last_layer_is_linear_when_the_activation_cannot_reach_the_scale(activation, scale, bounded):
     config = DeepAEConfig(hidden=(4,), activation=activation, dropout=0)
-    out = network(6, config, scale)(torch.full((1, 6), 3.0))
+    out = outputs(network(6, config, scale), torch.full((1, 6), 3.0))
     forced = network(6, config.model_copy(update={"last_activation": "on" if bounded else "off"}), scale)
-    assert torch.equal(out, forced(torch.full((1, 6), 3.0)))
+    assert torch.equal(out, outputs(forced, torch.full((1, 6), 3.0)))
 
 
 def test_weights_begin_xavier_uniform_and_biases_zero():
     net = network(400, DeepAEConfig(hidden=(100,)))
     bound = (6 / 500) ** 0.5
     for w in (*net.encode_w, *net.decode_w):
-        assert w.abs().max() <= bound
-        assert w.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
-    assert not any(b.any() for b in (*net.encode_b, *net.decode_b))
+        assert w.master.abs().max() <= bound
+        assert w.master.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert not any(b.master.any() for b in (*net.encode_b, *net.decode_b))
 
 
 def test_dropout_falls_on_the_code_only_when_training_and_keeps_its_mean():
@@ -109,21 +128,19 @@ def test_dropout_falls_on_the_code_only_when_training_and_keeps_its_mean():
     assert set(dropped.unique().tolist()) == {0.0, 5.0}
     assert dropped.mean().item() == pytest.approx(1, abs=0.02)
     net = network(20, DeepAEConfig(hidden=(8,), dropout=0.8))
-    assert torch.equal(net(x[:, :20]), net(x[:, :20]))
-    assert not torch.equal(net(x[:, :20]), net(x[:, :20], generator(0, "drop")))
+    assert torch.equal(net.encode(x[:, :20]), net.encode(x[:, :20]))
+    assert not torch.equal(net.encode(x[:, :20]), net.encode(x[:, :20], generator(0, "drop")))
 
 
 def test_noise_makes_a_zeroed_copy_both_input_and_target():
     config = DeepAEConfig(hidden=(8,), dropout=0, noise=0.5, refeed=1, lr=1e-9)
     table = whole_table(VECTORS["ratings"])
-    cells, batch = Cells(table.rows("user"), "cpu"), torch.arange(table.n_users)
     net = network(table.n_items, config)
-    y = net(cells.dense(batch)).detach()
+    y = outputs(net, torch.tensor(VECTORS["ratings"]))
     noised = deepae.drop(y, 0.5, generator(1, "epoch"))
     kept = noised != 0
-    expected = ((net(noised) - noised)[kept] ** 2).mean().item()
-    steps = deepae.optimizer(list(net.weights().values()), config)
-    losses = deepae.train_batch(net, steps, cells, batch, config, generator(1, "epoch"))
+    expected = ((outputs(net, noised) - noised)[kept] ** 2).mean().item()
+    losses = net.train_losses(only_batch(table), generator(1, "epoch"))
     assert losses[1].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -154,24 +171,16 @@ def test_every_optimizer_learns_in_both_orientations(optimizer, orientation):
     assert min(e.valid_rmse for e in curve) < 0.8 * data.valid.ratings.std()
 
 
-def test_the_last_partial_batch_is_trained_on_and_a_batch_may_exceed_the_rows():
-    data = planted(seed=1)
-    met = []
-    for batch_size in (7, 10_000):
-        model = deepae.PLUGIN.build(DeepAEConfig(hidden=(4,), epochs=1, batch_size=batch_size))
-        seen = []
-        cells_of = Cells.of
-
-        def spy(self, batch, seen=seen, cells_of=cells_of):
-            seen.extend(batch.tolist())
-            return cells_of(self, batch)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Cells, "of", spy)
-            patch.setattr(deepae.DeepAE, "validate", lambda self: None)
-            model.fit(data.train, data.valid, Context())
-        met.append(set(seen))
-    assert met[0] == met[1] == set(np.unique(data.train.users).tolist())
+@pytest.mark.parametrize("batch_size", [7, 10_000])
+def test_the_last_partial_batch_is_trained_on_and_a_batch_may_exceed_the_rows(batch_size, monkeypatch):
+    data, met = planted(seed=1), []
+    train_batch = Autoencoder.train_batch
+    monkeypatch.setattr(Autoencoder, "train_batch", lambda net, b, random: met.append(b) or train_batch(net, b, random))
+    empty = data.valid.take(np.arange(0))
+    deepae.PLUGIN.build(DeepAEConfig(hidden=(4,), epochs=1, batch_size=batch_size)).fit(data.train, empty, Context())
+    assert sum(len(batch) for batch in met) == data.train.seen_users.sum()
+    ratings = np.concatenate([batch.ratings.numpy() for batch in met])
+    np.testing.assert_array_equal(np.sort(ratings), np.sort(data.train.ratings))
 
 
 def test_weight_decay_shrinks_the_weights():
@@ -189,7 +198,7 @@ def test_milestones_multiply_the_learning_rate_after_their_epoch():
     config = DeepAEConfig(hidden=(4,), epochs=6, milestones=(2, 4), gamma=0.1, lr=0.01, patience=0)
     model = deepae.PLUGIN.build(config)
     rates = []
-    model.fit(data.train, data.valid, Context(report=lambda _: rates.append(model.optimizer.param_groups[0]["lr"])))
+    model.fit(data.train, data.valid, Context(report=lambda _: rates.append(model.steps.rate)))
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
 
 
@@ -201,11 +210,11 @@ def test_refeeding_brings_the_output_closer_to_a_fixed_point():
         model = deepae.PLUGIN.build(config)
         model.fit(data.train, data.valid, Context(seed=1))
         net = network(data.train.n_items, config)
-        with torch.no_grad():
-            for name, tensor in net.weights().items():
-                tensor.copy_(torch.tensor(model.state()[name]))
-            y = net(Cells(data.train.rows("user"), "cpu").dense(torch.arange(data.train.n_users)))
-            gaps.append((net(y) - y).square().mean().item())
+        for name, each in net.learned().items():
+            each.load(torch.tensor(model.state()[name]))
+        batch = only_batch(data.train)
+        y = outputs(net, batch.dense(batch.ratings))
+        gaps.append((outputs(net, y) - y).square().mean().item())
     assert gaps[1] < 0.5 * gaps[0]
 
 

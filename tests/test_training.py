@@ -9,8 +9,9 @@ from safetensors import safe_open
 from cfbench import training
 from cfbench.contract import Context, DivergedError
 from cfbench.errors import DeviceError, PlaceError, RecordError
+from cfbench.precision import Learned, Steps
 from cfbench.ratings import Scale
-from cfbench.training import generator, load_weights, resolve_device, train
+from cfbench.training import generator, load_arrays, resolve_device, train
 
 STARS = Scale(low=1, high=5, step=1)
 
@@ -21,19 +22,20 @@ class Scripted:
     def __init__(self, valid, train_rmse=None):
         self.weight = torch.zeros(3)
         self.noise = torch.zeros(1)
-        self.optimizer = torch.optim.Adam([self.weight.requires_grad_()], lr=1.0)
+        self._learned = {"weight": Learned(self.weight, "fp32"), "noise": Learned(self.noise, "fp32")}
+        self.steps = Steps([self._learned["weight"]], lambda masters: torch.optim.Adam(masters, lr=1.0))
         self._valid, self._train = valid, train_rmse or {}
         self._k = 0
 
-    def weights(self):
-        return {"weight": self.weight, "noise": self.noise}
+    def learned(self):
+        return self._learned
 
-    def epoch(self, random):
+    def epoch(self, number):
         with torch.no_grad():
-            self.noise += torch.rand(1, generator=random)
+            self.noise += torch.rand(1, generator=generator(0, f"epoch {number}"))
         self.weight.grad = torch.ones(3) * self.noise
-        self.optimizer.step()
-        self._k = round(self._k + 1)
+        self.steps.step()
+        self._k += 1
         return self._train.get(self._k, 1.0)
 
     def validate(self):
@@ -101,7 +103,7 @@ def test_divergence_in_the_first_epoch_leaves_nothing_usable():
 
 def test_the_learning_rate_is_set_before_each_epoch():
     learner, rates = Scripted([1.0] * 3), []
-    context = Context(report=lambda _: rates.append(learner.optimizer.param_groups[0]["lr"]))
+    context = Context(report=lambda _: rates.append(learner.steps.rate))
     run(learner, context, lr=lambda k: 1 / k)
     assert rates == [1, 1 / 2, 1 / 3]
 
@@ -124,8 +126,8 @@ def test_a_resumed_training_ends_in_the_same_bits_and_reports_every_epoch(tmp_pa
     run(resumed, Context(checkpoint=tmp_path / "c", report=told.append))
     assert [e.epoch for e in told] == [1, 2, 3, 4, 5, 6]
     assert sorted(e.seconds for e in told) == [e.seconds for e in told]
-    for name, tensor in whole.weights().items():
-        assert torch.equal(tensor, resumed.weights()[name])
+    for name, each in whole.learned().items():
+        assert torch.equal(each.master, resumed.learned()[name].master)
 
 
 def test_ctrl_c_writes_the_last_whole_epoch_even_when_none_was_due(tmp_path, monkeypatch):
@@ -133,10 +135,10 @@ def test_ctrl_c_writes_the_last_whole_epoch_even_when_none_was_due(tmp_path, mon
     learner = Scripted([1.0, 0.9, 0.8, 0.7])
     epoch = learner.epoch
 
-    def interrupted(random):
-        if learner._k == 3:
+    def interrupted(number):
+        if number == 4:
             raise KeyboardInterrupt
-        return epoch(random)
+        return epoch(number)
 
     monkeypatch.setattr(learner, "epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -151,7 +153,7 @@ def test_a_checkpoint_holds_weights_best_weights_optimizer_and_curve(tmp_path):
         names, notes = set(file.keys()), json.loads(file.metadata()["cfbench"])
     assert names == {
         "weights/weight", "weights/noise", "best/weight", "best/noise",
-        "optimizer/0/exp_avg", "optimizer/0/exp_avg_sq", "optimizer/0/step",
+        "steps/0/exp_avg", "steps/0/exp_avg_sq", "steps/0/step",
     }  # fmt: skip
     assert notes["seed"] == 5
     assert notes["best_epoch"] == 1
@@ -165,7 +167,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(tmp_path, damage)
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-10])
     if damage == "other model":
-        learner.weights = lambda: {"other": learner.weight}
+        learner._learned = {"other": learner._learned["weight"]}
     with pytest.raises(RecordError, match=r"checkpoint .* cannot be gone on from: .*; start the run anew") as fault:
         run(learner, Context(checkpoint=file, seed=2 if damage == "other seed" else 1))
     assert "\n" not in str(fault.value)
@@ -221,4 +223,4 @@ def test_a_device_that_is_not_here_is_named_with_what_is(monkeypatch):
 
 def test_stored_weights_of_another_shape_are_refused():
     with pytest.raises(RecordError, match="names or shapes differ"):
-        load_weights({"a": torch.zeros(2)}, {"a": torch.zeros(3).numpy()})
+        load_arrays({"a": Learned(torch.zeros(2), "fp32")}, {"a": torch.zeros(3).numpy()})

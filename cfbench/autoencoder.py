@@ -1,0 +1,189 @@
+"""AUTOENCODER: what models share that map a row of ratings to a row of ratings.
+
+A row is a user's ratings over the items, or an item's over the users. The network is the plugin's; here are its data on
+the device, the epoch over batches of rows, validation, prediction, folding in, and what is stored. Where a user or item
+has no training rating, the biases speak.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import numpy as np
+import torch
+
+from cfbench import biases
+from cfbench.errors import PredictionError
+from cfbench.layers import Batch, Cells
+from cfbench.ratings import Rows
+from cfbench.training import arrays, generator, load_arrays, train, validation_rmse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from cfbench.contract import Context, State
+    from cfbench.precision import Learned, Steps
+    from cfbench.ratings import Codes, Ratings, Scale, Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Pairs to be predicted: what is said without the network, and which of them it knows, in order of their rows."""
+
+    otherwise: Scores
+    """(n,) the biases' predictions."""
+    places: NDArray[np.int64]
+    """(m,) which of the n the network predicts."""
+    rows: Codes
+    """(m,) ascending."""
+    columns: Codes
+    """(m,)."""
+
+
+ROWS = 1024
+"""So many rows are predicted at once; fewer where their whole output would pass 128 MB."""
+
+
+class Network(Protocol):
+    """The plugin's part: n ratings in, n ratings out."""
+
+    @property
+    def steps(self) -> Steps:
+        """The step rule over all that is learned."""
+
+    def learned(self) -> Mapping[str, Learned]:
+        """All that is learned, by name."""
+
+    def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """One iteration; returns the mean squared error at the batch's cells, met before it."""
+
+    def outputs(self, batch: Batch, places: Tensor, columns: Tensor) -> Tensor:
+        """(m,) outputs at m cells of the batch's rows, without gradients."""
+
+
+Make: TypeAlias = "Callable[[int, Scale, torch.Generator, str], Network]"
+"""A network for rows of so many ratings on this scale, its weights drawn from the generator, on the device."""
+
+
+class RowModel:
+    """A network over the training ratings' rows, trained with early stopping."""
+
+    def __init__(
+        self,
+        make: Make,
+        *,
+        orientation: Literal["user", "item"],
+        batch_size: int,
+        epochs: int,
+        patience: int,
+        learning_rate: Callable[[int], float],
+    ) -> None:
+        self._make, self._turned = make, orientation == "item"
+        self._batch_size, self._epochs, self._patience = batch_size, epochs, patience
+        self._learning_rate = learning_rate
+
+    def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
+        """Train with early stopping on `valid`; raises `DivergedError`."""
+        self._prepare(train_part, context)
+        self._valid, self._asked = valid, self._ask(valid.users, valid.items)
+        train(
+            self, context, epochs=self._epochs, patience=self._patience, learning_rate=self._learning_rate,
+            scale=train_part.scale,
+        )  # fmt: skip
+
+    def _prepare(self, train_part: Ratings, context: Context) -> None:
+        self._scale, self._seed, self._device = train_part.scale, context.seed, context.device
+        rows = train_part.rows("item" if self._turned else "user")
+        self._lengths = np.diff(rows.starts)
+        self._rated_columns = train_part.seen_users if self._turned else train_part.seen_items
+        self._cells = Cells(rows, context.device)
+        self._biases = biases.fit(train_part)
+        random = generator(context.seed, "weights")
+        self._network = self._make(rows.n_columns, train_part.scale, random, context.device)
+
+    @property
+    def steps(self) -> Steps:
+        """The network's step rule."""
+        return self._network.steps
+
+    def learned(self) -> Mapping[str, Learned]:
+        """The network's learned numbers by name."""
+        return self._network.learned()
+
+    def epoch(self, number: int) -> float:
+        """Once through the rows in random order, the last partial batch included."""
+        order = generator(self._seed, f"order of epoch {number}")
+        random = generator(self._seed, f"epoch {number}", self._device)
+        rated = torch.from_numpy(np.flatnonzero(self._lengths))
+        rows = rated[torch.randperm(len(rated), generator=order)]
+        batches = self._cells.batches(rows, self._batch_size)
+        losses = torch.stack([self._network.train_batch(batch, random) for batch in batches])
+        counts = self._cells.counts(rows, self._batch_size)
+        mean = float((losses.double().cpu().numpy() * counts).sum() / counts.sum())
+        return math.sqrt(mean) if math.isfinite(mean) else math.nan
+
+    def validate(self) -> float | None:
+        """RMSE over the validation ratings, clipped to the scale."""
+        return validation_rmse(lambda *_: self._answer(self._asked), self._valid)
+
+    def predict(self, users: Codes, items: Codes) -> Scores:
+        """(n,) the network's output at the pairs; the biases' where user or item has no training rating."""
+        return self._answer(self._ask(users, items))
+
+    def _ask(self, users: Codes, items: Codes) -> Asked:
+        rows, columns = (items, users) if self._turned else (users, items)
+        known = np.flatnonzero((self._lengths[rows] > 0) & self._rated_columns[columns])
+        known = known[np.argsort(rows[known], kind="stable")]
+        return Asked(self._biases.predict(users, items), known, rows[known], columns[known])
+
+    @torch.inference_mode()
+    def _answer(self, asked: Asked) -> Scores:
+        scores = asked.otherwise.copy()
+        distinct, first = np.unique(asked.rows, return_index=True)
+        bounds = np.append(first, len(asked.rows))
+        size = max(1, min(ROWS, 2**25 // self._cells.n_columns))
+        batches = self._cells.batches(torch.from_numpy(distinct.astype(np.int64)), size)
+        for number, batch in enumerate(batches):
+            begin = number * size
+            part = slice(bounds[begin], bounds[begin + len(batch)])
+            places = np.searchsorted(distinct[begin : begin + len(batch)], asked.rows[part])
+            scores[asked.places[part]] = self._outputs(batch, places, asked.columns[part])
+        return scores
+
+    def _outputs(self, batch: Batch, places: NDArray[np.integer], columns: Codes) -> Scores:
+        at = (torch.from_numpy(codes.astype(np.int64)).to(self._device) for codes in (places, columns))
+        return self._network.outputs(batch, *at).cpu().numpy()
+
+    @torch.inference_mode()
+    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
+        """(n,) outputs for the row of a user not met in training; raises `PredictionError` when rows are items."""
+        if self._turned:
+            raise PredictionError("the rows of this model are items: it cannot speak of a user it was not fitted on")
+        scores = self._biases.fold_in(items, ratings, asked)
+        met = np.flatnonzero(self._rated_columns[items])
+        met = met[np.argsort(items[met])]
+        at = np.flatnonzero(self._rated_columns[asked])
+        if len(met):
+            row = Rows(np.array([0, len(met)]), items[met], ratings[met], self._cells.n_columns)
+            batch = next(Cells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
+            scores[at] = self._outputs(batch, np.zeros(len(at), np.int32), asked[at])
+        return scores
+
+    def state(self) -> State:
+        """What the network learned; the biases follow from the training ratings."""
+        return arrays(self.learned())
+
+    def restore(self, state: State, train_part: Ratings, context: Context) -> None:
+        """Take it back; raises `RecordError` when it is not of this shape."""
+        self._prepare(train_part, context)
+        load_arrays(self.learned(), state)
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of the network."""
+        return sum(each.master.numel() for each in self.learned().values())
