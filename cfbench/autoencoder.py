@@ -89,14 +89,15 @@ class RowModel:
 
     def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
         """Train with early stopping on `valid`; raises `DivergedError`."""
-        self._prepare(train_part, context)
+        self.begin(train_part, context)
         self._valid, self._asked = valid, self._ask(valid.users, valid.items)
         train(
             self, context, epochs=self._epochs, patience=self._patience, learning_rate=self._learning_rate,
             scale=train_part.scale,
         )  # fmt: skip
 
-    def _prepare(self, train_part: Ratings, context: Context) -> None:
+    def begin(self, train_part: Ratings, context: Context) -> None:
+        """Put the ratings on the device, and make a network that has learned nothing."""
         self._scale, self._seed, self._device = train_part.scale, context.seed, context.device
         rows = train_part.rows("item" if self._turned else "user")
         self._lengths = np.diff(rows.starts)
@@ -180,7 +181,7 @@ class RowModel:
 
     def restore(self, state: State, train_part: Ratings, context: Context) -> None:
         """Take it back; raises `RecordError` when it is not of this shape."""
-        self._prepare(train_part, context)
+        self.begin(train_part, context)
         load_arrays(self.learned(), state)
 
     @property

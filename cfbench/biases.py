@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cfbench.ratings import activity, blocks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -45,17 +47,25 @@ def fit(train: Ratings, *, user_reg: float = 15.0, item_reg: float = 10.0, sweep
     if not len(train):
         middle = (train.scale.low + train.scale.high) / 2
         return Biases(middle, np.zeros(train.n_users), np.zeros(train.n_items))
-    ratings = train.ratings.astype(np.float64)
-    mean = float(ratings.mean())
-    user_counts = np.bincount(train.users, minlength=train.n_users) + user_reg
-    item_counts = np.bincount(train.items, minlength=train.n_items) + item_reg
+    mean = float(train.ratings.mean(dtype=np.float64))
+    user_weights = np.maximum(activity(train.users, train.n_users) + user_reg, 1)
+    item_weights = np.maximum(activity(train.items, train.n_items) + item_reg, 1)
     of_users, of_items = np.zeros(train.n_users), np.zeros(train.n_items)
-    rest = ratings - mean
     for _ in range(sweeps):
-        of_items = _sums(train.items, rest - of_users[train.users], train.n_items) / np.maximum(item_counts, 1)
-        of_users = _sums(train.users, rest - of_items[train.items], train.n_users) / np.maximum(user_counts, 1)
+        of_items = _sums(train, train.items, train.users, mean, of_users, train.n_items) / item_weights
+        of_users = _sums(train, train.users, train.items, mean, of_items, train.n_users) / user_weights
     return Biases(mean, of_users, of_items)
 
 
-def _sums(codes: Codes, values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    return np.bincount(codes, weights=values, minlength=count).astype(np.float64, copy=False)
+def _sums(
+    train: Ratings, codes: Codes, others: Codes, mean: float, of_others: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
+    """(count,) what is left of the ratings beside the mean and the others' biases, added up a code.
+
+    A block at a time: the residuals of 100 million ratings are never there all at once.
+    """
+    sums = np.zeros(count)
+    for rows in blocks(len(train), 1_000_000):
+        rest = train.ratings[rows] - mean - of_others[others[rows]]
+        sums += np.bincount(codes[rows], weights=rest, minlength=count)
+    return sums

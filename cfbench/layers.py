@@ -145,6 +145,8 @@ def linear(x: Tensor | Batch, weight: Learned, bias: Learned) -> Tensor:
 
 def linear_back(h: Tensor, weight: Learned, bias: Learned) -> Tensor:
     """H Wᵀ + b: (B, h) → (B, n) for W (n, h), b (n,)."""
+    if torch.compiler.is_compiling():
+        return F.linear(h, weight.copy, bias.copy)
     if torch.is_grad_enabled():
         y: Tensor = _apply(_LinearBack, h, weight.copy, bias.copy, weight)
         return y
@@ -159,6 +161,9 @@ def linear_at(h: Tensor, weight: Learned, bias: Learned, batch: Batch) -> tuple[
 
 def mean_square(y: Tensor, x: Tensor, *, skip_zeros: bool) -> Tensor:
     """Mean of (y - x)² over all cells, or over those where x is not 0, summed in float32; its gradient is y's."""
+    if torch.compiler.is_compiling():
+        kept = (x != 0).float() if skip_zeros else torch.ones_like(x, dtype=torch.float32)
+        return ((y.float() - x.float()).square() * kept).sum() / kept.sum()
     loss: Tensor = _apply(_MeanSquare, y, x, skip_zeros)
     return loss
 

@@ -159,10 +159,13 @@ class Ratings:
         turned = by == "item"
         keys, columns = (self.items, self.users) if turned else (self.users, self.items)
         n_rows, n_columns = (self.n_items, self.n_users) if turned else (self.n_users, self.n_items)
-        order = np.lexsort((columns, keys))
-        starts = np.zeros(n_rows + 1, np.int64)
-        np.cumsum(activity(keys, n_rows), out=starts[1:])
-        return Rows(starts, columns[order], self.ratings[order], n_columns)
+        from scipy.sparse import coo_array
+
+        cells = coo_array((self.ratings, (keys, columns)), (n_rows, n_columns))
+        cells.has_canonical_format = True  # no pair is there twice: nothing to add up
+        rows = cells.tocsr()  # a counting sort, in one pass: sorting 100 million pairs takes half a minute and 3 GB
+        rows.sort_indices()
+        return Rows(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, n_columns)
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,6 +83,7 @@ class DeepAEConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of the products; auto: bf16 where the device computes it natively. Weights stay float32"
     )
+    compile: bool = Field(False, description="fuse re-feeding's elementwise work (torch.compile; needs a C++ compiler)")
     patience: int = Field(20, ge=0, description="stop after so many epochs without a better validation; 0: never")
 
     def on(self, device: str) -> Self:
@@ -100,6 +101,7 @@ class Autoencoder:
         self._last_act = config.last_activation == "on" or (config.last_activation == "auto" and covers)
         self._skip_zeros = config.noise > 0 or config.activation.startswith("relu")
         kind = precision.resolve(config.precision, device)
+        self._refed = torch.compile(self._dense_loss) if config.compile else self._dense_loss
 
         def matrix(out: int, into: int) -> Tensor:
             return torch.nn.init.xavier_uniform_(torch.empty(out, into), generator=random)
@@ -161,14 +163,19 @@ class Autoencoder:
         """
         y_rated, everywhere = self.decode_at(self.encode(batch, random), batch)  # (cells,), (B, n)
         losses = [self._step(F.mse_loss(y_rated.float(), batch.ratings))]  # equation 1: m are the rated cells
-        y = everywhere
-        for number in range(self._config.refeed):
-            x = self._last(y) if number == 0 else y.detach()  # computed before the step that followed it
+        x = self._last(everywhere) if self._config.refeed else everywhere  # computed before the step
+        for _ in range(self._config.refeed):
             if self._config.noise:
                 x = drop(x, self._config.noise, random)
-            y = self.decode(self.encode(x, random))
-            losses.append(self._step(mean_square(y, x, skip_zeros=self._skip_zeros)))  # zeros: the reference masks them
+            loss, y = self._refed(self.encode(x, random), x)
+            losses.append(self._step(loss))
+            x = y.detach()
         return losses
+
+    def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Equation 2 for a re-fed x (B, n), zeros skipped where the reference masks them; and the output (B, n)."""
+        y = self.decode(code)
+        return mean_square(y, x, skip_zeros=self._skip_zeros), y
 
     def _step(self, loss: Tensor) -> Tensor:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

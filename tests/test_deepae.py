@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from cfbench import training
 from cfbench.contract import Context
+from cfbench.errors import PredictionError
 from cfbench.layers import Cells
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
@@ -238,3 +240,76 @@ def test_a_gpu_learns_what_the_cpu_learns():
         deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(device=device, report=curve.append))
         errors.append(min(e.valid_rmse for e in curve))
     assert errors[0] == pytest.approx(errors[1], abs=0.02)
+
+
+def small_training():
+    data = planted(seed=8)
+    return data, DeepAEConfig(hidden=(16, 8), dropout=0.2, refeed=1, epochs=6, batch_size=16, lr=0.02, patience=0)
+
+
+def test_bfloat16_products_learn_what_float32_learns():
+    data, config = small_training()
+    best = {}
+    for precision in ("fp32", "bf16"):
+        curve = []
+        long = config.model_copy(update={"precision": precision, "epochs": 40})
+        deepae.PLUGIN.build(long).fit(data.train, data.valid, Context(report=curve.append))
+        best[precision] = min(e.valid_rmse for e in curve)
+    assert best["bf16"] != best["fp32"]
+    assert best["bf16"] == pytest.approx(best["fp32"], abs=0.02)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_training_goes_on_to_the_same_bits(precision, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SHARE_OF_TIME", float("inf"))
+    data, config = small_training()
+    config = config.model_copy(update={"precision": precision})
+    whole = deepae.PLUGIN.build(config)
+    whole.fit(data.train, data.valid, Context())
+
+    def die(epoch):
+        if epoch.epoch == 3:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(checkpoint=tmp_path / "c", report=die))
+    resumed = deepae.PLUGIN.build(config)
+    resumed.fit(data.train, data.valid, Context(checkpoint=tmp_path / "c"))
+    for name, array in whole.state().items():
+        np.testing.assert_array_equal(array, resumed.state()[name])
+
+
+def test_the_config_says_which_precision_was_computed_in(monkeypatch):
+    monkeypatch.setattr(deepae.precision, "resolve", lambda asked, device: "bf16" if asked == "auto" else asked)
+    assert DeepAEConfig().on("cpu").precision == "bf16"
+    assert DeepAEConfig(precision="fp32").on("cpu").precision == "fp32"
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_a_user_folded_in_gets_what_a_user_of_the_same_ratings_gets(orientation):
+    data = planted(seed=8)
+    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(16,), epochs=10, batch_size=16, lr=0.02, orientation=orientation))
+    model.fit(data.train, data.valid, Context())
+    mine = data.train.take(data.train.users == 3)
+    asked = np.arange(data.train.n_items, dtype=np.int32)
+    if orientation == "item":
+        with pytest.raises(PredictionError, match="rows of this model are items"):
+            model.fold_in(mine.items, mine.ratings, asked)
+        return
+    rated = data.train.seen_items
+    shuffled = np.random.default_rng(0).permutation(len(mine))
+    folded = model.fold_in(mine.items[shuffled], mine.ratings[shuffled], asked)
+    np.testing.assert_allclose(folded[rated], model.predict(np.full_like(asked, 3), asked)[rated], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_compiling_changes_speed_only():
+    data, config = small_training()
+    curves = []
+    for compiled in (False, True):
+        curve = []
+        model = deepae.PLUGIN.build(config.model_copy(update={"compile": compiled, "precision": "fp32"}))
+        model.fit(data.train, data.valid, Context(report=curve.append))
+        curves.append([e.valid_rmse for e in curve])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)

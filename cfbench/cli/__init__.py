@@ -13,6 +13,7 @@ import typer
 from cfbench import __version__
 from cfbench.cli import console
 from cfbench.cli.about import doctor, plugins
+from cfbench.cli.benching import bench
 from cfbench.cli.board import compare, show
 from cfbench.cli.data import datasets, download
 from cfbench.cli.own import import_
@@ -23,7 +24,7 @@ from cfbench.errors import CfbenchError
 
 Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
 
-ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "doctor"]
+ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "bench", "doctor"]
 
 
 class Root(typer.core.TyperGroup):
@@ -73,6 +74,7 @@ app.add_typer(run_plugins, name="run")
 app.command()(compare)
 app.command()(show)
 app.command()(predict)
+app.command()(bench)
 app.command()(doctor)
 
 

@@ -1,0 +1,53 @@
+"""The figures of `cfbench bench`, where they are arithmetic, and that it prints them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cfbench import bench
+from cfbench.bench import Bench, Machine
+from cfbench.plugins import deepae
+from cfbench.plugins.deepae import DeepAEConfig
+
+
+def test_made_up_ratings_have_the_shape_of_the_netflix_prize():
+    ratings = bench.netflix_shaped(3000)
+    per_user = np.bincount(ratings.users, minlength=3000)
+    per_item = np.sort(np.bincount(ratings.items, minlength=17_768))[::-1]
+    assert 150 < per_user.mean() < 230
+    assert np.median(per_user) < 0.8 * per_user.mean()
+    assert per_item[:1777].sum() > 0.4 * len(ratings)
+    assert len(np.unique(ratings.users.astype(np.int64) * 17_768 + ratings.items)) == len(ratings)
+
+
+def test_the_roofline_counts_each_product_and_each_step():
+    ratings = bench.netflix_shaped(300, 400, rated=20)
+    config = DeepAEConfig(hidden=(8, 4), batch_size=10, refeed=2, precision="fp32")
+    subject = Bench(deepae.build(config), config, ratings, "cpu")
+    forward = 2 * 10 * 2 * (400 * 8 + 8 * 4)
+    backward = 2 * forward - 2 * 10 * 400 * 8
+    learned = 2 * (400 * 8 + 8 * 4) + 8 + 4 + 8 + 400
+    products, steps = subject.roofline(Machine("cpu", "fp32", flops=1e9, bandwidth=1e6))
+    assert products == pytest.approx(3 * (forward + backward) / 1e9)
+    assert steps == pytest.approx(3 * 20 * learned / 1e6)
+    assert subject.iterations == 30
+
+
+def test_bench_prints_its_figures(empty_terminal):
+    asked = "bench --users 256 --items 120 --rounds 1 --precision fp32"
+    rows = json.loads(empty_terminal(f"{asked} --json").out)
+    assert [row["refeed"] for row in rows] == [0, 1]
+    for row in rows:
+        assert row["share_of_roofline"] == pytest.approx(
+            (row["roofline_products_seconds"] + row["roofline_steps_seconds"]) / row["iteration_seconds"]
+        )
+    shown = empty_terminal(asked).out
+    assert "deepae 512,512,1024, batch 128, refeed 1, fp32 on cpu" in shown
+    assert "of it reached" in shown
+
+
+def test_what_is_no_autoencoder_is_refused(empty_terminal):
+    done = empty_terminal("bench bias")
+    assert done.status == 2
+    assert "bias is no autoencoder: cfbench bench times deepae and autorec" in done.err
