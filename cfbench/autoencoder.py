@@ -70,6 +70,16 @@ Make: TypeAlias = "Callable[[int, Scale, torch.Generator, str], Network]"
 """A network for rows of so many ratings on this scale, its weights drawn from the generator, on the device."""
 
 
+def one_cycle(epoch: int, epochs: int, peak: float) -> float:
+    """The learning rate of an epoch (from 1): up from peak / 25 in the first third, then down to nearly 0, on cosines.
+
+    L. N. Smith and N. Topin, "Super-Convergence", arXiv:1708.07120, 2017, by epochs instead of steps.
+    """
+    done, rise = epoch / epochs, 0.3
+    low, along = (peak / 25, done / rise) if done <= rise else (peak / 1e4, (1 - done) / (1 - rise))
+    return low + (peak - low) * (1 - math.cos(math.pi * along)) / 2
+
+
 class RowModel:
     """A network over the training ratings' rows, trained with early stopping."""
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
+Rule: TypeAlias = "Callable[[list[Tensor]], torch.optim.Optimizer]"
+"""Makes the step rule of some tensors."""
 
 BLOCK = 2**21
 """So many numbers, with their gradients and the step rule's memory, stay in a processor's cache."""
@@ -79,19 +81,22 @@ class Learned:
 
 
 class Steps:
-    """A torch step rule over float32 masters, block by block.
+    """Torch step rules over float32 masters, each group of learned numbers under its own, block by block.
 
     A block's gradients are cast up, its numbers stepped and cast down while they are in the processor's cache, so that
     a step goes through memory once. An accelerator has no use for blocks: there all is one.
     """
 
-    def __init__(self, learned: Sequence[Learned], rule: Callable[[list[Tensor]], torch.optim.Optimizer]) -> None:
-        self._learned = list(learned)
-        block = BLOCK if all(each.master.device.type == "cpu" for each in learned) else None
-        self._blocks = [
-            (pieces, rule([_flat(self._learned[k].master)[part] for k, part in pieces]))
-            for pieces in _packed([each.master.numel() for each in learned], block)
-        ]
+    def __init__(self, *groups: tuple[Sequence[Learned], Rule]) -> None:
+        self._learned = [each for learned, _ in groups for each in learned]
+        block = BLOCK if all(each.master.device.type == "cpu" for each in self._learned) else None
+        self._blocks: list[tuple[list[tuple[int, slice]], torch.optim.Optimizer]] = []
+        first = 0
+        for learned, rule in groups:
+            for pieces in _packed(first, [each.master.numel() for each in learned], block):
+                masters = [_flat(self._learned[k].master)[part] for k, part in pieces]
+                self._blocks.append((pieces, rule(masters)))
+            first += len(learned)
 
     @property
     def rate(self) -> float:
@@ -166,11 +171,11 @@ def _flat(tensor: Tensor) -> Tensor:
     return tensor.detach().view(-1)
 
 
-def _packed(sizes: list[int], block: int | None) -> Iterator[list[tuple[int, slice]]]:
-    """Runs of (which tensor, which of its numbers) of at most `block` numbers together."""
+def _packed(first: int, sizes: list[int], block: int | None) -> Iterator[list[tuple[int, slice]]]:
+    """Runs of (which tensor, from `first`; which of its numbers) of at most `block` numbers together."""
     pieces: list[tuple[int, slice]] = []
     room = block or sum(sizes)
-    for k, size in enumerate(sizes):
+    for k, size in enumerate(sizes, first):
         start = 0
         while start < size:
             end = min(size, start + room)

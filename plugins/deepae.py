@@ -114,7 +114,7 @@ class Autoencoder:
         self.encode_b = [learned(torch.zeros(inner)) for _, inner in sizes]
         self._decode_w = [] if config.tied else [learned(matrix(outer, inner)) for outer, inner in sizes[::-1]]
         self.decode_b = [learned(torch.zeros(outer)) for outer, _ in sizes[::-1]]
-        self.steps = Steps(list(self.learned().values()), lambda masters: rule(masters, config))
+        self.steps = Steps((list(self.learned().values()), lambda masters: rule(masters, config)))
 
     @property
     def decode_w(self) -> list[Learned]:

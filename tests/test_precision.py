@@ -34,7 +34,7 @@ def test_steps_in_blocks_are_the_steps_of_the_whole(name, block, monkeypatch):
     monkeypatch.setattr(precision, "BLOCK", block)
     ours = learned()
     plain = [torch.nn.Parameter(each.master.detach().clone()) for each in ours]
-    steps, rule = Steps(ours, RULES[name]), RULES[name](plain)
+    steps, rule = Steps((ours, RULES[name])), RULES[name](plain)
     steps.rate = rule.param_groups[0]["lr"] = 0.02
     for k in range(3):
         step(steps, ours, 1, k)
@@ -51,15 +51,15 @@ def test_steps_in_blocks_are_the_steps_of_the_whole(name, block, monkeypatch):
 @pytest.mark.parametrize("name", RULES)
 def test_what_a_rule_remembers_comes_back_bit_for_bit_whatever_the_blocks(name, kind, monkeypatch):
     whole = learned(kind)
-    step(Steps(whole, RULES[name]), whole, 4)
+    step(Steps((whole, RULES[name])), whole, 4)
     first = learned(kind)
-    steps = Steps(first, RULES[name])
+    steps = Steps((first, RULES[name]))
     step(steps, first, 2)
     monkeypatch.setattr(precision, "BLOCK", 16)
     second = learned(kind)
     for each, before in zip(second, first, strict=True):
         each.load(before.master)
-    resumed = Steps(second, RULES[name])
+    resumed = Steps((second, RULES[name]))
     resumed.load_state(steps.state())
     step(resumed, second, 2, 2)
     for each, other in zip(whole, second, strict=True):
@@ -70,12 +70,12 @@ def test_what_a_rule_remembers_comes_back_bit_for_bit_whatever_the_blocks(name, 
 @pytest.mark.parametrize("name", ["9/momentum_buffer", "0", "0/momentum_buffer"])
 def test_another_models_memory_is_refused(name):
     with pytest.raises(ValueError, match="is not of this model's step rule"):
-        Steps(learned(), RULES["momentum"]).load_state({name: torch.zeros(3)})
+        Steps((learned(), RULES["momentum"])).load_state({name: torch.zeros(3)})
 
 
 def test_small_steps_add_up_in_float32_where_bfloat16_would_lose_them():
     one = Learned(torch.ones(1), "bf16")
-    steps = Steps([one], lambda masters: torch.optim.SGD(masters, 1e-4))
+    steps = Steps(([one], lambda masters: torch.optim.SGD(masters, 1e-4)))
     for _ in range(100):
         one.copy.grad = torch.full((1,), -1.0, dtype=torch.bfloat16)
         steps.step()
@@ -85,7 +85,7 @@ def test_small_steps_add_up_in_float32_where_bfloat16_would_lose_them():
 
 def test_a_gradient_is_forgotten_after_its_step():
     one = Learned(torch.zeros(2, 2), "fp32")
-    steps = Steps([one], lambda masters: torch.optim.SGD(masters, 1.0))
+    steps = Steps(([one], lambda masters: torch.optim.SGD(masters, 1.0)))
     one.collect(torch.eye(2), torch.eye(2))
     steps.step()
     steps.step()
@@ -100,3 +100,17 @@ def test_precision_is_what_is_asked_or_what_the_device_has(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation, has=has: has)
         assert resolve("auto", "cpu") == resolve("auto", "cuda:0") == expected
         assert resolve("auto", "mps") == "fp32"
+
+
+def test_each_group_steps_by_its_own_rule(monkeypatch):
+    monkeypatch.setattr(precision, "BLOCK", 4)
+    decayed, free = (Learned(torch.ones(6), "fp32") for _ in range(2))
+    steps = Steps(
+        ([decayed], lambda masters: torch.optim.SGD(masters, 0.1, weight_decay=1.0)),
+        ([free], lambda masters: torch.optim.SGD(masters, 0.1)),
+    )
+    for each in (decayed, free):
+        each.copy.grad = torch.zeros(6)
+    steps.step()
+    assert torch.equal(decayed.master.detach(), torch.full((6,), 0.9))
+    assert torch.equal(free.master.detach(), torch.ones(6))

@@ -23,7 +23,7 @@ class Scripted:
         self.weight = torch.zeros(3)
         self.noise = torch.zeros(1)
         self._learned = {"weight": Learned(self.weight, "fp32"), "noise": Learned(self.noise, "fp32")}
-        self.steps = Steps([self._learned["weight"]], lambda masters: torch.optim.Adam(masters, lr=1.0))
+        self.steps = Steps(([self._learned["weight"]], lambda masters: torch.optim.Adam(masters, lr=1.0)))
         self._valid, self._train = valid, train_rmse or {}
         self._k = 0
 
