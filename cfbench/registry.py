@@ -11,21 +11,29 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+import re
+import shlex
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import entry_points, packages_distributions, version
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import ValidationError
 
-from cfbench import plugins
-from cfbench.contract import Config, Plugin
+from cfbench import __version__, plugins
+from cfbench.contract import Config, FoldIn, Plugin
 from cfbench.errors import ConfigError, PluginError, UnknownNameError
 
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+    from importlib.metadata import EntryPoint
+
 GROUP = "cfbench.plugins"
+NAME = re.compile("(?=.{1,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+"""What a plugin can be called: its name is a folder of the results, a word of the command line."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +43,19 @@ class Found:
     name: str
     module: str
     attribute: str = "PLUGIN"
-
-    @property
-    def package(self) -> str:
-        """Distribution and version it comes from."""
-        top = self.module.partition(".")[0]
-        names = packages_distributions().get(top, [top])
-        return f"{names[0]} {version(names[0])}"
+    package: str = f"cfbench-recsys {__version__}"
+    """Distribution and version it comes from."""
+    passed_over: tuple[str, ...] = ()
+    """Packages that also offer a plugin of this name."""
 
     @property
     def summary(self) -> str:
-        """First line of its module's docstring, read without importing it."""
-        file = self._file
-        return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0] if file else ""
+        """First line of its module's docstring, read without importing it; empty when it cannot be read."""
+        try:
+            text = self._file.read_text(encoding="utf-8") if self._file else ""
+            return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        except (OSError, ValueError, SyntaxError):
+            return ""
 
     @property
     def presets_file(self) -> Path | None:
@@ -59,18 +67,28 @@ class Found:
     def _file(self) -> Path | None:
         try:
             spec = importlib.util.find_spec(self.module)
-        except ImportError:
+        except Exception:  # noqa: BLE001 (the package around the module is imported, and is not ours)
             return None
         return Path(spec.origin) if spec and spec.origin else None
 
 
 @cache
 def found() -> dict[str, Found]:
-    """Every plugin by name; one of cfbench's own names cannot be taken by another package."""
-    theirs = {e.name: Found(e.name, e.module, e.attr or "PLUGIN") for e in entry_points(group=GROUP)}
+    """Every plugin by name; one of cfbench's own names cannot be taken, another's goes to the first package by name."""
     own = (m.name for m in pkgutil.iter_modules(plugins.__path__) if not m.name.startswith("_"))
-    ours = {name.replace("_", "-"): Found(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in own}
-    return dict(sorted((theirs | ours).items()))
+    ours = [Found(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in own]
+    theirs = sorted(map(_announced, entry_points(group=GROUP)), key=lambda place: place.package)
+    places: dict[str, Found] = {}
+    for place in (*ours, *theirs):
+        first = places.setdefault(place.name, place)
+        if first is not place:
+            places[place.name] = replace(first, passed_over=(*first.passed_over, place.package))
+    return dict(sorted(places.items()))
+
+
+def _announced(point: EntryPoint) -> Found:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module.partition(".")[0]
+    return Found(point.name.replace("_", "-"), point.module, point.attr or "PLUGIN", package)
 
 
 def names() -> list[str]:
@@ -86,16 +104,30 @@ def find(name: str) -> Found:
 
 
 def load(name: str) -> Plugin[Any]:
-    """Import a plugin; raises `UnknownNameError`, or `PluginError` when its module cannot be used."""
+    """A plugin that can be used; raises `UnknownNameError`, or `PluginError` when it or what it needs is not there."""
+    plugin = look(name)
+    lacking = missing(plugin)
+    if lacking:
+        libraries = " and ".join(lacking)
+        raise PluginError(f"plugin {name!r} needs {libraries}, not installed here; {install_line(lacking.values())}")
+    return plugin
+
+
+def look(name: str) -> Plugin[Any]:
+    """Import a plugin, whether what it needs is there or not; raises `UnknownNameError`, `PluginError`."""
     place = find(name)
+    if not NAME.fullmatch(name):
+        raise PluginError(f"{place.package} calls a plugin {name!r}; a name is of a-z, 0-9 and -, and begins with a-z")
     try:
-        plugin = getattr(importlib.import_module(place.module), place.attribute)
+        module = importlib.import_module(place.module)
     except ImportError as fault:
-        raise PluginError(f"plugin {name!r} cannot be imported: {fault}; install what it needs") from fault
-    except AttributeError as fault:
-        raise PluginError(
-            f"plugin {name!r}: module {place.module} has no {place.attribute}; it must export one"
-        ) from fault
+        raise PluginError(f"plugin {name!r} cannot be imported: {_line(fault)}; install what it needs") from fault
+    except Exception as fault:
+        told = f"{type(fault).__name__}: {_line(fault)}"
+        raise PluginError(f"plugin {name!r} cannot be imported: {told}; it comes from {place.package}") from fault
+    if not hasattr(module, place.attribute):
+        raise PluginError(f"plugin {name!r}: module {place.module} has no {place.attribute}; it must export one")
+    plugin = getattr(module, place.attribute)
     if not isinstance(plugin, Plugin):
         kind = type(plugin).__name__
         raise PluginError(
@@ -104,15 +136,53 @@ def load(name: str) -> Plugin[Any]:
     return plugin
 
 
+def _line(fault: Exception) -> str:
+    return " ".join(str(fault).split())
+
+
+def missing(plugin: Plugin[Any]) -> dict[str, str]:
+    """What a plugin needs and is not installed: the name to import, and what `pip install` calls it."""
+    return {library: package for library, package in plugin.needs.items() if not _installed(library)}
+
+
+def _installed(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except (ImportError, ValueError):  # the package around it is not there, or it has been made up in memory
+        return False
+
+
+def install_line(packages: Iterable[str]) -> str:
+    """What to type to get them."""
+    return f"pip install {shlex.join(dict.fromkeys(packages))}"
+
+
+def folding() -> list[str]:
+    """The plugins that can be used here and whose model, by default, speaks of a user it has not met in training."""
+    return [name for name in names() if _folds_in(name)]
+
+
+def _folds_in(name: str) -> bool:
+    try:
+        plugin = load(name)
+        return isinstance(plugin.build(plugin.config()), FoldIn)
+    except Exception:  # noqa: BLE001 (whatever is wrong with it, it is none to name)
+        return False
+
+
 def presets(name: str) -> dict[str, dict[str, Any]]:
     """A plugin's presets by name; raises `PluginError` when its file is malformed."""
     file = find(name).presets_file
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as fault:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
         raise PluginError(f"presets of plugin {name!r}, {file}: {fault}") from fault
+    for key, table in tables.items():
+        if not isinstance(table, dict):
+            raise PluginError(f"presets of plugin {name!r}, {file}: {key!r} is no table; write it under [a-preset]")
+    return tables
 
 
 def preset(name: str, asked: str | None, dataset: str) -> tuple[str | None, dict[str, Any]]:
@@ -136,7 +206,7 @@ def configure(
     try:
         config: Config = plugin.config.model_validate(values)
     except ValidationError as fault:
-        raise ConfigError("\n".join(_lines(plugin.config, fault))) from fault
+        raise ConfigError("\n".join(_lines(plugin.config, fault, preset.keys() - flags.keys()))) from fault
     sources = dict.fromkeys(preset, "preset") | dict.fromkeys(flags, "flag")
     return config, {name: sources.get(name, "default") for name in plugin.config.model_fields}
 
@@ -148,7 +218,7 @@ def _parsed(config: type[Config], name: str, value: str | bool) -> Any:
     return value
 
 
-def _lines(config: type[Config], fault: ValidationError) -> list[str]:
+def _lines(config: type[Config], fault: ValidationError, of_preset: Container[str]) -> list[str]:
     lines = []
     first = {str(error["loc"][0]) if error["loc"] else "config": error for error in reversed(fault.errors())}
     for name, error in reversed(first.items()):
@@ -158,5 +228,6 @@ def _lines(config: type[Config], fault: ValidationError) -> list[str]:
             lines.append(f"no hyper-parameter {name!r}; {hint}")
         else:
             wish = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
-            lines.append(f"--{name.replace('_', '-')}: {wish}, got {error['input']!r}")
+            where = f"{name} in the preset" if name in of_preset else f"--{name.replace('_', '-')}"
+            lines.append(f"{where}: {wish}, got {error['input']!r}")
     return lines

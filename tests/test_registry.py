@@ -128,3 +128,74 @@ def test_the_papers_four_architectures_are_presets_untouched():
         assert (config.hidden, config.dropout, config.refeed, config.lr) == (hidden, dropout, 1, 0.005)
         assert (config.orientation, config.optimizer, config.batch_size) == ("user", "momentum", 128)
         assert (config.activation, config.milestones, config.weight_decay) == ("selu", (24, 36, 48, 66, 72), 0)
+
+
+def test_a_plugin_whose_library_is_missing_can_be_looked_at_and_says_what_to_install(theirs):
+    text = "from dataclasses import replace\nfrom cfbench.plugins.bias import PLUGIN\n"
+    needs = "{'a_library_nobody_has': 'nobodys-library', 'no.such': 'cfbench-recsys[bayes]', 'numpy': 'numpy'}"
+    theirs("needy", f"{text}PLUGIN = replace(PLUGIN, needs={needs})")
+    plugin = registry.look("needy")
+    assert registry.missing(plugin) == {"a_library_nobody_has": "nobodys-library", "no.such": "cfbench-recsys[bayes]"}
+    with pytest.raises(PluginError) as fault:
+        registry.load("needy")
+    assert str(fault.value) == (
+        "plugin 'needy' needs a_library_nobody_has and no.such, not installed here; "
+        "pip install nobodys-library 'cfbench-recsys[bayes]'"
+    )
+    assert "needy" not in registry.folding()
+
+
+def test_a_plugin_whose_module_fails_says_how_and_whose_it_is(theirs):
+    theirs("falls_over", "raise RuntimeError('two\\nlines')")
+    with pytest.raises(PluginError, match="'falls-over' cannot be imported: RuntimeError: two lines; it comes from"):
+        registry.load("falls-over")
+
+
+def test_a_module_that_cannot_be_parsed_has_no_summary(theirs):
+    theirs("unparsed", '"""A model."""\ndef')
+    assert registry.find("unparsed").summary == ""
+
+
+def test_a_name_that_is_no_word_of_the_command_line_is_refused(theirs, monkeypatch):
+    monkeypatch.setattr(registry, "found", lambda: {"../X": registry.Found("../X", "x", package="their 1.0")})
+    with pytest.raises(PluginError, match=r"their 1\.0 calls a plugin '\.\./X'; a name is of a-z, 0-9 and -"):
+        registry.load("../X")
+
+
+def test_of_two_packages_with_one_name_the_first_is_taken_and_the_other_named(theirs, monkeypatch):
+    theirs("theirs", "from cfbench.plugins.bias import PLUGIN")
+    points = [EntryPoint(name, module, registry.GROUP) for name, module in
+              [("mine", "b_pack.model"), ("mine", "a_pack.model"), ("bias", "c_pack.model")]]  # fmt: skip
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    registry.found.cache_clear()
+    assert registry.find("mine").module == "a_pack.model"
+    assert registry.find("mine").passed_over == ("b_pack",)
+    assert registry.find("bias").passed_over == ("c_pack",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr = ", "Invalid value"),
+        ("lr = 1", "'lr' is no table; write it under"),
+        ("\xff", "codec can't"),
+    ],
+)
+def test_presets_that_cannot_be_read_say_where(theirs, tmp_path, text, message):
+    theirs("preset_less", "from cfbench.plugins.bias import PLUGIN")
+    (tmp_path / "preset_less.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(PluginError, match=f"presets of plugin 'preset-less', .*preset_less.toml: .*{message}"):
+        registry.presets("preset-less")
+
+
+def test_a_wrong_value_in_a_preset_is_said_to_be_there():
+    with pytest.raises(ConfigError) as fault:
+        registry.configure(DEEPAE, {"dropout": 2, "lr": -1}, {"lr": "0"})
+    assert sorted(str(fault.value).splitlines()) == [
+        "--lr: should be greater than 0, got '0'",
+        "dropout in the preset: should be less than 1, got 2",
+    ]
+
+
+def test_plugins_that_speak_of_new_users_are_found_by_asking_their_models():
+    assert "bias" in registry.folding()

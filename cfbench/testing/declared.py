@@ -1,0 +1,93 @@
+"""Checks of what a plugin declares, before anything is fitted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cfbench import registry
+from cfbench.contract import Plugin, Tunable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TAKEN = frozenset(
+    {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "results", "json", "resume", "help"}
+)
+"""Options of `cfbench run` itself."""
+
+
+def _title(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (nothing is written)
+    for name, text in (("title", plugin.title), ("paper", plugin.paper)):
+        assert text.strip(), f"PLUGIN.{name} is empty"
+        assert "\n" not in text, f"PLUGIN.{name} has more than one line"
+
+
+def _defaults(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
+    plugin.config(**plugin.quick)  # raises when these are not allowed
+    default = plugin.config()
+    again = plugin.config.model_validate(json.loads(default.model_dump_json()))
+    assert again == default, f"the config is not the same after JSON: {again} and {default}"
+
+
+def _descriptions(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
+    for name, field in plugin.config.model_fields.items():
+        assert field.description, f"hyper-parameter {name!r} has no description"
+        assert name not in TAKEN, f"hyper-parameter {name!r} has the name of an option of `cfbench run`"
+
+
+def _text(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
+    default = plugin.config()
+    for name, value in default:
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        flag = value if isinstance(value, bool) else text
+        if value is not None:  # leaving the flag out says so
+            config, _ = registry.configure(plugin, {}, {name: flag})
+            assert config == default, f"hyper-parameter {name!r}: {text!r} is read as {getattr(config, name)!r}"
+
+
+def _ranges(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
+    for name, field in plugin.config.model_fields.items():
+        tunable = Tunable.of(field)
+        if tunable is None:
+            continue
+        if not tunable.choices:
+            low, high = tunable.low, tunable.high
+            assert low is not None, f"the range of {name!r} has no low end and no choices"
+            assert high is not None, f"the range of {name!r} has no high end and no choices"
+            assert low < high, f"the range of {name!r} goes from {low:g} to {high:g}"
+            assert low > 0 or not tunable.log, f"the range of {name!r} is on a log scale and begins at {low:g}"
+            assert not (tunable.log and tunable.step), f"the range of {name!r} has a step on a log scale"
+        for value in tunable.choices or (tunable.low, tunable.high):
+            plugin.config(**{name: int(value) if field.annotation is int else value})  # raises when it is not allowed
+
+
+def _listed_without(plugin: Plugin[Any], folder: Path) -> str:
+    if not plugin.needs:
+        return "needs no library beyond cfbench's own"
+    module = plugin.config.__module__
+    code = f"import sys; sys.modules.update(dict.fromkeys({list(plugin.needs)!r})); import {module}"
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert not done.returncode, (
+        f"{module} cannot be imported without {', '.join(plugin.needs)}: {done.stderr.strip().splitlines()[-1]}; "
+        "import it inside a function"
+    )
+    return ""
+
+
+CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
+    "has a title and a paper, a line each": _title,
+    "has defaults that are allowed and the same after JSON": _defaults,
+    "describes every hyper-parameter, under a name that is free": _descriptions,
+    "takes every hyper-parameter as text from the command line": _text,
+    "allows every value it would be tuned over": _ranges,
+    "can be listed without the libraries it needs": _listed_without,
+}
