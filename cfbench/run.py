@@ -16,7 +16,7 @@ import numpy as np
 
 from cfbench import card, record, registry, store
 from cfbench.contract import Config, Context, DivergedError, Epoch, Model, Plugin
-from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError
+from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
 from cfbench.metrics import mae, rmse
 from cfbench.record import Outcome, Record, Request, Results
 
@@ -69,6 +69,8 @@ def configure(
 ) -> Setup:
     """Resolve everything a command line says of the model; raises `UsageError`s and `DeviceError`."""
     plugin = registry.load(name)
+    if preset is not None and not use_preset:
+        raise UsageError(f"preset {preset!r} and no preset asked for at once; leave out --preset or --no-preset")
     chosen, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
     config, origins = registry.configure(plugin, values, flags)
     place = _device(name, plugin, device)
@@ -207,7 +209,14 @@ def _outcome(status: record.Status | str, message: str, curve: list[Epoch]) -> O
     })  # fmt: skip
 
 
-def predict(name: str, model: Model, users: Codes, items: Codes) -> Scores:
+class Predicts(Protocol):
+    """A fitted model, or what speaks for one."""
+
+    def predict(self, users: Codes, items: Codes) -> Scores:
+        """(n,) predictions."""
+
+
+def predict(name: str, model: Predicts, users: Codes, items: Codes) -> Scores:
     """(n,) a model's predictions, checked; raises `PredictionError` when they are not n finite numbers."""
     scores = np.asarray(model.predict(users, items))
     if scores.shape != (len(users),):

@@ -46,6 +46,10 @@ class Bias:
         """(n,) μ + b_u + b_i; an unseen user or item has bias 0."""
         return self._biases.predict(users, items)
 
+    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
+        """(n,) μ + b_u + b_i, with the new user's bias from their m ratings."""
+        return self._biases.fold_in(items, ratings, asked, user_reg=self._config.user_reg)
+
     def state(self) -> State:
         """Mean and biases."""
         return {"mean": np.array([self._biases.mean]), "users": self._biases.users, "items": self._biases.items}

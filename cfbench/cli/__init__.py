@@ -12,19 +12,21 @@ import typer
 
 from cfbench import __version__
 from cfbench.cli import console
-from cfbench.cli.about import doctor, plugins
+from cfbench.cli.about import doctor
 from cfbench.cli.benching import bench
 from cfbench.cli.board import compare, show
 from cfbench.cli.data import datasets, download
+from cfbench.cli.models import plugins
 from cfbench.cli.own import import_
-from cfbench.cli.predictions import predict
+from cfbench.cli.predictions import predict, recommend
 from cfbench.cli.runs import RunGroup, run
 from cfbench.cli.twin import synth
 from cfbench.errors import CfbenchError
 
 Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
 
-ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "bench", "doctor"]
+ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "recommend",
+         "bench", "doctor"]  # fmt: skip
 
 
 class Root(typer.core.TyperGroup):
@@ -74,6 +76,7 @@ app.add_typer(run_plugins, name="run")
 app.command()(compare)
 app.command()(show)
 app.command()(predict)
+app.command()(recommend)
 app.command()(bench)
 app.command()(doctor)
 

@@ -1,43 +1,13 @@
-"""`cfbench plugins` and `cfbench doctor`: what is installed, and where things are."""
+"""`cfbench doctor`: which versions, devices and folders are used."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from cfbench.cli import console
 from cfbench.cli.runs import HERE, JsonOption, ResultsOption
-
-
-def plugins(json: JsonOption = False) -> None:
-    """List the models that can be run.
-
-    Example: cfbench plugins
-    """
-    from cfbench import registry
-
-    rows: list[dict[str, Any]] = []
-    for name in registry.names():
-        plugin, place = registry.load(name), registry.find(name)
-        rows.append({
-            "name": name, "title": plugin.title, "paper": plugin.paper, "package": place.package, "gpu": plugin.gpu,
-            "presets": list(registry.presets(name)),
-        })  # fmt: skip
-    if json:
-        console.as_json(rows)
-        return
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
-    table.add_column("plugin", no_wrap=True)
-    for heading in ("model and paper", "presets", "from"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        presets = ", ".join(row["presets"]) or "–"
-        table.add_row(row["name"], f"{row['title']}\n{row['paper']}", presets, row["package"])
-    console.out().print(table)
 
 
 def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from cfbench.cli import console
 from cfbench.cli.data import DatasetOption, obtain
-from cfbench.cli.runs import HERE, SPLIT, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.runs import HERE, SPLIT, JsonOption, ResultsOption, RunArgument, SplitOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +102,7 @@ def duration(seconds: float | None) -> str:
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, a part of it, or `last`.")],
+    run: RunArgument,
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:

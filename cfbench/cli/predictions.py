@@ -1,30 +1,48 @@
-"""`cfbench predict`: what a stored run's model says of any user and item."""
+"""`cfbench predict` and `cfbench recommend`: what a stored run's model says of users and items."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.runs import HERE, DeviceOption, JsonOption, ResultsOption
+from cfbench.cli.runs import HERE, DeviceOption, JsonOption, ResultsOption, RunArgument
+
+if TYPE_CHECKING:
+    from cfbench.ratings import Codes, Scores
+    from cfbench.run import Predicts
+    from cfbench.store import Dataset
+
+RatingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ratings", metavar="PATH", show_default=False,
+        help="Speak of a new user, who gave these ratings: ITEM,RATING lines. Not every model can.",
+    ),
+]  # fmt: skip
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, a part of it, or `last`.")],
+    run: RunArgument,
     pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[USER,ITEM]...", help="Ids as in the data set.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[USER,ITEM]...", help="Ids as in the data set; ITEM alone with --ratings.", show_default=False
+        ),
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
             "--file",
             metavar="PATH",
-            help="Pairs, one a line, user and item apart by a tab or comma.",
+            help="Pairs, one a line, user and item apart by a tab or comma; items alone with --ratings.",
             show_default=False,
         ),
     ] = None,
+    ratings: RatingsOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="PATH", help="Write CSV there instead.", show_default=False)
     ] = None,
@@ -36,28 +54,78 @@ def predict(
 
     Examples: cfbench predict last 196,242 186,302; cfbench predict last --file pairs.csv --output predictions.csv
     """
-    asked = [_pair(text, f"argument {text!r}") for text in pairs or []] + (_from_file(file) if file else [])
-    if not asked:
-        raise typer.BadParameter("nothing to predict: give USER,ITEM pairs or --file PATH")
+    texts = [(f"argument {text!r}", text) for text in pairs or []] + (list(_lines(file)) if file else [])
+    if not texts:
+        what = "USER,ITEM pairs" if ratings is None else "ITEMs"
+        raise typer.BadParameter(f"nothing to predict: give {what} or --file PATH")
+    asked = [_pair(text, where) for where, text in texts] if ratings is None else [("", text) for _, text in texts]
     from cfbench import run as harness
+    from cfbench.recommend import NOBODY
+
+    plugin, model, dataset, _ = _reopen(run, results, device, ratings)
+    items = dataset.catalogue.item_codes([item for _, item in asked])
+    users = dataset.catalogue.user_codes([user for user, _ in asked]) if ratings is None else 0 * items + NOBODY
+    rows = _rows(dataset, items, harness.predict(plugin, model, users, items))
+    if ratings is None:
+        rows = [{"user": user} | row for (user, _), row in zip(asked, rows, strict=True)]
+    _tell(rows, json=json, output=output)
+
+
+def recommend(
+    run: RunArgument,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="ID", help="The user, as in the data set.", show_default=False)
+    ] = None,
+    ratings: RatingsOption = None,
+    number: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many items.")] = 10,
+    device: DeviceOption = "auto",
+    results: ResultsOption = HERE,
+    json: JsonOption = False,
+) -> None:
+    """List the items a user is predicted to like best, of those without a rating of theirs in training.
+
+    Examples: cfbench recommend last --user 196; cfbench recommend last --ratings mine.csv -n 20
+    """
+    if (user is None) == (ratings is None):
+        raise typer.BadParameter("whom for? give either --user ID or --ratings PATH")
+    import numpy as np
+
+    from cfbench.recommend import NOBODY, NewUser, rated_in_training
+    from cfbench.recommend import recommend as best
+
+    plugin, model, dataset, split = _reopen(run, results, device, ratings)
+    if isinstance(model, NewUser):
+        code, rated = NOBODY, np.isin(np.arange(dataset.ratings.n_items), model.items)
+    else:
+        code = int(dataset.catalogue.user_codes([str(user)])[0])
+        rated = rated_in_training(dataset, split, code)
+    items, scores = best(plugin, model, code, rated, number)
+    _tell(_rows(dataset, items, scores), json=json)
+    if len(items) < number:
+        console.say(f"{len(items)} of {number}: there are no more items without a rating of this user")
+
+
+def _reopen(run: str, results: Path, device: str, ratings: Path | None) -> tuple[str, Predicts, Dataset, str]:
+    """The run's plugin, its model (speaking of a new user, if `ratings` are given), data set and split."""
+    from cfbench import run as harness
+    from cfbench.recommend import NewUser, read_ratings
     from cfbench.record import Results
 
     record, folder = Results(results).find(run)
+    plugin, split = record.request.plugin.name, record.request.split.name
     model, dataset = harness.reopen(record, folder, device)
-    users = dataset.catalogue.user_codes([user for user, _ in asked])
-    items = dataset.catalogue.item_codes([item for _, item in asked])
-    scores = dataset.ratings.scale.clip(harness.predict(record.request.plugin.name, model, users, items))
-    titles = [dataset.catalogue.items["title"][int(code)] or "" for code in items]
-    rows = [
-        {"user": user, "item": item, "prediction": round(float(score), 4), "title": title}
-        for (user, item), score, title in zip(asked, scores, titles, strict=True)
+    if ratings is None:
+        return plugin, model, dataset, split
+    return plugin, NewUser(plugin, model, *read_ratings(ratings, dataset)), dataset, split
+
+
+def _rows(dataset: Dataset, items: Codes, scores: Scores) -> list[dict[str, object]]:
+    names, titles = (dataset.catalogue.items[column] for column in ("id", "title"))
+    clipped = dataset.ratings.scale.clip(scores)
+    return [
+        {"item": names[int(item)], "prediction": round(float(score), 4), "title": titles[int(item)] or ""}
+        for item, score in zip(items, clipped, strict=True)
     ]
-    if json:
-        console.as_json(rows)
-    elif output or not console.out().is_terminal:
-        _csv(rows, output)
-    else:
-        _table(rows)
 
 
 def _pair(text: str, where: str) -> tuple[str, str]:
@@ -67,15 +135,25 @@ def _pair(text: str, where: str) -> tuple[str, str]:
     return user.strip(), item.strip()
 
 
-def _from_file(file: Path) -> list[tuple[str, str]]:
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    """Where each line is that says something, and the line; a heading is passed over."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise typer.BadParameter(f"cannot read {file}: {fault}") from fault
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if numbered and _pair(numbered[0][1], f"{file}, line 1") == ("user", "item"):
-        numbered = numbered[1:]
-    return [_pair(line, f"{file}, line {number}: {line!r}") for number, line in numbered]
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not (number == 1 and line.replace("\t", ",") in ("user,item", "item")):
+            yield f"{file}, line {number}: {line!r}", line.strip()
+
+
+def _tell(rows: list[dict[str, object]], *, json: bool, output: Path | None = None) -> None:
+    """As JSON, as CSV when piped or written to a file, or as a table."""
+    if json:
+        console.as_json(rows)
+    elif output or not console.out().is_terminal:
+        _csv(rows, output)
+    else:
+        _table(rows)
 
 
 def _csv(rows: list[dict[str, object]], output: Path | None) -> None:
@@ -95,10 +173,8 @@ def _table(rows: list[dict[str, object]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("user", "item"):
-        table.add_column(heading)
-    table.add_column("prediction", justify="right")
-    table.add_column("title")
+    for heading in rows[0] if rows else ():
+        table.add_column(heading, justify="right" if heading == "prediction" else "left")
     for row in rows:
         table.add_row(*map(str, row.values()))
-    console.out().print(table)
+    console.out().print(table, markup=False)  # a title may be [REC]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from cfbench.cli import console
+from cfbench.cli import completion, console
 from cfbench.cli.data import DatasetOption, chosen, obtain
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from cfbench.record import Record
     from cfbench.run import Listener
 
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run's id, a part of it, or `last`.", autocompletion=completion.runs),
+]
 ResultsOption = Annotated[
     Path, typer.Option("--results", envvar="CFBENCH_RESULTS", metavar="FOLDER", help="Where runs are kept.")
 ]
@@ -62,7 +66,11 @@ def run(
     resume: Annotated[
         str | None,
         typer.Option(
-            "--resume", metavar="RUN", help="Go on with an interrupted run: its id or a part of it.", show_default=False
+            "--resume",
+            metavar="RUN",
+            help="Go on with an interrupted run: its id or a part of it.",
+            show_default=False,
+            autocompletion=completion.unfinished,
         ),
     ] = None,
     results: ResultsOption = HERE,
@@ -161,17 +169,18 @@ def _give_signature(function: Callable[..., None], options: dict[str, tuple[Any,
 def _option(name: str, field: FieldInfo, panel: str) -> Any:
     """The flag of a hyper-parameter: text, checked by the plugin's Config, except for switches."""
     flag = f"--{name.replace('_', '-')}"
-    told = f"{field.description} ({_range(field)}default: {_text(field.default)})"
+    told = f"{field.description} ({ranges(field)}default: {text(field.default)})"
     if field.annotation is bool:
         return Annotated[
             bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=told, show_default=False, rich_help_panel=panel)
         ]
     return Annotated[
-        str | None, typer.Option(flag, metavar=_metavar(field), help=told, show_default=False, rich_help_panel=panel)
+        str | None, typer.Option(flag, metavar=metavar(field), help=told, show_default=False, rich_help_panel=panel)
     ]
 
 
-def _metavar(field: FieldInfo) -> str:
+def metavar(field: FieldInfo) -> str:
+    """What can stand behind a flag."""
     kind: Any = field.annotation
     if get_origin(kind) is Literal:
         return "|".join(map(str, get_args(kind)))
@@ -180,8 +189,8 @@ def _metavar(field: FieldInfo) -> str:
     return {int: "N", float: "X"}.get(kind, "TEXT")
 
 
-def _range(field: FieldInfo) -> str:
-    """The allowed values, and those searched by tuning."""
+def ranges(field: FieldInfo) -> str:
+    """The bounds, and what is searched by tuning; each part ends in `; `."""
     from cfbench.contract import Tunable
 
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -191,8 +200,9 @@ def _range(field: FieldInfo) -> str:
     return "".join(f"{part}; " for part in parts)
 
 
-def _text(value: Any) -> str:
-    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+def text(value: Any) -> str:
+    """A hyper-parameter's value as it is written on the command line."""
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple | list) else str(value)
 
 
 def _announcement(asked: Any) -> str:
