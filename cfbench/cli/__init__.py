@@ -13,6 +13,7 @@ import typer
 from cfbench import __version__
 from cfbench.cli import console
 from cfbench.cli.about import doctor
+from cfbench.cli.authors import check_plugin, new_plugin
 from cfbench.cli.benching import bench
 from cfbench.cli.board import compare, show
 from cfbench.cli.data import datasets, download
@@ -26,7 +27,7 @@ from cfbench.errors import CfbenchError
 Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
 
 ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "recommend",
-         "bench", "doctor"]  # fmt: skip
+         "new-plugin", "check-plugin", "bench", "doctor"]  # fmt: skip
 
 
 class Root(typer.core.TyperGroup):
@@ -77,6 +78,8 @@ app.command()(compare)
 app.command()(show)
 app.command()(predict)
 app.command()(recommend)
+app.command()(new_plugin)
+app.command()(check_plugin)
 app.command()(bench)
 app.command()(doctor)
 
