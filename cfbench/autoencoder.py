@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
 from cfbench import biases
-from cfbench.errors import PredictionError
 from cfbench.layers import Batch, Cells
 from cfbench.ratings import Rows
 from cfbench.training import arrays, generator, load_arrays, train, validation_rmse
@@ -80,6 +79,15 @@ def one_cycle(epoch: int, epochs: int, peak: float) -> float:
     return low + (peak - low) * (1 - math.cos(math.pi * along)) / 2
 
 
+def model_of_rows(make: Make, *, orientation: Literal["user", "item"], **settings: Any) -> RowModel:
+    """The model over users' or items' rows; `settings` are those of `RowModel`."""
+    return (
+        UserRowModel(make, turned=False, **settings)
+        if orientation == "user"
+        else RowModel(make, turned=True, **settings)
+    )
+
+
 class RowModel:
     """A network over the training ratings' rows, trained with early stopping."""
 
@@ -87,13 +95,13 @@ class RowModel:
         self,
         make: Make,
         *,
-        orientation: Literal["user", "item"],
+        turned: bool,
         batch_size: int,
         epochs: int,
         patience: int,
         learning_rate: Callable[[int], float],
     ) -> None:
-        self._make, self._turned = make, orientation == "item"
+        self._make, self._turned = make, turned
         self._batch_size, self._epochs, self._patience = batch_size, epochs, patience
         self._learning_rate = learning_rate
 
@@ -170,21 +178,6 @@ class RowModel:
         at = (torch.from_numpy(codes.astype(np.int64)).to(self._device) for codes in (places, columns))
         return self._network.outputs(batch, *at).cpu().numpy()
 
-    @torch.inference_mode()
-    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
-        """(n,) outputs for the row of a user not met in training; raises `PredictionError` when rows are items."""
-        if self._turned:
-            raise PredictionError("the rows of this model are items: it cannot speak of a user it was not fitted on")
-        scores = self._biases.fold_in(items, ratings, asked)
-        met = np.flatnonzero(self._rated_columns[items])
-        met = met[np.argsort(items[met])]
-        at = np.flatnonzero(self._rated_columns[asked])
-        if len(met):
-            row = Rows(np.array([0, len(met)]), items[met], ratings[met], self._cells.n_columns)
-            batch = next(Cells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
-            scores[at] = self._outputs(batch, np.zeros(len(at), np.int32), asked[at])
-        return scores
-
     def state(self) -> State:
         """What the network learned; the biases follow from the training ratings."""
         return arrays(self.learned())
@@ -198,3 +191,20 @@ class RowModel:
     def parameters(self) -> int:
         """Weights and biases of the network."""
         return sum(each.master.numel() for each in self.learned().values())
+
+
+class UserRowModel(RowModel):
+    """A row model whose rows are users: it can speak of a new one."""
+
+    @torch.inference_mode()
+    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
+        """(n,) outputs for the row of a user not met in training; the biases' where an item has no training rating."""
+        scores = self._biases.fold_in(items, ratings, asked)
+        met = np.flatnonzero(self._rated_columns[items])
+        met = met[np.argsort(items[met])]
+        at = np.flatnonzero(self._rated_columns[asked])
+        if len(met):
+            row = Rows(np.array([0, len(met)]), items[met], ratings[met], self._cells.n_columns)
+            batch = next(Cells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
+            scores[at] = self._outputs(batch, np.zeros(len(at), np.int32), asked[at])
+        return scores

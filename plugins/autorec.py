@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 from cfbench import precision
-from cfbench.autoencoder import RowModel, one_cycle
+from cfbench.autoencoder import model_of_rows, one_cycle
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.layers import linear, linear_at, output_at
 from cfbench.precision import Learned, Steps
@@ -28,6 +28,7 @@ from cfbench.precision import Learned, Steps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cfbench.autoencoder import RowModel
     from cfbench.layers import Batch
     from cfbench.ratings import Scale
 
@@ -116,7 +117,7 @@ class AutoRec:
 
 def build(config: AutoRecConfig) -> RowModel:
     """The model over items' or users' rows."""
-    return RowModel(
+    return model_of_rows(
         partial(AutoRec, config), orientation=config.orientation, batch_size=config.batch_size, epochs=config.epochs,
         patience=config.patience, learning_rate=lambda epoch: one_cycle(epoch, config.epochs, config.lr),
     )  # fmt: skip

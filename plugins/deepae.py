@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 from cfbench import precision
-from cfbench.autoencoder import RowModel
+from cfbench.autoencoder import model_of_rows
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.layers import linear, linear_at, linear_back, mean_square, output_at
 from cfbench.precision import Learned, Steps
@@ -32,6 +32,7 @@ from cfbench.precision import Learned, Steps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cfbench.autoencoder import RowModel
     from cfbench.layers import Batch
     from cfbench.ratings import Scale
 
@@ -212,7 +213,7 @@ def rule(masters: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimizer:
 def build(config: DeepAEConfig) -> RowModel:
     """The model over users' or items' rows."""
     milestones = np.array(config.milestones)
-    return RowModel(
+    return model_of_rows(
         partial(Autoencoder, config), orientation=config.orientation, batch_size=config.batch_size,
         epochs=config.epochs, patience=config.patience,
         learning_rate=lambda epoch: config.lr * config.gamma ** int((milestones < epoch).sum()),
@@ -225,5 +226,5 @@ PLUGIN = Plugin(
     config=DeepAEConfig,
     build=build,
     gpu=True,
-    quick={"hidden": (16, 8), "dropout": 0.0, "epochs": 60, "batch_size": 16, "lr": 0.02, "patience": 0},
+    quick={"hidden": (16, 8), "dropout": 0.3, "epochs": 60, "batch_size": 16, "lr": 0.01, "patience": 0},
 )

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from cfbench import training
-from cfbench.contract import Context
-from cfbench.errors import PredictionError
+from cfbench.contract import Context, FoldIn
 from cfbench.layers import Cells
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
@@ -293,8 +292,7 @@ def test_a_user_folded_in_gets_what_a_user_of_the_same_ratings_gets(orientation)
     mine = data.train.take(data.train.users == 3)
     asked = np.arange(data.train.n_items, dtype=np.int32)
     if orientation == "item":
-        with pytest.raises(PredictionError, match="rows of this model are items"):
-            model.fold_in(mine.items, mine.ratings, asked)
+        assert not isinstance(model, FoldIn)
         return
     rated = data.train.seen_items
     shuffled = np.random.default_rng(0).permutation(len(mine))
