@@ -8,7 +8,7 @@ has no training rating, the biases speak.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -96,12 +96,13 @@ class RowModel:
         make: Make,
         *,
         turned: bool,
+        residuals: bool = False,
         batch_size: int,
         epochs: int,
         patience: int,
         learning_rate: Callable[[int], float],
     ) -> None:
-        self._make, self._turned = make, turned
+        self._make, self._turned, self._residuals = make, turned, residuals
         self._batch_size, self._epochs, self._patience = batch_size, epochs, patience
         self._learning_rate = learning_rate
 
@@ -120,10 +121,20 @@ class RowModel:
         rows = train_part.rows("item" if self._turned else "user")
         self._lengths = np.diff(rows.starts)
         self._rated_columns = train_part.seen_users if self._turned else train_part.seen_items
-        self._cells = Cells(rows, context.device)
         self._biases = biases.fit(train_part)
+        if self._residuals:
+            rows = replace(rows, values=rows.values - self._biases_of(rows))
+        self._cells = Cells(rows, context.device)
         random = generator(context.seed, "weights")
         self._network = self._make(rows.n_columns, train_part.scale, random, context.device)
+
+    def _biases_of(self, rows: Rows) -> Scores:
+        """(n,) what the biases predict of each cell."""
+        mine, theirs = (self._biases.items, self._biases.users)[:: 1 if self._turned else -1]
+        each = np.repeat(mine.astype(np.float32), np.diff(rows.starts))
+        each += theirs.astype(np.float32)[rows.columns]
+        each += np.float32(self._biases.mean)
+        return each
 
     @property
     def steps(self) -> Steps:
@@ -171,8 +182,12 @@ class RowModel:
             begin = number * size
             part = slice(bounds[begin], bounds[begin + len(batch)])
             places = np.searchsorted(distinct[begin : begin + len(batch)], asked.rows[part])
-            scores[asked.places[part]] = self._outputs(batch, places, asked.columns[part])
+            self._say(scores, asked.places[part], self._outputs(batch, places, asked.columns[part]))
         return scores
+
+    def _say(self, scores: Scores, at: NDArray[np.int64], outputs: Scores) -> None:
+        """Put the network's outputs beside, or on top of, what the biases predict."""
+        scores[at] = scores[at] + outputs if self._residuals else outputs
 
     def _outputs(self, batch: Batch, places: NDArray[np.integer], columns: Codes) -> Scores:
         at = (torch.from_numpy(codes.astype(np.int64)).to(self._device) for codes in (places, columns))
@@ -204,7 +219,8 @@ class UserRowModel(RowModel):
         met = met[np.argsort(items[met])]
         at = np.flatnonzero(self._rated_columns[asked])
         if len(met):
-            row = Rows(np.array([0, len(met)]), items[met], ratings[met], self._cells.n_columns)
+            left = ratings - self._biases.fold_in(items, ratings, items) if self._residuals else ratings
+            row = Rows(np.array([0, len(met)]), items[met], left[met], self._cells.n_columns)
             batch = next(Cells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
-            scores[at] = self._outputs(batch, np.zeros(len(at), np.int32), asked[at])
+            self._say(scores, at, self._outputs(batch, np.zeros(len(at), np.int32), asked[at]))
         return scores

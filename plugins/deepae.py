@@ -13,18 +13,18 @@ out heavily. After each step on x, the dense output f(x) is fed back as a new ex
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
-import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 from cfbench import precision
-from cfbench.autoencoder import model_of_rows
+from cfbench.autoencoder import model_of_rows, one_cycle
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.layers import linear, linear_at, linear_back, mean_square, output_at
 from cfbench.precision import Learned, Steps
@@ -70,10 +70,19 @@ class DeepAEConfig(Config):
     tied: bool = Field(False, description="the decoder's weights are the encoder's, transposed")
     dropout: Annotated[float, Tunable(0, 0.9)] = Field(0.8, ge=0, lt=1, description="rate on the code")
     refeed: Annotated[int, Tunable(0, 2)] = Field(1, ge=0, description="dense re-feeding steps after each step")
+    input_dropout: Annotated[float, Tunable(0, 0.5)] = Field(
+        0.0, ge=0, lt=1, description="rate on a batch's ratings as input; the loss keeps them all"
+    )
+    residuals: Annotated[bool, Tunable(choices=(False, True))] = Field(
+        False, description="learn what the biases leave of the ratings, not the ratings"
+    )
     noise: Annotated[float, Tunable(0, 0.5)] = Field(0.0, ge=0, lt=1, description="dropout rate on a re-fed example")
     optimizer: Literal["momentum", "adam", "adamw", "adagrad", "rmsprop"] = Field("momentum", description="step rule")
     lr: Annotated[float, Tunable(1e-4, 1e-1, log=True)] = Field(0.005, gt=0, description="learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of momentum and rmsprop")
+    schedule: Annotated[Literal["milestones", "one-cycle"], Tunable(choices=("milestones", "one-cycle"))] = Field(
+        "milestones", description="how the learning rate goes; one-cycle: up to lr, then down to 0 at the last epoch"
+    )
     milestones: tuple[PositiveInt, ...] = Field(
         (24, 36, 48, 66, 72), description="epochs after which the learning rate is multiplied by gamma"
     )
@@ -98,7 +107,8 @@ class Autoencoder:
     def __init__(self, config: DeepAEConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
         self._config = config
         self._act, low, high = ACTIVATIONS[config.activation]
-        covers = low <= scale.low and scale.high <= high
+        least = scale.low - scale.high if config.residuals else scale.low
+        covers = low <= least and scale.high <= high
         self._last_act = config.last_activation == "on" or (config.last_activation == "auto" and covers)
         self._skip_zeros = config.noise > 0 or config.activation.startswith("relu")
         kind = precision.resolve(config.precision, device)
@@ -162,15 +172,18 @@ class Autoencoder:
 
         Returns the losses: masked mean squared error on the ratings, then that of each re-fed example.
         """
-        y_rated, everywhere = self.decode_at(self.encode(batch, random), batch)  # (cells,), (B, n)
+        x = batch
+        if self._config.input_dropout:
+            x = replace(batch, ratings=drop(batch.ratings, self._config.input_dropout, random))
+        y_rated, everywhere = self.decode_at(self.encode(x, random), batch)  # (cells,), (B, n)
         losses = [self._step(F.mse_loss(y_rated.float(), batch.ratings))]  # equation 1: m are the rated cells
-        x = self._last(everywhere) if self._config.refeed else everywhere  # computed before the step
+        dense = self._last(everywhere) if self._config.refeed else everywhere  # (B, n), computed before the step
         for _ in range(self._config.refeed):
             if self._config.noise:
-                x = drop(x, self._config.noise, random)
-            loss, y = self._refed(self.encode(x, random), x)
+                dense = drop(dense, self._config.noise, random)
+            loss, y = self._refed(self.encode(dense, random), dense)
             losses.append(self._step(loss))
-            x = y.detach()
+            dense = y.detach()
         return losses
 
     def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -212,12 +225,18 @@ def rule(masters: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimizer:
 
 def build(config: DeepAEConfig) -> RowModel:
     """The model over users' or items' rows."""
-    milestones = np.array(config.milestones)
     return model_of_rows(
-        partial(Autoencoder, config), orientation=config.orientation, batch_size=config.batch_size,
-        epochs=config.epochs, patience=config.patience,
-        learning_rate=lambda epoch: config.lr * config.gamma ** int((milestones < epoch).sum()),
+        partial(Autoencoder, config), orientation=config.orientation, residuals=config.residuals,
+        batch_size=config.batch_size, epochs=config.epochs, patience=config.patience,
+        learning_rate=partial(learning_rate, config),
     )  # fmt: skip
+
+
+def learning_rate(config: DeepAEConfig, epoch: int) -> float:
+    """That of an epoch (from 1)."""
+    if config.schedule == "one-cycle":
+        return one_cycle(epoch, config.epochs, config.lr)
+    return config.lr * config.gamma ** sum(milestone < epoch for milestone in config.milestones)
 
 
 PLUGIN = Plugin(

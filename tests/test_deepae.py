@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cfbench import training
+from cfbench import biases, training
 from cfbench.contract import Context, FoldIn
 from cfbench.layers import Cells
 from cfbench.plugins import deepae
@@ -311,3 +311,51 @@ def test_compiling_changes_speed_only():
         model.fit(data.train, data.valid, Context(report=curve.append))
         curves.append([e.valid_rmse for e in curve])
     assert curves[0] == pytest.approx(curves[1], abs=1e-3)
+
+
+def test_input_dropout_hides_ratings_from_the_input_and_none_from_the_loss():
+    table = whole_table(VECTORS["ratings"])
+    config = DeepAEConfig(hidden=(8,), dropout=0, refeed=0, input_dropout=0.5, lr=1e-9)
+    net, batch = network(table.n_items, config), only_batch(table)
+    seen = deepae.drop(batch.ratings, 0.5, generator(1, "epoch"))
+    y = outputs(net, batch.dense(seen))
+    expected = ((y[batch.places, batch.columns] - batch.ratings) ** 2).mean().item()
+    assert net.train_losses(batch, generator(1, "epoch"))[0].item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_a_network_of_residuals_that_says_nothing_predicts_the_biases(orientation):
+    data = planted(seed=9)
+    config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1, activation="none", lr=1e-9)
+    model = deepae.PLUGIN.build(config)
+    model.fit(data.train, data.valid, Context())
+    for each in model.learned().values():
+        each.load(torch.zeros_like(each.master))
+    expected = biases.fit(data.train).predict(data.test.users, data.test.items)
+    np.testing.assert_allclose(model.predict(data.test.users, data.test.items), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_residuals_of_the_training_ratings_are_what_the_network_meets(orientation, monkeypatch):
+    data, met = planted(seed=9), []
+    monkeypatch.setattr(Autoencoder, "train_batch", lambda _, batch, random: met.append(batch) or torch.zeros(()))
+    config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1)
+    deepae.PLUGIN.build(config).fit(data.train, data.valid, Context())
+    left = data.train.ratings - biases.fit(data.train).predict(data.train.users, data.train.items)
+    got = np.concatenate([batch.ratings.numpy() for batch in met])
+    np.testing.assert_allclose(np.sort(got), np.sort(left), atol=1e-4)
+
+
+def test_residuals_reach_below_zero_where_relu_cannot_follow():
+    assert not network(6, DeepAEConfig(hidden=(4,), residuals=True, activation="relu"))._last_act
+    assert network(6, DeepAEConfig(hidden=(4,), activation="relu"))._last_act
+
+
+def test_a_one_cycle_rises_to_its_peak_and_falls_to_almost_nothing():
+    config = DeepAEConfig(schedule="one-cycle", epochs=100, lr=0.01)
+    rates = [deepae.learning_rate(config, epoch) for epoch in range(1, 101)]
+    assert rates[29] == max(rates) == pytest.approx(0.01)
+    assert rates[:30] == sorted(rates[:30])
+    assert rates[29:] == sorted(rates[29:], reverse=True)
+    assert rates[0] < 0.001
+    assert 0 <= rates[-1] < 1e-5
