@@ -18,17 +18,17 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, field_validator
 
 from cfbench import columns, readers
 from cfbench.errors import CountError, DataError, PlaceError
 from cfbench.fetch import checksum, fetch, locked
 from cfbench.files import SETTING, data_home, folder_appearing, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Ratings
-from cfbench.split import Split, make, restore
+from cfbench.split import Count, Split, make, restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from cfbench.fetch import Listener
     from cfbench.split import Definition
 
-_CUT = "cfbench parts 1"  # part of a cached split's key: raise it when `split` cuts the same definition otherwise
+_CUT = "cfbench parts 2"  # part of a cached split's key: raise it when `split` cuts the same definition otherwise
+_SUM = 32  # bytes of a SHA-256
 
 
 class _Manifest(BaseModel):
@@ -59,6 +60,22 @@ class _Manifest(BaseModel):
     files: dict[str, str]
     stamps: dict[str, tuple[int, int]]
     """Size in bytes and time of last change in ns of each file: while they are the same, it is not summed again."""
+
+
+class _Head(BaseModel):
+    """What a cached split begins with: its report, and the fingerprint that the parts after it give it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    report: dict[str, NonNegativeInt]
+    fingerprint: str
+
+    @field_validator("report")
+    @classmethod
+    def _complete(cls, report: dict[str, int]) -> dict[str, int]:
+        if set(report) != set(get_args(Count)):
+            raise ValueError("the report of a version that counted other things")
+        return report
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +99,25 @@ class Dataset:
     def split(self, name: str) -> Split:
         """The split of that name, cut once and kept on disk. Raises `UnknownNameError`, `SplitError`."""
         definition, name = self.card.split(name), self.card.canonical(name)
-        key = f"{_CUT}: {self.ratings.fingerprint} {definition.model_dump_json(exclude={'expected'})}"
-        path = self.home / "splits" / self.card.name / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parts"
+        path = self._parts(name)
         split = _cached(path, name, definition, self.ratings)
         if split is None:
             split = make(name, definition, self.ratings)
             with suppress(PlaceError):  # a full or read-only disk costs time, not the split
                 _cache(path, split)
         return split
+
+    def report(self, name: str) -> dict[str, int] | None:
+        """The report of a split if it was cut before, else None: nothing is cut. Raises `UnknownNameError`."""
+        with suppress(OSError), self._parts(self.card.canonical(name)).open("rb") as file:
+            if head := _head(file):
+                return head.report
+        return None
+
+    def _parts(self, name: str) -> Path:
+        """Where the split of that one name is kept, as it is defined today."""
+        key = f"{_CUT}: {self.ratings.fingerprint} {self.card.split(name).model_dump_json(exclude={'expected'})}"
+        return self.home / "splits" / self.card.name / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.parts"
 
 
 def is_ready(card: Card) -> bool:
@@ -290,20 +318,25 @@ def _stamp(path: Path) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
+def _head(file: BinaryIO) -> _Head | None:
+    """What a cached split begins with, or None when that is not exactly what was written. Raises `OSError`."""
+    digest, head = file.read(_SUM), file.readline()
+    with suppress(ValidationError):
+        return _Head.model_validate_json(head) if hashlib.sha256(head).digest() == digest else None
+    return None
+
+
 def _cached(path: Path, name: str, definition: Definition, ratings: Ratings) -> Split | None:
     """A split cut earlier, or None when there is none or it is not exactly what was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, cut = content[:32], content[32:]
-    if len(cut) != 8 + len(ratings) or hashlib.sha256(cut).digest() != digest:
-        return None
-    parts = np.frombuffer(cut, np.uint8, offset=8)
-    return restore(name, definition, ratings, parts, dropped=int.from_bytes(cut[:8], "little"))
+    with suppress(OSError), path.open("rb") as file:
+        if head := _head(file):
+            parts = np.frombuffer(file.read(), np.uint8)
+            split = restore(name, definition, ratings, parts, report=head.report)
+            return split if split.fingerprint == head.fingerprint else None
+    return None
 
 
 def _cache(path: Path, split: Split) -> None:
-    """Keep a SHA-256 (32 bytes) of what follows; how many ratings were dropped (8 bytes); the part of each (1 byte)."""
-    cut = split.report["dropped"].to_bytes(8, "little") + split.parts.tobytes()
-    write_atomically(path, hashlib.sha256(cut).digest() + cut)
+    """Keep the SHA-256 of the head, the head as a line of JSON, and the part of each rating as a byte."""
+    head = _Head(report=split.report, fingerprint=split.fingerprint).model_dump_json().encode() + b"\n"
+    write_atomically(path, hashlib.sha256(head).digest() + head + split.parts.tobytes())

@@ -66,12 +66,14 @@ def test_the_splits_of_a_small_set_are_counted_as_they_are_cut(terminal):
     )
 
 
-def test_a_large_set_is_not_cut_to_be_shown(terminal, monkeypatch):
+def test_a_large_set_shows_the_splits_that_were_cut_before_and_cuts_none(terminal, monkeypatch):
+    report = store.open_dataset(card.load("tiny")).split("random80").report
     monkeypatch.setattr(profile, "_SMALL", 10)
     monkeypatch.setattr(store.Dataset, "split", lambda *_: pytest.fail("it cut a split"))
     said = terminal("datasets tiny")
     assert said.status == 0
-    assert "validate," not in said.out
+    counted = [line for line in said.out.splitlines() if "validate," in line]
+    assert [line.split()[0] for line in counted] == [f"{report['train']:,}"]
 
 
 @pytest.mark.usefixtures("terminal")

@@ -296,14 +296,59 @@ def flip(content):
     return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
 
 
-@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"junk", lambda c: c[: len(c) // 2], flip])
+def flip_in_head(content):
+    return content[:60] + bytes([content[60] ^ 1]) + content[61:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"", lambda _: b"junk", lambda c: c[:40], lambda c: c[: c.index(b"\n", 32) + 1], lambda c: c[:-1],
+        lambda c: c + b"\0", flip, flip_in_head,
+    ],
+)  # fmt: skip
 def test_a_damaged_split_is_cut_again(dataset, home, damage):
     fresh = dataset.split("random90")
     (path,) = cached_files(home)
-    path.write_bytes(damage(path.read_bytes()))
+    kept = path.read_bytes()
+    path.write_bytes(damage(kept))
     again = dataset.split("random90")
     assert again.fingerprint == fresh.fingerprint
     assert again.report == fresh.report
+    assert path.read_bytes() == kept
+
+
+def test_a_report_that_counts_other_things_is_counted_anew(dataset, home):
+    fresh = dataset.split("random90")
+    (path,) = cached_files(home)
+    head, parts = path.read_bytes()[32:].split(b"\n", 1)
+    older = json.loads(head)
+    del older["report"]["cold_users"]
+    head = json.dumps(older).encode() + b"\n"
+    path.write_bytes(hashlib.sha256(head).digest() + head + parts)
+    assert dataset.report("random90") is None
+    assert dataset.split("random90").report == fresh.report
+    assert dataset.report("random90") == fresh.report
+
+
+def test_a_cache_that_cannot_be_read_is_none(dataset, home):
+    fresh = dataset.split("random90")
+    (path,) = cached_files(home)
+    path.unlink()
+    path.mkdir()
+    assert dataset.report("random90") is None
+    assert dataset.split("random90").report == fresh.report
+
+
+def test_the_report_of_a_split_is_known_without_reading_its_parts_once_it_was_cut(dataset, home, monkeypatch):
+    assert dataset.report("random90") is None
+    fresh = dataset.split("random90")
+    monkeypatch.setattr(store, "restore", lambda *_, **__: pytest.fail("it read the parts"))
+    assert dataset.report("random90@1") == fresh.report
+    assert dataset.report("random90@2") is None
+    (path,) = cached_files(home)
+    path.write_bytes(flip_in_head(path.read_bytes()))
+    assert dataset.report("random90") is None
 
 
 def test_parts_of_another_number_of_ratings_are_cut_again(dataset, home, card):
