@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cfbench.card import Card, OnTheWeb, Source
 
-__all__ = ["Listener", "Quiet", "checksum", "fetch", "locked"]
+__all__ = ["Listener", "Quiet", "checksum", "fetch", "locked", "remedy"]
 
 _PIP_TIMEOUT = 900.0  # seconds
 
@@ -38,6 +38,8 @@ def fetch(card: Card, folder: Path, *, listener: Listener, from_file: Path | Non
     read where it is, and may be the file of any source. Raises `FetchError` when no source delivered, `ChecksumError`
     when what they delivered, or `from_file`, is not the right file, `PlaceError` when `folder` cannot be written.
     """
+    if card.origin:
+        raise FetchError(f"{card.name} is not downloaded, it is your own; {remedy(card)} makes it anew")
     if from_file is not None:
         return from_file, _recognised(card, from_file)
     if kept := _kept(card, folder):
@@ -45,6 +47,13 @@ def fetch(card: Card, folder: Path, *, listener: Listener, from_file: Path | Non
     make_folder(folder, SETTING)
     with locked(folder / f"{card.name}.lock", f"downloading {card.name}", listener):
         return _kept(card, folder) or _brought(card, folder, listener)
+
+
+def remedy(card: Card, option: str = "") -> str:
+    """The command that brings a data set, for advice: what was imported cannot be downloaded."""
+    if card.origin:
+        return f"`cfbench import FILE --name {card.name} --force` (it was {card.origin})"
+    return f"`cfbench download {card.name}{option}`"
 
 
 @contextmanager
@@ -166,7 +175,7 @@ def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source
     faults: list[FetchError | ChecksumError] = []
     sources = [source for source in card.sources if not isinstance(source, Local)]
     if not sources:
-        ways = " or ".join(source.filename for source in card.sources) or card.origin or "nothing"
+        ways = " or ".join(source.filename for source in card.sources) or "nothing"
         raise FetchError(
             f"{card.name} cannot be downloaded, it is read from {ways}; give it: "
             f"`cfbench download {card.name} --from-file PATH`"

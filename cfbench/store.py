@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, fie
 
 from cfbench import columns, readers
 from cfbench.errors import CountError, DataError, PlaceError
-from cfbench.fetch import checksum, fetch, locked
+from cfbench.fetch import checksum, fetch, locked, remedy
 from cfbench.files import SETTING, data_home, folder_appearing, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Ratings
 from cfbench.split import Count, Split, make, restore
@@ -92,8 +92,8 @@ class Dataset:
         """The ids and titles behind the codes, read on first use; raises `DataError` when the files are damaged."""
         import polars as pl
 
-        folder, manifest = _folder(self.home, self.card.name), _manifest(self.home, self.card.name)
-        users, items = (_checked(folder, manifest, f"{what}.parquet") for what in ("users", "items"))
+        manifest = _manifest(self.home, self.card.name)
+        users, items = (_checked(self.home, self.card, manifest, f"{what}.parquet") for what in ("users", "items"))
         return Catalogue(pl.read_parquet(users, glob=False), pl.read_parquet(items, glob=False))
 
     def split(self, name: str) -> Split:
@@ -131,19 +131,18 @@ def open_dataset(card: Card) -> Dataset:
     home = data_home()
     manifest = _manifest(home, card.name)
     if manifest is None:
-        raise DataError(f"data set {card.name!r} is not here; `cfbench download {card.name}` gets it")
+        raise DataError(f"data set {card.name!r} is not here; {remedy(card)} gets it")
     if _stale(manifest, card):
         raise DataError(
             f"data set {card.name!r} was prepared from version {manifest.version} of its card (fingerprint "
             f"{manifest.fingerprint[:12]}), expected version {card.version} ({card.expected.fingerprint[:12]}); "
-            f"`cfbench download {card.name}` prepares it anew"
+            f"{remedy(card)} prepares it anew"
         )
-    folder = _folder(home, card.name)
     for file in manifest.files:
         if file.endswith(".bin"):
-            _checked(folder, manifest, file)
+            _checked(home, card, manifest, file)
     ratings = columns.read(
-        folder, n_users=manifest.users, n_items=manifest.items, scale=card.scale,
+        _folder(home, card.name), n_users=manifest.users, n_items=manifest.items, scale=card.scale,
         fingerprint=manifest.fingerprint,
     )  # fmt: skip
     return Dataset(card, ratings, home)
@@ -299,9 +298,9 @@ def _compare(card: Card, ratings: Ratings, where: str) -> None:
         )
 
 
-def _checked(folder: Path, manifest: _Manifest | None, file: str) -> Path:
+def _checked(home: Path, card: Card, manifest: _Manifest | None, file: str) -> Path:
     """The path of a file of a data set that is as it was written; raises `DataError`."""
-    path = folder / file
+    path = _folder(home, card.name) / file
     try:
         whole = manifest is not None and (
             _stamp(path) == manifest.stamps.get(file) or checksum(path) == manifest.files.get(file)
@@ -309,7 +308,7 @@ def _checked(folder: Path, manifest: _Manifest | None, file: str) -> Path:
     except OSError:
         whole = False
     if not whole:
-        raise DataError(f"{path} is damaged or missing; `cfbench download {folder.name} --again` repairs it")
+        raise DataError(f"{path} is damaged or missing; {remedy(card, ' --again')} repairs it")
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import zipfile
 from datetime import UTC, datetime
 
@@ -194,6 +195,36 @@ def test_a_name_is_replaced_only_with_force(imported, empty_terminal):
     assert empty_terminal("import r.csv --name mine --force").status == 0
     shipped = empty_terminal("import r.csv --name tiny --force")
     assert "'tiny' is the name of a data set of cfbench's own" in shipped.err
+
+
+@pytest.mark.parametrize("lost", ["folder", "a column", "the titles", "version"])
+def test_an_imported_set_that_is_lost_or_damaged_is_imported_again(imported, empty_terminal, lost):
+    imported(text())
+    home = empty_terminal.folder / "home"
+    folder = home / "datasets" / "mine"
+    if lost == "folder":
+        shutil.rmtree(folder)
+    elif lost == "version":
+        path = home / "cards" / "mine.toml"
+        path.write_text(path.read_text().replace("version = 1", "version = 2"))
+    else:
+        (folder / ("ratings.bin" if lost == "a column" else "items.parquet")).write_bytes(b"")
+    again = f"`cfbench import FILE --name mine --force` (it was imported from {empty_terminal.folder / 'r.csv'})"
+    with pytest.raises(DataError) as caught:
+        _ = store.open_dataset(card.load("mine")).catalogue
+    assert again in str(caught.value)
+    assert "cfbench download" not in str(caught.value)
+    for line in ("download mine --again", "download mine --again --from-file r.csv"):
+        said = empty_terminal(line)
+        assert (said.status, again in said.err, "cfbench download" in said.err) == (1, True, False)
+    assert empty_terminal("import r.csv --name mine --force").status == 0
+    assert rows_of() == ROWS
+
+
+def test_the_page_of_an_imported_set_that_is_not_here_says_to_import_it(imported, empty_terminal):
+    imported(text())
+    shutil.rmtree(empty_terminal.folder / "home" / "datasets" / "mine")
+    assert "not here: `cfbench import FILE --name mine --force` (it was" in empty_terminal("datasets mine").out
 
 
 U = "user,item,rating,time\n"

@@ -9,6 +9,7 @@ import numpy as np
 
 from cfbench.cli import console
 from cfbench.errors import SplitError
+from cfbench.fetch import remedy
 from cfbench.ratings import activity, blocks
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def facts(card: Card, dataset: Dataset | None) -> dict[str, Any]:
     told: dict[str, Any] = card.model_dump(mode="json", include={"name", "title", "homepage", "citation", "licence"})
     told |= {"scale": str(card.scale), "splits": {name: _split(card, dataset, name) for name in card.split_names}}
     if dataset is None:
-        return told | {"downloaded": False, "expected": card.expected.model_dump(exclude={"fingerprint"})}
+        expected = card.expected.model_dump(exclude={"fingerprint"})
+        return told | {"downloaded": False, "expected": expected, "remedy": remedy(card)}
     ratings = dataset.ratings
     return told | {
         "downloaded": True, "folder": str(dataset.home / "datasets" / card.name), "fingerprint": ratings.fingerprint,
@@ -140,7 +142,7 @@ def show(told: dict[str, Any]) -> None:
             console.result(f"ratings {'an' if name == 'item' else 'a'} {name}: {shown}")
     else:
         known = ", ".join(f"{count:,} {name}" for name, count in told["expected"].items() if count is not None)
-        console.result(f"{known or 'size not known'} ({told['scale']}); not here: `cfbench download {told['name']}`")
+        console.result(f"{known or 'size not known'} ({told['scale']}); not here: {told['remedy']}")
     console.result("")
     width = max(map(len, told["splits"]))
     for name, split in told["splits"].items():
