@@ -6,6 +6,7 @@ import random
 import stat
 import zipfile
 import zlib
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -166,6 +167,30 @@ def test_quotes_that_are_none_of_csv_are_refused_with_their_line(read, content):
 def test_bad_rows_before_a_broken_quote_are_told_first(read):
     with pytest.raises(RowError, match=r"line 1: the item is empty; .*; 2 bad rows so far, on lines 1, 2; get"):
         read(',x\n,y\n1,"open\n', **TITLES)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("content", ["item,title\r1,x\r2,y\r", "1,a\rb\n2,x\n", '1,a\rb\n2,"x"\n'])
+def test_a_bare_carriage_return_in_the_first_line_is_refused_in_words(read, content, header):
+    with pytest.raises(RowError) as caught:
+        read(content, header=header, **TITLES)
+    assert str(caught.value).endswith(
+        "!r.data, line 1: a carriage return stands outside quotes, expected lines that end in LF or CRLF; "
+        "get the original file"
+    )
+
+
+def test_a_first_line_with_an_endless_field_is_refused_in_words(read):
+    with pytest.raises(RowError, match=r"line 1: the quotes are not those of a CSV file \(field larger than"):
+        read("1," + "x" * 200_000 + "\n", **TITLES | {"max_bytes": 300_000})
+
+
+@settings(max_examples=150, deadline=None)
+@given(content=st.text(st.sampled_from('ab1,"\r\n'), max_size=30), header=st.booleans())
+def test_whatever_a_quoted_file_holds_it_is_read_or_refused(tmp_path_factory, content, header):
+    path = archive(tmp_path_factory.mktemp("a"), content)
+    with suppress(RowError):
+        assert whole(path, table(header=header, **TITLES), None).columns == ["item", "title"]
 
 
 FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=8)

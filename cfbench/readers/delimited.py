@@ -39,7 +39,7 @@ def read(path: Path, table: Table, scale: Scale | None, listener: Listener | Non
             continue
         text = text_of(content, table.encoding, line, bad)
         if line == 1:
-            expected = max(Rows.count_fields(text, table), max(table.columns.values()) + 1)
+            expected = max(Rows.count_fields(text, table, bad), max(table.columns.values()) + 1)
             if table.header:
                 text, line = text.partition(b"\n")[2], 2
         if text and not bad.hopeless:

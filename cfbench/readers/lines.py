@@ -184,12 +184,16 @@ class Rows:
         return "\n".join(self.content.decode().split("\n")[first:end])
 
     @staticmethod
-    def count_fields(content: bytes, table: Table) -> int:
-        """How many fields the first line has."""
+    def count_fields(content: bytes, table: Table, bad: BadRows) -> int:
+        """How many fields the file's first line has. Quotes that are none of CSV make `bad` hopeless."""
         line = content.partition(b"\n")[0].decode()
         if not table.quote:
             return line.count(table.separator) + 1
-        return max(map(len, csv.reader([line], delimiter=table.separator)), default=1)
+        try:
+            return max(map(len, csv.reader([line], delimiter=table.separator)), default=1)
+        except csv.Error as fault:
+            bad.give_up(1, _told(fault))
+            return 1
 
     @staticmethod
     def split(content: bytes, table: Table, expected: int, line: int) -> Rows:
@@ -253,10 +257,17 @@ def _quoted(content: bytes, table: Table, line: int) -> Rows:
             records.append(record)
             starts.append(line + reader.line_num)
     except csv.Error as fault:
-        broken = f"the quotes are not those of a CSV file ({fault}); get the original file"
+        broken = _told(fault)
     roles = {
         role: pl.Series([record[number] if number < len(record) else None for record in records], dtype=pl.String)
         for role, number in table.columns.items()
     }
     counts = pl.Series([max(len(record), 1) for record in records], dtype=pl.UInt32)
     return Rows(pl.DataFrame(roles | {"fields": counts}), content, starts, broken)
+
+
+def _told(fault: csv.Error) -> str:
+    """Why a quoted file cannot be split."""
+    if "new-line character" in str(fault):
+        return "a carriage return stands outside quotes, expected lines that end in LF or CRLF; get the original file"
+    return f"the quotes are not those of a CSV file ({fault}); get the original file"
