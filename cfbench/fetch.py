@@ -11,18 +11,17 @@ import sys
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
 from cfbench.card import Https, Local, Package, Parts
 from cfbench.errors import ChecksumError, FetchError
-from cfbench.files import SETTING, make_folder, place_errors, require_space, write_atomically
+from cfbench.files import SETTING, make_folder, place_errors, require_space, sweep, workplace, write_atomically
 from cfbench.transfer import SPARE, Listener, Quiet, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cfbench.card import Card, OnTheWeb, Source
 
@@ -44,7 +43,7 @@ def fetch(card: Card, folder: Path, *, listener: Listener, from_file: Path | Non
         return from_file, _recognised(card, from_file)
     if kept := _kept(card, folder):
         return kept
-    make_folder(folder, SETTING)
+    sweep(make_folder(folder, SETTING))
     with locked(folder / f"{card.name}.lock", f"downloading {card.name}", listener):
         return _kept(card, folder) or _brought(card, folder, listener)
 
@@ -226,9 +225,9 @@ def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
         raise FetchError(f"{source.place} needs pip, which this Python lacks (`{sys.executable} -m ensurepip` adds it)")
     require_space(target.parent, 2 * source.bytes + SPARE, SETTING)
     listener.progress(source.filename, 0, source.bytes)
-    with place_errors(target, SETTING), TemporaryDirectory(prefix=".pip-", dir=target.parent) as folder:
+    with place_errors(target, SETTING), workplace(target) as folder:
         options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
-        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, source.package]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), source.package]
         try:
             ended = subprocess.run(command, capture_output=True, check=False, timeout=_PIP_TIMEOUT)
         except subprocess.TimeoutExpired as fault:
@@ -236,7 +235,7 @@ def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
         if ended.returncode:
             said = ended.stderr.decode(errors="replace").strip().splitlines() or ["it did not say why"]
             raise FetchError(f"{source.place} did not deliver (pip: {said[-1].removeprefix('ERROR:').strip()})")
-        wheel = Path(folder, source.filename)
+        wheel = folder / source.filename
         if not wheel.is_file():
             raise FetchError(f"{source.place} delivered no {source.filename}")
         _accept(wheel, target, source, listener)

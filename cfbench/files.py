@@ -2,6 +2,10 @@
 
 Everything cfbench keeps is written beside its final name and moved there by one rename, so that no reader ever meets
 half a file. Faults of the machine (no space, no permission) come out as `PlaceError`, saying where and what to do.
+
+What is not whole yet stands in a hidden folder beside it, `.<name>.<random>.cfbench`, and a lock in there is held as
+long as its process lives, however that ends. So what a killed process left is known for that, and the next one that
+writes into the same folder removes it.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
-from threading import get_ident
 from typing import TYPE_CHECKING
 
 from cfbench.errors import CfbenchError, PlaceError
@@ -21,6 +24,11 @@ from cfbench.errors import CfbenchError, PlaceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from filelock import BaseFileLock
+
+_UNFINISHED = ".cfbench"
+_LOCK = ".lock"
+_CLAIMS = 3  # tries to lock a place before another sweeps it; where that many fail there are no locks, nor sweepers
 _ADVICE = {
     errno.ENOSPC: "no space left on the disk; free some, or choose another folder",
     errno.EDQUOT: "your disk quota is used up; free some space, or choose another folder",
@@ -106,47 +114,99 @@ def write_atomically(path: Path, content: bytes | str, setting: str = "") -> Non
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; on leaving, that file takes the place of `path` in one rename.
+    """Give a name to write to; on leaving, that file takes the place of `path` in one rename.
 
     On an error it is removed and `path` stays as it was. Raises `OSError`: use it inside `place_errors`.
     """
     path = path.absolute()  # so that "." has a name
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.new")
-    try:
+    with workplace(path) as place:
+        beside = place / path.name
         yield beside
         _flush(beside)
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 @contextmanager
-def folder_appearing(path: Path, setting: str = "") -> Iterator[Path]:
-    """Give a hidden folder beside `path` to fill; on leaving, it becomes `path` in one rename.
+def folder_appearing(path: Path, setting: str = "", *, replace: bool = False) -> Iterator[Path]:
+    """Give a hidden folder to fill; on leaving, it becomes `path` in one rename.
 
-    On an error it is removed. Raises `PlaceError`.
+    With `replace` a folder that is there gives way at that moment. On an error the hidden one is removed and the other
+    stays. Raises `PlaceError`.
     """
     with place_errors(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        hidden.chmod(0o755)
-        try:
+        with workplace(path) as place:
+            hidden = place / path.name
+            hidden.mkdir()
             yield hidden
-            publish_folder(hidden, path)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+            publish_folder(hidden, path, aside=place / "old" if replace else None)
 
 
-def publish_folder(hidden: Path, path: Path) -> None:
+def publish_folder(hidden: Path, path: Path, *, aside: Path | None = None) -> None:
     """Move a complete folder to the name people see, in one rename, with its bytes on the disk first.
 
-    Raises `OSError`: use it inside `place_errors`.
+    A folder that has the name is moved `aside` if that is given. Raises `OSError`: use it inside `place_errors`.
     """
     for file in hidden.iterdir():
         _flush(file)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if aside is not None and path.exists():
+        path.rename(aside)
     hidden.rename(path)
+
+
+@contextmanager
+def workplace(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path`, whose parent exists, to make it in; removed on leaving. Raises `OSError`.
+
+    What processes that are gone left beside `path` is swept first.
+    """
+    sweep(path.parent)
+    place, lock = _claimed(path)
+    try:
+        yield place
+    finally:
+        lock.release()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the unfinished things of processes that are gone from a folder; those of living ones stay.
+
+    Processes of other machines count as living where the file system shares its locks, as it must for data sets to be
+    prepared by one at a time anyway.
+    """
+    from filelock import FileLock
+
+    for place in folder.glob(f".*{_UNFINISHED}"):
+        lock = FileLock(place / _LOCK)
+        if _is_taken(lock):
+            shutil.rmtree(place, ignore_errors=True)
+        lock.release()
+
+
+def _claimed(path: Path) -> tuple[Path, BaseFileLock]:
+    """A new hidden folder beside `path`, and its lock, which is held. Another may sweep it before that is so."""
+    from filelock import FileLock
+
+    for _ in range(_CLAIMS):
+        place = Path(mkdtemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent))
+        lock = FileLock(place / _LOCK)
+        if _is_taken(lock):
+            return place, lock
+        shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    return place, lock
+
+
+def _is_taken(lock: BaseFileLock) -> bool:
+    """Take a lock if nobody holds it; False also where there are no locks, or it was swept meanwhile."""
+    try:
+        lock.acquire(timeout=0)
+    except (OSError, NotImplementedError):
+        return False
+    return Path(lock.lock_file).exists()
 
 
 def _flush(path: Path) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.errors import RecordError, UnknownNameError
-from cfbench.files import make_folder, place_errors, publish_folder, write_atomically
+from cfbench.files import folder_appearing, place_errors, publish_folder, sweep, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=BaseModel)
 
 SCHEMA = 1
+_UNDER_WAY = ("request.json", "checkpoint.safetensors")
 LIBRARIES = ("cfbench-recsys", "torch", "numpy", "polars")
 Status = Literal["finished", "diverged", "stopped", "failed"]
 
@@ -183,8 +184,9 @@ class Results:
 
     def begin(self, request: Request) -> Path:
         """Make the hidden folder of a run, with its request; raises `PlaceError`."""
-        folder = make_folder(self._unfinished / request.run, "--results or CFBENCH_RESULTS")
-        write_atomically(folder / "request.json", request.model_dump_json(indent=1))
+        folder = self._unfinished / request.run
+        with folder_appearing(folder, "--results or CFBENCH_RESULTS") as hidden:
+            (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
         return folder
 
     def resume(self, run: str) -> tuple[Request, Path]:
@@ -194,6 +196,7 @@ class Results:
             raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
         name = _the_one(run, waiting, "interrupted run")
         folder = self._unfinished / name
+        sweep(folder)  # of a checkpoint that was being written
         return _validated(Request, folder / "request.json"), folder
 
     def stop(self, folder: Path, record: Record) -> None:
@@ -208,13 +211,14 @@ class Results:
         """Complete the record, write it into the run's folder and move that to its place, in one rename."""
         request = record.request
         with place_errors(self.root, "--results or CFBENCH_RESULTS"):
-            for leftover in ("request.json", "checkpoint.safetensors", "record.json"):
-                (folder / leftover).unlink(missing_ok=True)
-            files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+            kept = (file for file in sorted(folder.iterdir()) if file.name not in {*_UNDER_WAY, "record.json"})
+            files = {file.name: _sha256(file) for file in kept}
             complete = record.model_copy(update={"files": files})
             write_atomically(folder / "record.json", complete.model_dump_json(indent=1) + "\n")
             place = self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
             publish_folder(folder, place)
+            for name in _UNDER_WAY:  # not before: a run killed up to here can be gone on with
+                (place / name).unlink(missing_ok=True)
         return complete, place
 
     def records(self, dataset: str, split: str) -> list[Record]:

@@ -14,7 +14,6 @@ it needs no network. `dataset.json` has a checksum of each file, so that damage 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -232,7 +231,7 @@ def _install(  # the one way into the store
 ) -> None:
     """Write all files aside and let the folder appear, in place of the one that may be there."""
     folder = _folder(data_home(), card.name)
-    with folder_appearing(folder, SETTING) as hidden:
+    with folder_appearing(folder, SETTING, replace=True) as hidden:
         ratings, coder = columns.write(blocks, hidden, card.scale)
         catalogue = coder.catalogue(titles)
         if keep_last:
@@ -250,11 +249,6 @@ def _install(  # the one way into the store
             files={path.name: checksum(path) for path in files}, stamps={path.name: _stamp(path) for path in files},
         )  # fmt: skip
         (hidden / "dataset.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _whole(blocks: Iterable[pl.DataFrame]) -> pl.DataFrame:

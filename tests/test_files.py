@@ -2,12 +2,15 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import filelock
 import pytest
 
 from cfbench import files
@@ -20,6 +23,7 @@ from cfbench.files import (
     replacing,
     require_space,
     size,
+    sweep,
     write_atomically,
 )
 
@@ -78,6 +82,89 @@ def test_a_process_that_dies_half_way_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
     write_atomically(path, "new")
     assert path.read_text() == "new"
+    assert names(tmp_path) == ["file"]
+
+
+HOLD = {
+    "file": "with replacing(path) as beside:\n    beside.write_text('half')\n    wait()\n"
+    "    beside.write_text('whole')",
+    "folder": "with folder_appearing(path) as hidden:\n    (hidden / 'one').write_text('half')\n    wait()\n"
+    "    (hidden / 'one').write_text('whole')",
+}
+
+
+@pytest.fixture
+def start():
+    """Begin writing a path in a process of its own, which stops half way until it is given a line."""
+    begun = []
+
+    def start(what, path):
+        code = (
+            "import sys; from pathlib import Path; from cfbench.files import folder_appearing, replacing\n"
+            "path = Path(sys.argv[1])\n"
+            "def wait():\n    print('half', flush=True)\n    sys.stdin.readline()\n" + HOLD[what]
+        )
+        command = [sys.executable, "-c", code, path]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        begun.append(process)
+        assert process.stdout.readline() == "half\n"
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("what", HOLD)
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(what, tmp_path, start):
+    killed, living = start(what, tmp_path / "killed"), start(what, tmp_path / "living")
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert [name.split(".")[1] for name in names(tmp_path)] == ["killed", "living"]
+    write_atomically(tmp_path / "other", "another thing in the same folder")
+    assert [name.split(".")[1:2] for name in names(tmp_path)] == [["living"], []]
+    living.communicate("\n")
+    assert living.returncode == 0
+    assert names(tmp_path) == ["living", "other"]
+    made = tmp_path / "living"
+    assert (made / "one" if what == "folder" else made).read_text() == "whole"
+
+
+def test_what_was_swept_before_it_was_locked_is_begun_again(tmp_path, monkeypatch):
+    real, swept = files.mkdtemp, []
+
+    def make_and_lose(**options):
+        place = real(**options)
+        sweep(tmp_path)
+        swept.append(not Path(place).exists())
+        return place
+
+    monkeypatch.setattr(files, "mkdtemp", make_and_lose)
+    write_atomically(tmp_path / "file", "whole")
+    assert all(swept)
+    assert (tmp_path / "file").read_text() == "whole"
+    assert names(tmp_path) == ["file"]
+
+
+def test_where_there_are_no_locks_nothing_is_swept_and_all_is_written(tmp_path, monkeypatch, start):
+    killed = start("file", tmp_path / "killed")
+    killed.kill()
+    killed.wait()
+    monkeypatch.setattr(filelock.FileLock, "_acquire", failing(errno.ENOLCK))
+    write_atomically(tmp_path / "file", "whole")
+    with folder_appearing(tmp_path / "folder") as hidden:
+        (hidden / "one").write_text("1")
+    assert [name.split(".")[1:2] for name in names(tmp_path)] == [["killed"], [], []]
+
+
+def test_a_hidden_thing_of_somebody_else_is_never_swept(tmp_path):
+    for name in (".theirs", ".theirs.new", ".theirs.abcdefgh.tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".theirs.cfbench").write_text("a file")
+    sweep(tmp_path)
+    sweep(tmp_path / "not there")
+    assert len(names(tmp_path)) == 4
 
 
 def test_threads_that_write_the_same_file_do_not_disturb_each_other(tmp_path):
@@ -100,11 +187,12 @@ def test_a_folder_appears_with_all_its_files_and_not_before(tmp_path):
         (hidden / "one").write_text("1")
         (hidden / "two").write_text("2")
         assert not path.exists()
-        assert hidden.parent == path.parent
-        assert hidden.name.startswith(".")
+        (place,) = path.parent.iterdir()
+        assert hidden.parent == place
+        assert place.name.startswith(".folder.")
     assert names(path) == ["one", "two"]
     assert names(tmp_path / "deep") == ["folder"]
-    assert path.stat().st_mode & 0o777 == 0o755
+    assert path.stat().st_mode == path.parent.stat().st_mode
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
@@ -137,6 +225,22 @@ def test_a_folder_is_flushed_to_the_disk_before_it_gets_its_name(tmp_path, monke
     assert steps == ["flush", "flush", "rename"]
     assert names(path) == ["one", "two"]
     assert not hidden.exists()
+
+
+@pytest.mark.parametrize("where", ["", "fsync"])
+def test_a_folder_gives_way_to_a_whole_one_alone(where, tmp_path, monkeypatch):
+    path = make_folder(tmp_path / "folder")
+    (path / "one").write_text("old")
+    if where:
+        monkeypatch.setattr(os, where, failing(errno.ENOSPC))
+    with (
+        pytest.raises(PlaceError, match="no space left") if where else nullcontext(),
+        folder_appearing(path, replace=True) as hidden,
+    ):
+        (hidden / "one").write_text("new")
+        assert (path / "one").read_text() == "old"
+    assert (path / "one").read_text() == ("old" if where else "new")
+    assert names(tmp_path) == ["folder"]
 
 
 def test_a_folder_with_files_is_not_replaced(tmp_path):

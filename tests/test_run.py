@@ -260,9 +260,9 @@ cli.main(sys.argv[1:])
 COMMAND = "run deepae --dataset tiny --hidden 32 --batch-size 8 --refeed 1 --epochs 80 --patience 0 --lr 0.002"
 
 
-def spawn(*line):
+def spawn(*line, before=""):
     return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", before + DRIVER, *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"COLUMNS": "200"},
     )  # fmt: skip
 
@@ -286,6 +286,46 @@ def test_a_run_killed_with_sigkill_is_resumed_to_the_same_bits_in_another_proces
     assert second.name == name
     assert record.read_predictions(first).tobytes() == record.read_predictions(second).tobytes()
     assert len(record.read_curve(second)) == 80
+
+
+def status(process):
+    process.communicate(timeout=100)
+    return process.returncode
+
+
+DIE = """
+import os, signal
+from cfbench import record, training
+def die(*arguments):
+    if arguments:
+        open(arguments[1], "w").write("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+KILLED = {
+    "while its checkpoint is written": "training.save_file = die\n",
+    "before it is moved to its place": "record.publish_folder = lambda *_: die()\n",
+}
+
+
+@pytest.mark.parametrize("when", KILLED)
+def test_a_run_killed_at_a_bad_moment_is_gone_on_with_and_leaves_nothing_behind(tiny, when):
+    line = ["run", "deepae", "--dataset", "tiny", "--hidden", "8", "--epochs", "3"]
+    assert status(spawn(*line, before=DIE + KILLED[when])) == -signal.SIGKILL
+    assert list(Path("results").glob("tiny/random90/deepae/*")) == []
+    (name,) = Results(Path("results")).unfinished()
+    done, place = run.resume(name, Results(Path("results")), Watcher())
+    assert {path.name for path in place.iterdir()} == {*done.files, "record.json"}
+    assert set(done.files) == {"predictions.parquet", "curve.parquet", "model.safetensors"}
+    assert list(Path("results", ".unfinished").iterdir()) == []
+
+
+def test_what_a_process_killed_while_it_began_a_run_left_is_swept_by_the_next(tiny):
+    kill = "from cfbench import files\nfiles.publish_folder = lambda *_, **__: die()\n"
+    assert status(spawn("run", "bias", "--dataset", "tiny", before=DIE + kill)) == -signal.SIGKILL
+    assert len(list(Path("results", ".unfinished").iterdir())) == 1
+    assert Results(Path("results")).unfinished() == []
+    start(tiny, "bias")
+    assert list(Path("results", ".unfinished").iterdir()) == []
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tiny):

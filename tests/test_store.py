@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -215,6 +218,23 @@ def test_a_damaged_archive_leaves_nothing_to_see(home, archive):
     with pytest.raises(ArchiveError):
         store.prepare(make_card(archive), listener=Quiet(), from_file=archive)
     assert seen(home) == []
+
+
+def test_what_a_killed_process_left_of_a_data_set_is_swept_when_another_is_prepared(empty_terminal):
+    home = empty_terminal.folder / "home"
+    code = (
+        "import os, signal; from pathlib import Path; from cfbench import card, cli, columns\n"
+        "card._FOLDER = Path('cards').absolute()\n"
+        "columns.write_table = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"  # after ratings.parquet
+        "cli.main(['download', 'tiny', '--from-file', 'tiny.zip'])"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = (home / "datasets").glob(".*")
+    assert (left / "tiny" / "ratings.parquet").exists()
+    (empty_terminal.folder / "mine.csv").write_text("a,x,1\nb,y,2\n")
+    assert empty_terminal("import mine.csv --name mine").status == 0
+    assert list(home.rglob(".*")) == []
 
 
 @pytest.mark.parametrize("name", ["users.bin", "ratings.bin", "users.parquet", "items.parquet"])
