@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import deque
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from zipfile import ZipFile, is_zipfile
 from cfbench.card import Https, Local, Package, Parts
 from cfbench.errors import ChecksumError, FetchError
 from cfbench.files import SETTING, make_folder, place_errors, require_space, sweep, workplace, write_atomically
-from cfbench.transfer import SPARE, Listener, Quiet, transfer
+from cfbench.transfer import SPARE, HastyError, Listener, Quiet, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,24 +180,18 @@ def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source
             f"{card.name} cannot be downloaded, it is read from {ways}; give it: "
             f"`cfbench download {card.name} --from-file PATH`"
         )
-    for number, source in enumerate(sources):
-        target = folder / (source.folder if isinstance(source, Parts) else source.filename)
+    waiting = deque((source, True) for source in sources)
+    while waiting:
+        source, is_new = waiting.popleft()
         try:
-            if isinstance(source, Parts):
-                make_folder(target, SETTING)
-                for part in source.parts:
-                    if not _is_right(part, target / part.filename):
-                        _download(part, target / part.filename, listener)
-            elif isinstance(source, Https):
-                _download(source, target, listener)
-            else:
-                _ask_pip(source, target, listener)
+            return _asked(source, folder, listener, hasty=is_new and bool(waiting)), source
+        except HastyError as fault:
+            waiting.append((source, False))
+            listener.say(f"{fault}; trying {waiting[0][0].place}")
         except (FetchError, ChecksumError) as fault:
             faults.append(fault)
-            for following in sources[number + 1 : number + 2]:
+            for following, _ in list(waiting)[:1]:
                 listener.say(f"{fault}; trying {following.place}")
-        else:
-            return target, source
     kind = ChecksumError if any(isinstance(fault, ChecksumError) for fault in faults) else FetchError
     raise kind(
         f"{card.name} could not be had: {'; '.join(map(str, faults))}; "
@@ -204,22 +199,37 @@ def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source
     ) from faults[-1]
 
 
-def _download(source: OnTheWeb, target: Path, listener: Listener) -> None:
+def _asked(source: Https | Parts | Package, folder: Path, listener: Listener, *, hasty: bool) -> Path:
+    """The file of a source. With `hasty` a silent one raises `HastyError` within 15 s."""
+    target = folder / (source.folder if isinstance(source, Parts) else source.filename)
+    if isinstance(source, Parts):
+        make_folder(target, SETTING)
+        for part in source.parts:
+            if not _is_right(part, target / part.filename):
+                _download(part, target / part.filename, listener, hasty=hasty)
+    elif isinstance(source, Https):
+        _download(source, target, listener, hasty=hasty)
+    else:
+        _ask_pip(source, target, listener, hasty=hasty)
+    return target
+
+
+def _download(source: OnTheWeb, target: Path, listener: Listener, *, hasty: bool) -> None:
     """Bring a file from the web."""
     part = target.with_name(f"{target.name}.part")
     doubtful = part.exists()  # left by an earlier run: if the whole is wrong, that may be why
     try:
-        transfer(source, part, listener)
+        transfer(source, part, listener, hasty=hasty)
         _accept(part, target, source, listener)
     except ChecksumError:
         if not doubtful:
             raise
         listener.say(f"{part.name}, left by an earlier download, is not right; starting over")
-        transfer(source, part, listener)
+        transfer(source, part, listener, hasty=hasty)
         _accept(part, target, source, listener)
 
 
-def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
+def _ask_pip(source: Package, target: Path, listener: Listener, *, hasty: bool) -> None:
     """Have pip bring a wheel from the package index, whichever index this machine is set to."""
     if find_spec("pip") is None:
         raise FetchError(f"{source.place} needs pip, which this Python lacks (`{sys.executable} -m ensurepip` adds it)")
@@ -227,6 +237,7 @@ def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
     listener.progress(source.filename, 0, source.bytes)
     with place_errors(target, SETTING), workplace(target) as folder:
         options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
+        options += ["--retries", "0", "--timeout", "12"] if hasty else []
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), source.package]
         try:
             ended = subprocess.run(command, capture_output=True, check=False, timeout=_PIP_TIMEOUT)
@@ -234,7 +245,8 @@ def _ask_pip(source: Package, target: Path, listener: Listener) -> None:
             raise FetchError(f"{source.place} did not deliver within {_PIP_TIMEOUT:g} s") from fault
         if ended.returncode:
             said = ended.stderr.decode(errors="replace").strip().splitlines() or ["it did not say why"]
-            raise FetchError(f"{source.place} did not deliver (pip: {said[-1].removeprefix('ERROR:').strip()})")
+            kind = HastyError if hasty else FetchError
+            raise kind(f"{source.place} did not deliver (pip: {said[-1].removeprefix('ERROR:').strip()})")
         wheel = folder / source.filename
         if not wheel.is_file():
             raise FetchError(f"{source.place} delivered no {source.filename}")

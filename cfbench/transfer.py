@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from cfbench.errors import ChecksumError, FetchError
@@ -27,9 +27,20 @@ SPARE = 20_000_000
 """Bytes that must stay free on the disk."""
 _TRIES = 4
 _PAUSE = 0.5  # seconds before the second try; twice as long before each further one
-_CONNECT, _SILENCE = 10.0, 20.0  # seconds to wait for a connection, and for the next byte
 _PIECE = 1 << 14  # bytes; the piece in which a transfer breaks is lost
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class Patience(NamedTuple):
+    """How long a host is waited for, in seconds: for a connection to each of its addresses, and for the next byte."""
+
+    connect: float
+    silence: float
+
+
+PATIENT = Patience(10.0, 20.0)
+HASTY = Patience(3.5, 10.0)
+"""For the first sign of life of a host that is not the last to turn to; 3.5 s see a lost packet sent twice more."""
 
 
 class Listener(Protocol):
@@ -56,15 +67,31 @@ class _PassingError(Exception):
     """The transfer broke, and another try may help. It never leaves this module."""
 
 
-def transfer(source: OnTheWeb, part: Path, listener: Listener) -> None:
+class _SilentError(_PassingError):
+    """The host did not answer, or stopped sending."""
+
+
+class HastyError(FetchError):
+    """A source was given up at once for the sake of another; if that fails too, more patience may help."""
+
+
+def transfer(source: OnTheWeb, part: Path, listener: Listener, *, hasty: bool = False) -> None:
     """Complete `part`, in several tries if need be, each going on where the last one stopped.
 
-    Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends too much, `PlaceError`.
+    With `hasty` a host that stays silent raises `HastyError` within 15 s; one that has sent something is waited for as
+    patiently as ever. Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends
+    too much, `PlaceError`.
     """
+    patience = HASTY if hasty else PATIENT
     for number in range(1, _TRIES + 1):
+        had = _length(part)
         try:
-            _once(source, part, listener)
+            _once(source, part, listener, patience)
         except _PassingError as fault:
+            if _length(part) > had:
+                patience = PATIENT
+            elif isinstance(fault, _SilentError) and patience is HASTY:
+                raise HastyError(f"{source.host} {fault}") from fault
             if number == _TRIES:
                 raise FetchError(f"{source.host} {fault} (tried {_TRIES} times)") from fault
             pause = _PAUSE * 2 ** (number - 1)
@@ -74,24 +101,29 @@ def transfer(source: OnTheWeb, part: Path, listener: Listener) -> None:
             return
 
 
-def _once(source: OnTheWeb, part: Path, listener: Listener) -> None:
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _once(source: OnTheWeb, part: Path, listener: Listener, patience: Patience) -> None:
     """One try: append what `part` lacks. Raises `_PassingError`, `FetchError`, `ChecksumError`, `PlaceError`."""
     import requests
 
-    have = part.stat().st_size if part.exists() else 0
+    have = _length(part)
     if have and have == source.bytes:
         return
     require_space(part.parent, max(0, (source.bytes or 0) - have) + SPARE, SETTING)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         _require_https(source.url)
-        with requests.get(source.url, headers=headers, stream=True, timeout=(_CONNECT, _SILENCE)) as response:
+        waits = patience.connect, patience.silence
+        with requests.get(source.url, headers=headers, stream=True, timeout=waits) as response:
             for hop in [*response.history, response]:
                 _require_https(hop.url)
             start = _offset(response, part, have, source)
             _save(response, part, start, _total(response, start, source), source, listener)
     except requests.RequestException as fault:
-        raise _explained(fault, source) from fault
+        raise _explained(fault, source, patience) from fault
 
 
 def _require_https(url: str) -> None:
@@ -152,7 +184,7 @@ def _save(response: Response, part: Path, start: int, total: int | None, source:
         raise ChecksumError(f"{source.host} sent more than the {total:,} bytes expected of {source.filename}")
 
 
-def _explained(fault: Exception, source: OnTheWeb) -> Exception:
+def _explained(fault: Exception, source: OnTheWeb, patience: Patience) -> Exception:
     """What a fault of the network means: another try, or the next source."""
     import requests
 
@@ -162,8 +194,8 @@ def _explained(fault: Exception, source: OnTheWeb) -> Exception:
     if isinstance(fault, requests.exceptions.SSLError):
         return FetchError(f"{source.host} offers no secure connection ({causes[-1]})")
     if isinstance(fault, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in causes):
-        patience = _CONNECT if isinstance(fault, requests.ConnectTimeout) else _SILENCE
-        return _PassingError(f"did not answer within {patience:g} s")
+        waited = patience.connect if isinstance(fault, requests.ConnectTimeout) else patience.silence
+        return _SilentError(f"did not answer within {waited:g} s")
     if isinstance(fault, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return _PassingError(f"broke the connection ({getattr(causes[-1], 'strerror', None) or causes[-1]})")
     return FetchError(f"{source.host} cannot be asked ({fault})")

@@ -11,7 +11,9 @@ import threading
 import time
 import zipfile
 from collections import namedtuple
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +21,7 @@ from cfbench import fetch, transfer
 from cfbench.card import Card
 from cfbench.errors import ChecksumError, FetchError, PlaceError
 from cfbench.fetch import Quiet
+from cfbench.transfer import Patience
 
 CONTENT = bytes(range(256)) * 200  # 51,200 bytes
 TABLE = {
@@ -242,7 +245,7 @@ def test_a_lasting_fault_goes_to_the_next_source_at_once(server, tmp_path, code)
 
 
 def test_a_server_that_stays_silent_is_left(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "_SILENCE", 0.05)
+    monkeypatch.setattr(transfer, "PATIENT", Patience(1, 0.05))
     wake = threading.Event()
     server.plan = [lambda _: wake.wait(5)]
     with pytest.raises(FetchError, match=r"did not answer within 0\.05 s \(tried 4 times\)"):
@@ -251,7 +254,7 @@ def test_a_server_that_stays_silent_is_left(server, tmp_path, monkeypatch):
 
 
 def test_a_server_that_falls_silent_midway_is_resumed(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "_SILENCE", 0.1)
+    monkeypatch.setattr(transfer, "PATIENT", Patience(1, 0.1))
     monkeypatch.setattr(transfer, "_PIECE", 1000)
     wake = threading.Event()
 
@@ -266,6 +269,103 @@ def test_a_server_that_falls_silent_midway_is_resumed(server, tmp_path, monkeypa
     wake.set()
     assert "did not answer within 0.1 s" in ear.lines[0]
     assert server.asked[1][1] == "bytes=20000-"
+
+
+@pytest.fixture
+def silent():
+    """The address of a host that takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield SimpleNamespace(url=f"http://127.0.0.1:{listening.getsockname()[1]}/silent.zip", socket=listening)
+
+
+def test_a_silent_host_is_asked_once_when_another_source_follows(server, silent, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "HASTY", Patience(1, 0.05))
+    monkeypatch.setattr(transfer, "_PAUSE", 60)
+    ear = Ear()
+    path, source = fetch.fetch(card_of(web(silent.url), web(server.url)), tmp_path, listener=ear)
+    assert (path.read_bytes(), source.url) == (CONTENT, server.url)
+    host = silent.url.split("/")[2]
+    assert ear.lines == [f"{host} did not answer within 0.05 s; trying {server.url}"]
+    assert connections(silent.socket) == 1
+
+
+def connections(listening):
+    """How many clients have knocked and were not let in."""
+    listening.setblocking(False)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listening.accept()[0].close()
+            count += 1
+    return count
+
+
+def test_the_limits_for_a_silent_host_add_up_to_15_seconds_at_four_addresses():
+    assert 4 * transfer.HASTY.connect <= 15
+    assert transfer.HASTY.connect + transfer.HASTY.silence <= 15
+    assert min(transfer.PATIENT) >= 10
+
+
+def test_a_silent_host_is_asked_patiently_when_no_other_source_delivers(server, silent, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "HASTY", Patience(1, 0.25))
+    monkeypatch.setattr(transfer, "PATIENT", Patience(1, 0.26))
+    server.plan = [status(404)]
+    ear = Ear()
+    with pytest.raises(FetchError) as caught:
+        fetch.fetch(card_of(web(silent.url), web(server.url)), tmp_path, listener=ear)
+    host = silent.url.split("/")[2]
+    assert f"; {host} did not answer within 0.26 s (tried 4 times); try again later" in str(caught.value)
+    assert ear.lines[1].endswith(f"answered 404 Not Found for {server.url}; trying {silent.url}")
+    assert connections(silent.socket) == 5
+
+
+@pytest.mark.parametrize("order", [["slow", "dead"], ["dead", "slow"]])
+def test_a_host_that_takes_its_time_delivers_when_the_others_do_not(server, tmp_path, monkeypatch, order):
+    monkeypatch.setattr(transfer, "HASTY", Patience(1, 0.05))
+    server.plan = [lambda handler: (time.sleep(0.3), ranged(handler))]
+    addresses = {"slow": server.url, "dead": "http://127.0.0.1:1/dead.zip"}
+    path, _ = fetch.fetch(card_of(*(web(addresses[name]) for name in order)), tmp_path, listener=Quiet())
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("silence", "gaps"), [(0.1, [0.3]), (0.5, [0.06] * 10)], ids=["a long gap", "many gaps"])
+def test_a_slow_transfer_is_not_left_for_another_source(server, tmp_path, monkeypatch, silence, gaps):
+    monkeypatch.setattr(transfer, "HASTY", Patience(1, silence))
+    piece = len(CONTENT) // (len(gaps) + 1) + 1
+
+    def dripping(handler):
+        start = int((handler.headers["Range"] or "bytes=0-")[6:-1])
+        span = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        handler.send_response(206 if start else 200)
+        handler.send_header("Content-Length", len(CONTENT) - start)
+        handler.send_header("Content-Range", span)
+        handler.end_headers()
+        for at, gap in zip(range(start, len(CONTENT), piece), [*gaps, 0], strict=False):
+            handler.wfile.write(CONTENT[at : at + piece])
+            handler.wfile.flush()
+            time.sleep(gap)
+
+    server.plan = [dripping]
+    dead = web("http://127.0.0.1:1/other.zip")
+    path, source = fetch.fetch(card_of(web(server.url), dead), tmp_path, listener=Quiet())
+    assert (path.read_bytes(), source.url) == (CONTENT, server.url)
+    assert len(server.asked) == (2 if len(gaps) == 1 else 1)
+
+
+def test_pip_is_hurried_only_when_another_source_follows(server, tmp_path, monkeypatch):
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 1, b"", b"ERROR: no answer")
+
+    monkeypatch.setattr(fetch.subprocess, "run", run)
+    server.plan = [status(404)]
+    with pytest.raises(FetchError, match=r"404 Not Found .*; the package index .* did not deliver \(pip: no answer\)"):
+        fetch.fetch(card_of(package(), web(server.url)), tmp_path, listener=Quiet())
+    hurried, patient = commands
+    assert hurried[hurried.index("--timeout") + 1] == "12"
+    assert "--timeout" not in patient
 
 
 def test_a_dead_name_is_not_tried_again(tmp_path, monkeypatch, server):
