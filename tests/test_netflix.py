@@ -7,9 +7,12 @@ import io
 import random
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -739,3 +742,24 @@ def test_synth_replaces_nothing_unless_forced(synth, tmp_path):
     assert synth("--out", path, "--force")[0] == 0
     assert path.stat().st_size > 1000
     assert "choose another name" in synth("--out", tmp_path, "--force")[1]
+
+
+@pytest.mark.slow
+def test_the_benchmark_cuts_anew_what_was_cut_before_and_finds_the_layouts_the_same(tmp_path):
+    script = Path(__file__).parents[1] / "bench" / "netflix.py"
+
+    def run():
+        command = [sys.executable, script, tmp_path, "--scale", str(SCALE)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    first = run()
+    (kept,) = tmp_path.glob("data/splits/netflix-twin/last1-*.parts")
+    old = kept.stat().st_mtime_ns
+    again = run()
+    assert kept.stat().st_mtime_ns > old
+    assert ("synth" in first, "\nsynth" in again) == (True, False)
+    for said in (first, again):
+        assert said.endswith("the three layouts give the same ratings\n")
+        fingerprints = re.findall(r"^(archive|unpacked|kaggle) +([0-9a-f]{64})$", said, re.MULTILINE)
+        assert len({found for _, found in fingerprints}) == 1
+        assert len(fingerprints) == 3
