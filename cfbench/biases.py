@@ -39,33 +39,31 @@ class Biases:
         return scores
 
 
-def fit(train: Ratings, *, user_reg: float = 15.0, item_reg: float = 10.0, sweeps: int = 10) -> Biases:
-    """Alternate `sweeps` times, items first; `user_reg` and `item_reg` act as so many ratings of bias 0.
-
-    The mean of a training set without ratings is the middle of the scale.
-    """
+def mean(train: Ratings) -> float:
+    """μ of the training ratings; the middle of the scale when there are none."""
     if not len(train):
-        middle = (train.scale.low + train.scale.high) / 2
-        return Biases(middle, np.zeros(train.n_users), np.zeros(train.n_items))
-    mean = float(train.ratings.mean(dtype=np.float64))
-    user_weights = np.maximum(activity(train.users, train.n_users) + user_reg, 1)
-    item_weights = np.maximum(activity(train.items, train.n_items) + item_reg, 1)
+        return (train.scale.low + train.scale.high) / 2
+    return float(train.ratings.mean(dtype=np.float64))
+
+
+def fit(train: Ratings, *, user_reg: float = 15.0, item_reg: float = 10.0, sweeps: int = 10) -> Biases:
+    """Alternate `sweeps` times, items first; `user_reg` and `item_reg` act as so many ratings of bias 0."""
+    middle = mean(train)
+    user_counts = np.maximum(activity(train.users, train.n_users) + user_reg, 1)
+    item_counts = np.maximum(activity(train.items, train.n_items) + item_reg, 1)
     of_users, of_items = np.zeros(train.n_users), np.zeros(train.n_items)
     for _ in range(sweeps):
-        of_items = _sums(train, train.items, train.users, mean, of_users, train.n_items) / item_weights
-        of_users = _sums(train, train.users, train.items, mean, of_items, train.n_users) / user_weights
-    return Biases(mean, of_users, of_items)
+        of_items = _sums(train.ratings, middle, train.items, train.users, of_users, len(of_items)) / item_counts
+        of_users = _sums(train.ratings, middle, train.users, train.items, of_items, len(of_users)) / user_counts
+    return Biases(middle, of_users, of_items)
 
 
 def _sums(
-    train: Ratings, codes: Codes, others: Codes, mean: float, of_others: NDArray[np.float64], count: int
+    ratings: Scores, middle: float, codes: Codes, others: Codes, of_others: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
-    """(count,) what is left of the ratings beside the mean and the others' biases, added up a code.
-
-    A block at a time: the residuals of 100 million ratings are never there all at once.
-    """
+    """(count,) Σ (r - μ - b) by code, where b is the other side's bias; a block at a time, for NumPy makes copies."""
     sums = np.zeros(count)
-    for rows in blocks(len(train), 1_000_000):
-        rest = train.ratings[rows] - mean - of_others[others[rows]]
+    for rows in blocks(len(codes), 1_000_000):
+        rest = ratings[rows] - (middle + of_others[others[rows]])
         sums += np.bincount(codes[rows], weights=rest, minlength=count)
     return sums
