@@ -1,0 +1,96 @@
+"""RIDGE: a regularised least-squares problem for every row of a sparse matrix, solved many at a time on any device.
+
+For row r with n ratings y_c at columns c, and features x_c shared by all rows, the w that minimises
+
+    Σ_c (y_c - offset_c - x_c·w)² + n^exponent Σ_j penalty_j w_j²
+
+solves (XᵀX + Λ) w = Xᵀ(y - offset). Rows of like length go together, the shorter ones padded by a zero row of
+features, so a block costs one batched product and one batched Cholesky factorisation. A row too long for a block is
+summed up in pieces. So the memory needed beside the ratings is that of a block, whatever the data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cfbench.ratings import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from cfbench.ratings import Rows
+
+CACHE, MEMORY = 2**20, 2**26
+"""So many numbers are a block on the CPU, where they should stay in its cache, and on an accelerator."""
+
+
+class Regressions:
+    """The problems of all rows, their ratings on `device`, longest row first."""
+
+    def __init__(self, rows: Rows, device: str) -> None:
+        lengths = np.diff(rows.starts)
+        order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+        self._size = CACHE if device == "cpu" else MEMORY
+        self._longest = lengths[order]
+        self._n_rows = len(rows)
+        self._order, self._lengths, self._starts, self._columns, self._values = (
+            torch.from_numpy(array).to(device)
+            for array in (order, lengths[order], rows.starts[order], rows.columns, rows.values)
+        )
+
+    @torch.no_grad()
+    def solve(self, features: Tensor, offsets: Tensor, penalty: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
+        """(rows, k) every row's w, and (rows,) the squared error Σ (y - offset - x·w)² it leaves.
+
+        `features` (columns, k), `offsets` (columns,), `penalty` (k,). A row without ratings has w = 0. A w is NaN where
+        the equations are singular in float32, which a larger penalty cures.
+        """
+        width = features.shape[1] + 1
+        table = torch.cat([features, offsets[:, None]], 1)  # (columns, k + 1)
+        table = torch.cat([table, table.new_zeros(1, width)])  # (columns + 1, k + 1): the last is that of no rating
+        solutions, errors = features.new_zeros(self._n_rows, width - 1), features.new_zeros(self._n_rows)
+        for batch in self._batches(width):
+            products = self._products(batch, table)  # (B, k + 1, k + 1)
+            gram, right, square = products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1]
+            weight = self._lengths[batch, None].float() ** exponent * penalty  # (B, k)
+            gram.diagonal(dim1=1, dim2=2).add_(weight)
+            lower, failed = torch.linalg.cholesky_ex(gram)
+            w = torch.cholesky_solve(right[..., None], lower)[..., 0]  # (B, k)
+            w = torch.where(failed[:, None] == 0, w, torch.nan)
+            solutions[self._order[batch]] = w
+            errors[self._order[batch]] = square - (w * (right + weight * w)).sum(1)
+        return solutions, errors
+
+    def _batches(self, width: int) -> Iterator[slice]:
+        """Rows whose padded features, and whose products, fill at most a block."""
+        start = 0
+        while start < len(self._longest):
+            longest = int(self._longest[start])
+            end = start + max(1, self._size // (width * max(width, longest)))
+            yield slice(start, end)
+            start = end
+
+    def _products(self, batch: slice, table: Tensor) -> Tensor:
+        """(B, k + 1, k + 1) for each row ZᵀZ, where Z (n, k + 1) is its features and, last, y - offset."""
+        starts, lengths = self._starts[batch, None], self._lengths[batch, None]  # (B, 1)
+        products = table.new_zeros(len(starts), table.shape[1], table.shape[1])
+        for piece in blocks(int(self._longest[batch.start]), max(1, self._size // table.shape[1])):
+            at = torch.arange(piece.start, piece.stop, device=table.device)  # (L,)
+            rated = at < lengths  # (B, L)
+            places = torch.where(rated, starts + at, 0)
+            z = table[torch.where(rated, self._columns[places], len(table) - 1)]  # (B, L, k + 1)
+            z[..., -1] = (self._values[places] - z[..., -1]) * rated
+            products.baddbmm_(z.mT, z)
+        return products
+
+
+def solve_one(features: NDArray[np.floating], targets: NDArray[np.floating], penalty: float) -> NDArray[np.float64]:
+    """(k,) the w of a single row: features (n, k), targets (n,), the same penalty > 0 on every w_j."""
+    x, y = features.astype(np.float64), targets.astype(np.float64)
+    return np.asarray(np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y))
