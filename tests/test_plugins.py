@@ -13,9 +13,14 @@ from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.metrics import rmse
 from cfbench.testing import CHECKS, check
 
+# the mean cannot be better than itself; tests/test_mean.py says what it is on any scale
+FLOOR = {"learns planted structure better than the mean", "works on scales with zero, negatives and halves"}
+CASES = [
+    (name, sentence) for name in registry.names() for sentence in CHECKS if name != "mean" or sentence not in FLOOR
+]
 
-@pytest.mark.parametrize("sentence", CHECKS)
-@pytest.mark.parametrize("name", registry.names())
+
+@pytest.mark.parametrize(("name", "sentence"), CASES)
 def test_every_plugin_conforms(name, sentence, tmp_path):
     check(registry.load(name), sentence, tmp_path)
 
