@@ -1,4 +1,4 @@
-"""The plugins on scikit-surprise: each against surprise's own predictions, its own loader and its published table."""
+"""The plugins on scikit-surprise: each against surprise's own predictions and its own loader."""
 
 import os
 from itertools import product

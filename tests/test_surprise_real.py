@@ -1,0 +1,69 @@
+"""Real ratings: surprise's published table, and what ships for MovieLens 100K. `make torture` runs these."""
+
+import numpy as np
+import pytest
+
+from cfbench import card, record, registry, run, split, store
+from cfbench.contract import Context
+from cfbench.errors import FetchError
+from cfbench.fetch import Quiet
+from cfbench.metrics import rmse
+from cfbench.record import Results
+
+pytestmark = [pytest.mark.slow, pytest.mark.online]
+
+
+class Deaf:
+    """Listens to a run and says nothing."""
+
+    def begin(self, name):
+        pass
+
+    def epoch(self, epoch):
+        pass
+
+
+@pytest.fixture(scope="module")
+def ml_100k(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
+        try:
+            yield store.prepare(card.load("ml-100k"), listener=Quiet())
+        except FetchError as fault:
+            pytest.skip(f"no source answers: {fault}")
+
+
+PUBLISHED = [
+    ("svd", {}, "SVD"), ("svdpp", {}, "SVD++"), ("nmf", {}, "NMF"), ("slopeone", {}, "Slope One"), ("knn", {}, "k-NN"),
+    ("knn", {"kind": "centered"}, "Centered k-NN"), ("knn", {"kind": "baseline"}, "k-NN Baseline"),
+    ("coclustering", {}, "Co-Clustering"), ("baseline-als", {}, "Baseline"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "config", "method"), PUBLISHED, ids=lambda x: x if isinstance(x, str) else "")
+def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, config, method, ml_100k):
+    ratings, plugin, errors = ml_100k.ratings, registry.load(name), []
+    for fold in range(1, 6):
+        cut = split.make("fold", split.KFold(fold=fold, valid=0), ratings)  # surprise trains on all of the other folds
+        model, test = plugin.build(plugin.config(**config)), cut.test(ratings)
+        model.fit(cut.train(ratings), cut.valid(ratings), Context(seed=fold))
+        errors.append(rmse(ratings.scale.clip(model.predict(test.users, test.items)), test.ratings))
+    (published,) = [
+        row.rmse for row in ml_100k.card.published if (row.protocol, row.method) == ("5-fold cross-validation", method)
+    ]
+    assert np.mean(errors) == pytest.approx(published, abs=0.004)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_most"),
+    [("svd", 0.905), ("svdpp", 0.905), ("knn", 0.915), ("nmf", 0.925), ("baseline-als", 0.942), ("mean", 1.14)],
+)
+def test_what_ships_for_ml_100k_scores_as_promised_on_random_90_10_and_the_same_again(name, at_most, ml_100k, tmp_path):
+    setup = run.configure(name, dataset="ml-100k", flags={}, preset=None)
+    asked = run.request(setup, ml_100k, ml_100k.split("random90"), 0)
+    done, place = run.start(asked, ml_100k, Results(tmp_path), Deaf())
+    assert done.outcome.rmse <= at_most
+    model, _ = run.reopen(done, place, "cpu")
+    test = ml_100k.split("random90").test(ml_100k.ratings)
+    again = ml_100k.ratings.scale.clip(model.predict(test.users, test.items))
+    assert again.tobytes() == record.read_predictions(place).tobytes()
