@@ -2,8 +2,8 @@
 
 python bench/overhead.py [DATASET]
 
-The run takes its parts of the data, converts them, fits, predicts, checks, scores and writes its record; surprise is given the same
-training and test ratings as the tuples it wants, and loads, fits and tests them.
+The run takes its parts of the data, converts them, fits, predicts, checks, scores and writes its record; surprise is
+given the same training and test ratings as the tuples it wants, and loads, fits and tests them.
 """
 
 from __future__ import annotations
