@@ -7,6 +7,7 @@
     ├── DataError           the data are not what they should be
     │   ├── CardError           a data set's card is malformed
     │   ├── FetchError          no source delivered the file
+    │   │   └── HastyError          a source was given up early, for there is another
     │   ├── ChecksumError       a file arrived, but it is not the right one
     │   ├── ArchiveError        an archive is truncated, unsafe or lacks a member
     │   ├── RowError            a row cannot be read as a rating
@@ -77,6 +78,10 @@ class CardError(DataError):
 
 class FetchError(DataError):
     """No source delivered the file."""
+
+
+class HastyError(FetchError):
+    """A source was given up at once for the sake of another; if that fails too, more patience may help."""
 
 
 class ChecksumError(DataError):

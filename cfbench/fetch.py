@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
 from cfbench.card import Https, Local, Package, Parts
-from cfbench.errors import ChecksumError, FetchError
+from cfbench.errors import ChecksumError, FetchError, HastyError
 from cfbench.files import SETTING, make_folder, place_errors, require_space, sweep, workplace, write_atomically
-from cfbench.transfer import SPARE, HastyError, Listener, Quiet, transfer
+from cfbench.transfer import SPARE, Listener, Quiet, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

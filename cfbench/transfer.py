@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from cfbench.errors import ChecksumError, FetchError
+from cfbench.errors import ChecksumError, FetchError, HastyError
 from cfbench.files import SETTING, place_errors, require_space, size
 
 if TYPE_CHECKING:
@@ -69,10 +69,6 @@ class _PassingError(Exception):
 
 class _SilentError(_PassingError):
     """The host did not answer, or stopped sending."""
-
-
-class HastyError(FetchError):
-    """A source was given up at once for the sake of another; if that fails too, more patience may help."""
 
 
 def transfer(source: OnTheWeb, part: Path, listener: Listener, *, hasty: bool = False) -> None:

@@ -78,7 +78,7 @@ class ALS:
     @property
     def steps(self) -> Steps:
         """What the loop asks for; an exact minimum takes no steps."""
-        return Steps(list(self.learned().values()), lambda masters: torch.optim.SGD(masters, 0.0))
+        return Steps((list(self.learned().values()), lambda masters: torch.optim.SGD(masters, 0.0)))
 
     def learned(self) -> dict[str, Learned]:
         """Both sides' factors and biases."""
