@@ -77,12 +77,15 @@ class RandomHoldout(_Definition):
 
 
 class KFold(_Definition):
-    """Fold `fold` of `folds`, counted from 1, tests; `valid` of the rest validate. Fold sizes differ by one at most."""
+    """Fold `fold` of `folds`, counted from 1, tests; `valid` of the rest validate. Fold sizes differ by one at most.
+
+    As in published cross-validation nothing validates unless asked for: all other folds train.
+    """
 
     kind: Literal["kfold"] = "kfold"
     folds: int = Field(5, ge=2)
     fold: int = Field(1, ge=1)
-    valid: Fraction = 0.05
+    valid: Fraction = 0.0
 
     @model_validator(mode="after")
     def _exists(self) -> KFold:

@@ -62,7 +62,7 @@ def test_the_splits_of_a_small_set_are_counted_as_they_are_cut(terminal):
     counts = told["5fold-2"]["counts"]
     shown = f"{counts['train']:,} train, {counts['valid']:,} validate, {counts['test']:,} test"
     assert (
-        f"  5fold-2   fold 2 of 5 tests, 5 % of the rest validate\n            {shown}" in terminal("datasets tiny").out
+        f"  5fold-2   fold 2 of 5 tests, nothing validates\n            {shown}" in terminal("datasets tiny").out
     )
 
 
