@@ -89,7 +89,9 @@ def in_words(definition: Definition) -> str:
                 what += f", the {before} before validate" if before > 1 else ", the one before validates"
     if definition.kind != "last" and definition.valid:
         of = "the test span" if definition.kind == "time" else "the rest"
-        what += f", {_share(definition.valid)} of {of} validate" if definition.valid else ", nothing validates"
+        what += f", {_share(definition.valid)} of {of} validate"
+    elif not definition.valid:
+        what += ", nothing validates"
     return what + (", cold ones are left out" if definition.cold == "drop" else "")
 
 
