@@ -90,7 +90,7 @@ def in_words(definition: Definition) -> str:
     if definition.kind != "last" and definition.valid:
         of = "the test span" if definition.kind == "time" else "the rest"
         what += f", {_share(definition.valid)} of {of} validate"
-    elif not definition.valid:
+    elif definition.kind == "kfold":
         what += ", nothing validates"
     return what + (", cold ones are left out" if definition.cold == "drop" else "")
 
