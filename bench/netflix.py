@@ -130,6 +130,7 @@ def main() -> None:
             measure(split, OPENED.format(f"dataset.split({split!r})"), inside=True)
         measure("reopen", OPENED.format("dataset.split('full')"), inside=True)
         measure("datasets", COMMAND.format(["datasets", "netflix-twin"]))
+        print(f"load of the machine, in processes that want a core: {os.getloadavg()[0]:.1f}")
         compare_layouts(archive, folder, fingerprint)
 
 
