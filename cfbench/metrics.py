@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Scores
+    from cfbench.ratings import Codes, Scores
 
 
 def rmse(predictions: Scores, ratings: Scores) -> float:
@@ -28,6 +28,17 @@ def mae(predictions: Scores, ratings: Scores) -> float:
     1.5
     """
     return float(np.mean(np.abs(_errors(predictions, ratings)))) if len(ratings) else float("nan")
+
+
+def user_rmse(predictions: Scores, ratings: Scores, users: Codes) -> float:
+    """The mean over users of each one's RMSE, so that all users count alike; NaN when there are no ratings.
+
+    >>> user_rmse(np.float32([3, 4, 4]), np.float32([4, 4, 2]), np.int32([7, 7, 9])) == (0.5**0.5 + 2) / 2
+    True
+    """
+    counts = np.bincount(users)
+    squares = np.bincount(users, _errors(predictions, ratings) ** 2)[counts > 0]
+    return float(np.mean(np.sqrt(squares / counts[counts > 0]))) if len(ratings) else float("nan")
 
 
 def _errors(predictions: Scores, ratings: Scores) -> NDArray[np.float64]:
