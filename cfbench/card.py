@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
-from cfbench.split import EVERYWHERE, Definition
+from cfbench.split import EVERYWHERE, Definition, KFold
 
 _FOLDER = Path(__file__).parent / "datasets"
 
@@ -208,6 +208,17 @@ class Card(_Frozen):
         """
         base, seed = split.partition("@")[0], self.split(split).seed
         return base if seed == self.split(base).seed else f"{base}@{seed}"
+
+    def family(self, split: str) -> list[str]:
+        """The splits a name stands for: `5fold` for its folds `5fold-1` … `5fold-5`, any other for itself alone.
+
+        `5fold@7` are the folds drawn with seed 7. Raises `UnknownNameError`.
+        """
+        base, at, seed = split.partition("@")
+        first = self.splits.get(f"{base}-1") or EVERYWHERE.get(f"{base}-1")
+        if base in self.split_names or not isinstance(first, KFold):
+            return [self.canonical(split)]
+        return [self.canonical(f"{base}-{fold}{at}{seed}") for fold in range(1, first.folds + 1)]
 
     @property
     def split_names(self) -> list[str]:

@@ -215,11 +215,14 @@ class Results:
             files = {file.name: _sha256(file) for file in kept}
             complete = record.model_copy(update={"files": files})
             write_atomically(folder / "record.json", complete.model_dump_json(indent=1) + "\n")
-            place = self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
-            publish_folder(folder, place)
+            publish_folder(folder, self.place(request))
             for name in _UNDER_WAY:  # not before: a run killed up to here can be gone on with
-                (place / name).unlink(missing_ok=True)
-        return complete, place
+                (self.place(request) / name).unlink(missing_ok=True)
+        return complete, self.place(request)
+
+    def place(self, request: Request) -> Path:
+        """Where a run is kept once it has ended."""
+        return self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
 
     def records(self, dataset: str, split: str) -> list[Record]:
         """The runs of a data set and split, oldest first; raises `RecordError` when one cannot be read."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,8 +23,6 @@ from cfbench.metrics import mae, rmse
 from cfbench.record import Outcome, Record, Request, Results
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cfbench.ratings import Codes, Scores
     from cfbench.split import Split
     from cfbench.store import Dataset
@@ -110,16 +110,34 @@ def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
 
 def finished_twin(asked: Request, results: Results) -> Record | None:
     """A finished run with the same plugin, config, seed and split, if there is one."""
-    for past in reversed(results.records(asked.dataset.name, asked.split.name)):
-        same = (
-            past.request.plugin == asked.plugin
-            and past.request.config == asked.config
-            and past.request.seed == asked.seed
-            and past.request.split.fingerprint == asked.split.fingerprint
-        )
-        if same and past.outcome.status == "finished":
-            return past
-    return None
+    past = reversed(results.records(asked.dataset.name, asked.split.name))
+    return next((r for r in past if r.outcome.status == "finished" and _twins(r.request, asked)), None)
+
+
+def _twins(one: Request, other: Request) -> bool:
+    """Whether both ask for the same predictions."""
+    return (one.plugin.name, one.config, one.seed, one.split.fingerprint) == (
+        other.plugin.name, other.config, other.seed, other.split.fingerprint,
+    )  # fmt: skip
+
+
+def _stopped_twin(asked: Request, results: Results) -> str | None:
+    """The id of the same run, stopped by Ctrl-C; one without a record may be under way in another process."""
+    waiting = ((run, *results.resume(run)) for run in results.unfinished())
+    return next((run for run, past, at in waiting if (at / "record.json").exists() and _twins(past, asked)), None)
+
+
+def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, bool]:
+    """The finished run of a request, and whether it was there before; a stopped one is gone on with. Raises as `start`.
+
+    So whoever makes many runs can be stopped, and asked for the same again.
+    """
+    if done := finished_twin(asked, results):
+        return done, True
+    stopped = _stopped_twin(asked, results)
+    if stopped is not None:
+        return resume(stopped, results, listener)[0], False
+    return start(asked, dataset, results, listener)[0], False
 
 
 def start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
@@ -141,6 +159,7 @@ def _carry_out(
 ) -> tuple[Record, Path]:
     split = _same_split(asked, dataset)
     machine = record.this_machine(*_torch_facts(asked.device))
+    _forget_peak_memory(asked.device)
     listener.begin(asked.run)
     curve: list[Epoch] = []
 
@@ -258,6 +277,16 @@ def _torch_facts(device: str) -> tuple[str | None, int | None]:
     import torch
 
     return (torch.cuda.get_device_name(device) if device.startswith("cuda") else None), torch.get_num_threads()
+
+
+def _forget_peak_memory(device: str) -> None:
+    """Of several runs in one process each has its own peak (on Linux, where it can be told to forget)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _peak_memory() -> int | None:

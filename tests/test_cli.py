@@ -127,8 +127,8 @@ def test_compare_ranks_runs_and_shows_published_scores_apart(terminal):
     assert "Oracle" in said.out
     assert "Stranger" not in said.out
     data = json.loads(terminal("compare --json").out)
-    assert [row["rmse"] for row in data["runs"]] == sorted(row["rmse"] for row in data["runs"])
-    assert {"rmse", "mae", "fit_seconds", "parameters", "device", "seed"} <= set(data["runs"][0])
+    assert [row["rmse"] for row in data["rows"]] == sorted(row["rmse"] for row in data["rows"])
+    assert {"rmse", "mae", "fit_seconds", "parameters", "device", "seeds"} <= set(data["rows"][0])
 
 
 def test_the_leaderboard_fits_80_columns(terminal, monkeypatch):

@@ -15,19 +15,22 @@ from cfbench.cli import console
 from cfbench.cli.about import doctor
 from cfbench.cli.authors import check_plugin, new_plugin
 from cfbench.cli.benching import bench
-from cfbench.cli.board import compare, show
+from cfbench.cli.board import compare
 from cfbench.cli.data import datasets, download
+from cfbench.cli.diff import diff
 from cfbench.cli.models import plugins
 from cfbench.cli.own import import_
 from cfbench.cli.predictions import predict, recommend
 from cfbench.cli.runs import RunGroup, run
+from cfbench.cli.show import show
+from cfbench.cli.sweep import sweep
 from cfbench.cli.twin import synth
 from cfbench.errors import CfbenchError
 
 Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
 
-ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "compare", "show", "predict", "recommend",
-         "new-plugin", "check-plugin", "bench", "doctor"]  # fmt: skip
+ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "sweep", "compare", "show", "diff", "predict",
+         "recommend", "new-plugin", "check-plugin", "bench", "doctor"]  # fmt: skip
 
 
 class Root(typer.core.TyperGroup):
@@ -74,8 +77,10 @@ app.command()(plugins)
 run_plugins = typer.Typer(cls=RunGroup, rich_markup_mode="rich")
 run_plugins.callback(invoke_without_command=True)(run)
 app.add_typer(run_plugins, name="run")
+app.command()(sweep)
 app.command()(compare)
 app.command()(show)
+app.command()(diff)
 app.command()(predict)
 app.command()(recommend)
 app.command()(new_plugin)

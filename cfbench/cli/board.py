@@ -1,71 +1,178 @@
-"""`cfbench compare` and `cfbench show`: what came of the runs."""
+"""`cfbench compare`: the leaderboard, as a table or as data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from cfbench.cli import console
-from cfbench.cli.data import DatasetOption, obtain
-from cfbench.cli.runs import HERE, SPLIT, JsonOption, ResultsOption, RunArgument, SplitOption
+import typer
+
+from cfbench.cli import completion, console
+from cfbench.cli.data import DatasetOption, chosen
+from cfbench.cli.runs import HERE, SPLIT, JsonOption, ResultsOption, SplitOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from cfbench.card import Card
     from cfbench.leaderboard import Leaderboard
-    from cfbench.record import Record
+    from cfbench.record import Results
+    from cfbench.standings import Standing
+    from cfbench.store import Dataset
+
+# those of `scoring`, which loads too much for `--help`
+Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
+By: TypeAlias = Literal["user-activity", "item-popularity", "rating"]
+Format: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
+Order: TypeAlias = Literal["score", "mae", "user-rmse", "fit", "predict", "memory", "parameters", "plugin"]
+_KEYS = {
+    "mae": "mae", "user-rmse": "user_rmse", "fit": "fit_seconds", "predict": "predict_seconds",
+    "memory": "peak_memory", "parameters": "parameters", "plugin": "plugin",
+}  # fmt: skip
 
 
-def compare(
-    dataset: DatasetOption = None, split: SplitOption = SPLIT, results: ResultsOption = HERE, json: JsonOption = False
-) -> None:
-    """Rank all runs of a data set and split, best first; published scores of the same protocol stand apart.
+def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
+    dataset: DatasetOption = None,
+    split: SplitOption = SPLIT,
+    metric: Annotated[Metric, typer.Option("--metric", help="What ranks; intervals and tests are of it.")] = "rmse",
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="NAME", help="Only this one; may be given again.", show_default=False,
+                     autocompletion=completion.plugins),
+    ] = None,
+    all_runs: Annotated[
+        bool, typer.Option("--all-runs", help="Every configuration, not each plugin's best in validation alone.")
+    ] = False,
+    sort: Annotated[Order, typer.Option("--sort", help="The order of the rows; places stay.")] = "score",
+    by: Annotated[
+        By | None, typer.Option("--by", help="The RMSE over slices of the test ratings.", show_default=False)
+    ] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="By time of fitting; mark those that none beats in score and time.")
+    ] = False,
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "table",
+    results: ResultsOption = HERE,
+    json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Rank the models of a data set and split, best first; published scores of the same protocol stand apart.
 
-    Example: cfbench compare --dataset ml-100k --split random90
+    Several seeds of one configuration are one row, and so are the folds of --split 5fold. Of each plugin the
+    configuration with the best validation RMSE is shown, never chosen by the test ratings. Intervals are 95 %, by a
+    bootstrap over users; ≈ marks what cannot be told from the best.
+
+    Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
+    cfbench compare --all-runs --plugin deepae --format csv
     """
-    from cfbench import leaderboard
+    from cfbench.standings import standings
+
+    board, kept, data, card = opened(chosen(dataset), split, results, plugins=plugin or [], all_runs=all_runs)
+    ranks = standings(board, kept, data, metric=metric, by=by)
+    ordered = _sorted(ranks, "fit" if pareto and sort == "score" else sort)
+    if json or form == "json":
+        console.as_json(as_json(board, ordered, metric))
+    elif form == "csv":
+        typer.echo(_csv(ordered, sliced=by is not None), nl=False)
+    elif form == "table":
+        show_board(board, ordered, card, metric=metric, all_runs=all_runs, by=by, pareto=pareto)
+        _remarks(board, kept, here=data is not None)
+    else:
+        typer.echo(_document(board, ordered, form, metric, all_runs=all_runs, by=by), nl=False)
+
+
+def opened(
+    dataset: str, split: str, results: Any, *, plugins: list[str], all_runs: bool
+) -> tuple[Leaderboard, Results, Dataset | None, Card]:
+    """The board of a split, and the data set if it is here: nothing is fetched to look at results."""
+    from cfbench import card as cards
+    from cfbench import leaderboard, store
     from cfbench.record import Results
 
-    data = obtain(dataset)
-    kept = Results(results)
-    cut = data.split(split)
-    board = leaderboard.build(data.card, cut.name, cut.fingerprint, kept)
-    if json:
-        console.as_json(board.as_json())
-        return
+    card, kept = cards.load(dataset), Results(results)
+    data = store.open_dataset(card) if store.is_ready(card) else None
+    prints = None if data is None else {name: data.split(name).fingerprint for name in card.family(split)}
+    board = leaderboard.build(card, split, kept, prints, plugins=plugins, all_runs=all_runs)
+    return board, kept, data, card
+
+
+def as_json(board: Leaderboard, ranks: list[Standing], metric: str) -> dict[str, Any]:
+    """The board as plain data, for scripts."""
+    rows = [standing.as_dict() | _slices(standing) for standing in ranks]
+    return {
+        "dataset": board.dataset, "split": board.split, "protocol": board.protocol, "metric": metric,
+        "fingerprints": board.fingerprints, "rows": rows, "left_out": board.left_out, "hidden": board.hidden,
+        "published": [score.model_dump(mode="json") for score in board.published],
+    }  # fmt: skip
+
+
+def _slices(standing: Standing) -> dict[str, Any]:
+    return {"slices": [part._asdict() for part in standing.slices]} if standing.slices else {}
+
+
+def _sorted(ranks: list[Standing], order: str) -> list[Standing]:
+    """In the order asked for; what is not known comes last."""
+    if order == "score":
+        return ranks
+    values = {id(s): s.as_dict()[_KEYS[order]] for s in ranks}
+    return sorted(
+        ranks, key=lambda s: (values[id(s)] is None, values[id(s)] or 0 if order != "plugin" else s.row.plugin)
+    )
+
+
+def _csv(ranks: list[Standing], *, sliced: bool) -> str:
+    """One line a row, or a row and slice; numbers in full."""
+    import csv
+    import io
+    import json
+
+    rows = [standing.as_dict() for standing in ranks]
+    if sliced:
+        rows = [{"place": s.place, "plugin": s.row.plugin} | part._asdict() for s in ranks for part in s.slices]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0] if rows else ["place"], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: json.dumps(v) if isinstance(v, list | dict) else v for key, v in row.items()})
+    return stream.getvalue()
+
+
+def _document(
+    board: Leaderboard, ranks: list[Standing], form: Format, metric: str, *, all_runs: bool, by: str | None
+) -> str:
+    from cfbench.cli import rows, slices, table
+
+    columns = slices.columns(ranks, 0, by) if by else table.filled(rows.columns(ranks, metric, all_runs=all_runs))
+    if form == "md":
+        return table.markdown(columns)
+    return f"% {board.dataset}, split {board.split}; needs the package booktabs\n{table.latex(columns)}"
+
+
+def show_board(
+    board: Leaderboard, ranks: list[Standing], card: Card, *, metric: str = "rmse", all_runs: bool = False,
+    by: str | None = None, pareto: bool = False,
+) -> None:  # fmt: skip
+    """Print the board as it fits the terminal."""
+    from cfbench.cli import rows, slices, table
+
     out = console.out()
-    out.print(f"[bold]{data.card.title}[/], split {cut.name}" + (f" ({board.protocol})" if board.protocol else ""))
-    if board.rows:
-        out.print(_ranked(board))
-    else:
-        console.say(f"no runs of {board.dataset}, split {cut.name}, in {results}; `cfbench run deepae` makes one")
-    if board.published:
+    out.print(f"[bold]{card.title}[/], split {board.split}" + (f" ({board.protocol})" if board.protocol else ""))
+    if by and board.ranked:
+        out.print(table.on_terminal(slices.fitting(ranks, out.width, by)))
+    elif ranks:
+        columns = rows.columns(ranks, metric, all_runs=all_runs)
+        if pareto:
+            columns.insert(1, table.Column("front", ["●" if s.on_front else "" for s in ranks], 1))
+        best = next((at for at, standing in enumerate(ranks) if standing.place == 1), None)
+        out.print(table.on_terminal(table.fitting(columns, out.width), bold=best))
+        _explain(ranks, pareto=pareto)
+    if board.published and not by:
         out.print(_published(board))
-    if board.others:
-        console.say(f"{board.others} runs left out: made on other ratings or another cut under the same name")
-    for run in kept.unfinished():
-        console.say(f"interrupted: {run}; go on with: cfbench run --resume {run}")
 
 
-def _ranked(board: Leaderboard) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1))
-    troubled = any(record.outcome.status != "finished" for record in board.rows)
-    for heading in ("", "plugin"):
-        table.add_column(heading)
-    for heading in ("RMSE", "MAE", "fit", "parameters"):
-        table.add_column(heading, justify="right")
-    for heading in ("device", "seed", "run", *(["status"] if troubled else [])):
-        table.add_column(heading, no_wrap=True)
-    for place, record in enumerate(board.rows, 1):
-        asked, o = record.request, record.outcome
-        cells = (
-            str(place) if record.scored else "", asked.plugin.name, _number(o.rmse), _number(o.mae),
-            duration(o.fit_seconds), _count(o.parameters), asked.device, str(asked.seed), record.run.rpartition("-")[2],
-        )  # fmt: skip
-        table.add_row(*cells, *([o.status] if troubled else []), style="bold" if place == 1 and record.scored else None)
-    return table
+def _explain(ranks: list[Standing], *, pareto: bool) -> None:
+    """What the marks mean, when there are any."""
+    if any(standing.tied for standing in ranks):
+        console.result("≈ cannot be told from the best: paired over users, Holm over all pairs, 5 %")
+    if pareto:
+        console.result("● no other is both at least as good and fitted at least as fast")
 
 
 def _published(board: Leaderboard) -> Table:
@@ -83,79 +190,23 @@ def _published(board: Leaderboard) -> Table:
     return table
 
 
-def _number(score: float | None) -> str:
-    return "–" if score is None else f"{score:.4f}"
-
-
-def _count(number: int | None) -> str:
-    return "–" if number is None else f"{number:,}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds for people: `24.1 s`, `3 m 05 s`, `2 h 10 m`."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
-
-
-def show(
-    run: RunArgument,
-    results: ResultsOption = HERE,
-    json: JsonOption = False,
-) -> None:
-    """Show everything that is known of a run.
-
-    Example: cfbench show last
-    """
-    from cfbench.record import Results, read_curve
-
-    record, folder = Results(results).find(run)
-    if json:
-        console.as_json(record.model_dump(mode="json") | {"curve": read_curve(folder)})
-        return
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in _facts(record).items():
-        table.add_row(name, value)
-    console.out().print(table)
-    console.result(str(folder))
-
-
-def _facts(record: Record) -> dict[str, str]:
-    asked, o, machine = record.request, record.outcome, record.machine
-    facts = {
-        "run": record.run,
-        "status": o.status + (f": {o.message}" if o.message else ""),
-        "plugin": f"{asked.plugin.name} ({asked.plugin.title}; {asked.plugin.package})",
-        "data set": f"{asked.dataset.name}, version {asked.dataset.card_version}, {asked.dataset.fingerprint[:12]}",
-        "split": f"{asked.split.name}, {asked.split.fingerprint[:12]}",
-        "parts": ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in asked.split.report.items()),
-        "test RMSE": _number(o.rmse),
-        "test MAE": _number(o.mae),
-        "validation RMSE": _number(o.valid_rmse) + (f" in epoch {o.best_epoch} of {o.epochs}" if o.epochs else ""),
-        "parameters": _count(o.parameters),
-        "fit": f"{duration(o.fit_seconds)} ({duration(o.fit_cpu_seconds)} of processor time)",
-        "predict": duration(o.predict_seconds),
-        "peak memory": "–" if o.peak_memory is None else f"{o.peak_memory / 1e6:,.0f} MB",
-        "seed": str(asked.seed),
-        "device": asked.device + (f" ({machine.accelerator})" if machine.accelerator else ""),
-        "preset": asked.preset or "none",
-    }
-    origins = asked.origins
-    config = {f"  {name}": f"{_plain(value)} ({origins[name]})" for name, value in asked.config.items()}
-    threads = f", {machine.threads} threads" if machine.threads else ""
-    return facts | {"config": ""} | config | {
-        "begun": f"{asked.started:%Y-%m-%d %H:%M:%S} UTC",
-        "machine": f"{machine.processor}, {machine.cores} cores{threads}, {machine.system}",
-        "versions": ", ".join(f"{name} {v}" for name, v in {"python": machine.python, **machine.libraries}.items()),
-    }  # fmt: skip
-
-
-def _plain(value: object) -> str:
-    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+def _remarks(board: Leaderboard, results: Results, *, here: bool) -> None:
+    """What is not in the table, and what can be done about it."""
+    if not board.rows:
+        console.say(
+            f"no runs of {board.dataset}, split {board.split}, in {results.root}; `cfbench run deepae` makes one"
+        )
+    if board.rows and not here:
+        console.say(
+            f"data set {board.dataset} is not here: scores are as the records say, without intervals and tests; "
+            f"`cfbench download {board.dataset}` gets it"
+        )
+    if board.hidden:
+        console.say(
+            f"{board.hidden} more configurations: of each plugin the best in validation is shown, or the latest where "
+            "that is not known; --all-runs shows them"
+        )
+    if board.left_out:
+        console.say(f"{board.left_out} runs left out: made on other ratings or another cut under the same name")
+    for run in results.unfinished():
+        console.say(f"interrupted: {run}; go on with: cfbench run --resume {run}")

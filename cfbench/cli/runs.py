@@ -28,7 +28,11 @@ ResultsOption = Annotated[
 ]
 SplitOption = Annotated[
     str,
-    typer.Option("--split", metavar="NAME", help="How the ratings are cut; random90@7 is random90 drawn with seed 7."),
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        help="How the ratings are cut; random90@7 is random90 drawn with seed 7, 5fold all five folds.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 DeviceOption = Annotated[
@@ -145,6 +149,12 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
     )
     data = obtain(dataset)
+    if len(names := data.card.family(split)) > 1:
+        from cfbench.cli.folds import run_folds
+
+        asked_of = [harness.request(setup, data, data.split(fold), seed) for fold in names]
+        run_folds(split, asked_of, data, Results(results), json=json)
+        return
     cut = data.split(split)
     asked = harness.request(setup, data, cut, seed)
     console.say(_announcement(asked))

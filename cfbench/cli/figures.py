@@ -1,0 +1,52 @@
+"""Numbers for people; a dash where there is none."""
+
+from __future__ import annotations
+
+from math import isnan
+
+NONE = "–"
+
+
+def score(value: float | None) -> str:
+    """Four decimals, as papers report it."""
+    return NONE if value is None or isnan(value) else f"{value:.4f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference."""
+    return NONE if value is None or isnan(value) else f"{value:+.4f}"
+
+
+def count(number: int | None) -> str:
+    """With commas."""
+    return NONE if number is None else f"{number:,}"
+
+
+def megabytes(number: int | None) -> str:
+    """Bytes in millions."""
+    return NONE if number is None else f"{number / 1e6:,.0f} MB"
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals."""
+    return NONE if p is None or isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """Both ends, the decimals as `score` has them."""
+    return NONE if ends is None or isnan(ends[0]) else f"{score(ends[0])}–{score(ends[1])}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for people: `24.1 s`, `3 m 05 s`, `2 h 10 m`."""
+    if seconds is None:
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def plain(value: object) -> str:
+    """A hyper-parameter as it is written on the command line."""
+    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
