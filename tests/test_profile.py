@@ -61,9 +61,7 @@ def test_the_splits_of_a_small_set_are_counted_as_they_are_cut(terminal):
     assert {name: told[name]["counts"] for name in told} == {name: dataset.split(name).report for name in told}
     counts = told["5fold-2"]["counts"]
     shown = f"{counts['train']:,} train, {counts['valid']:,} validate, {counts['test']:,} test"
-    assert (
-        f"  5fold-2   fold 2 of 5 tests, nothing validates\n            {shown}" in terminal("datasets tiny").out
-    )
+    assert f"  5fold-2   fold 2 of 5 tests, nothing validates\n            {shown}" in terminal("datasets tiny").out
 
 
 def test_a_large_set_shows_the_splits_that_were_cut_before_and_cuts_none(terminal, monkeypatch):
