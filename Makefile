@@ -36,6 +36,7 @@ torture: $(VENV)/.developer  ## run the slow tests too (tens of minutes)
 
 bench: $(VENV)/.developer  ## measure, as ratios within one run
 	$(BIN)/python bench/spine.py
+	$(BIN)/python bench/board.py
 	$(BIN)/python bench/netflix.py
 
 build: $(VENV)/.developer  ## build the sdist and the wheel into dist/

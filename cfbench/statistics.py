@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,6 +24,7 @@ Floats: TypeAlias = NDArray[np.float64]
 GROUPS = 4_000
 """More users than that are put into so many groups at random, and groups are drawn: as wide an interval, sooner
 (Wolter, Introduction to Variance Estimation, 2007, chapter 2)."""
+_ROUNDING = 1e-12  # less is no difference of scores on a scale of ratings
 _AT_ONCE = 50  # draws: what fits the processor's cache
 
 
@@ -63,11 +63,20 @@ class UserSums:
         mean: Floats = np.nanmean(scores, axis=1)  # a part of this user alone has no score without them
         return mean
 
-    @property
+    @cached_property
     def present(self) -> NDArray[np.bool_]:
         """(users,) True for those with a test rating in any part."""
         there: NDArray[np.bool_] = self.counts.sum(axis=1) > 0
         return there
+
+    @cached_property
+    def moved(self) -> Floats:
+        """(present users,) by how much leaving each out moves the score, more than leaving out one does on average."""
+        if self.present.sum() < 2:
+            return np.zeros(self.present.sum())
+        moves = self.without[self.present]
+        centred: Floats = moves - moves.mean()
+        return centred
 
 
 class Interval(NamedTuple):
@@ -130,17 +139,12 @@ def _bca(score: UserSums, drawn: Floats, level: float) -> Interval:
     below = (np.mean(drawn < score.score) + np.mean(drawn <= score.score)) / 2
     if not 0 < below < 1:  # all draws on one side: the same score, whoever is drawn
         return Interval(float(drawn.min()), float(drawn.max()))
-    bias, fall = ndtri(below), _centred(score.without[score.present])
+    bias, fall = ndtri(below), score.moved
     spread = np.sum(fall**2) ** 1.5
     acceleration = -np.sum(fall**3) / (6 * spread) if spread else 0.0
     ends = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
     low, high = np.quantile(drawn, ndtr(bias + ends / (1 - acceleration * ends)))
     return Interval(float(low), float(high))
-
-
-def _centred(values: Floats) -> Floats:
-    centred: Floats = values - values.mean()
-    return centred
 
 
 def compare(one: UserSums, other: UserSums, *, level: float = 0.95) -> Comparison:
@@ -151,21 +155,29 @@ def compare(one: UserSums, other: UserSums, *, level: float = 0.95) -> Compariso
     Annals of Statistics 1981; MacKinnon, Nielsen & Webb, Fast and reliable jackknife and bootstrap methods for
     cluster-robust inference, J. Applied Econometrics 2023). t has users - 1 degrees of freedom. NaN for fewer than two.
     """
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtrit
 
-    users, difference = int(one.present.sum()), one.score - other.score
+    users, difference = len(one.moved), one.score - other.score
     if users < 2:
         return Comparison(difference, np.nan, np.nan, np.nan)
-    moved = _centred((one.without - other.without)[one.present])
-    error = float(np.sqrt((users - 1) / users * np.sum(moved**2)))
-    if error <= 1e-12 * max(one.score, other.score):
-        return Comparison(difference, difference, difference, 1.0 if abs(difference) <= 1e-12 else 0.0)
-    reach = float(stdtrit(users - 1, (1 + level) / 2)) * error
-    p = float(2 * stdtr(users - 1, -abs(difference) / error))
-    return Comparison(difference, difference - reach, difference + reach, p)
+    error, p = _tested(np.array([difference]), (one.moved - other.moved)[None])
+    reach = float(stdtrit(users - 1, (1 + level) / 2) * error[0])
+    return Comparison(difference, difference - reach, difference + reach, float(p[0]))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def _tested(differences: Floats, moved: Floats) -> tuple[Floats, Floats]:
+    """(k,) standard errors and p-values of k differences of scores, from (k, users) differences of `moved`."""
+    from scipy.special import stdtr
+
+    users = moved.shape[1]
+    errors = np.sqrt((users - 1) / users * np.sum(moved**2, axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p: Floats = 2 * stdtr(users - 1, -np.abs(differences) / errors)
+    p[np.abs(differences) <= _ROUNDING] = 1.0
+    return errors, p
+
+
+def holm(p_values: Sequence[float] | Floats) -> list[float]:
     """p-values adjusted so that any false rejection among them all has at most the level's probability.
 
     Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 1979.
@@ -191,9 +203,10 @@ def against_best(scores: Sequence[UserSums]) -> list[tuple[Comparison, float]]:
     if not scores:
         return []
     best = min(range(len(scores)), key=lambda at: scores[at].score)
-    pairs = list(combinations(range(len(scores)), 2))
-    adjusted = dict(zip(pairs, holm([compare(scores[a], scores[b]).p for a, b in pairs]), strict=True))
+    values, moved = np.array([score.score for score in scores]), np.stack([score.moved for score in scores])
+    family = np.ones((len(scores), len(scores)))
+    upper = [_tested(values[at + 1 :] - values[at], moved[at + 1 :] - moved[at])[1] for at in range(len(scores))]
+    family[np.triu_indices(len(scores), 1)] = holm(np.concatenate(upper))
     return [
-        (compare(score, scores[best]), 1.0 if at == best else adjusted[min(at, best), max(at, best)])
-        for at, score in enumerate(scores)
+        (compare(score, scores[best]), float(family[min(at, best), max(at, best)])) for at, score in enumerate(scores)
     ]

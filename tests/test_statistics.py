@@ -98,6 +98,16 @@ def test_the_best_of_ten_equal_models_is_rarely_told_from_any_other():
     assert naive / 200 >= 0.10  # why the family is all pairs: the best was chosen by the same ratings
 
 
+def test_the_adjusted_p_values_are_holms_over_every_pair():
+    scores = world(np.random.default_rng(12), 80, models=4, luck=0.1)
+    pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
+    adjusted = dict(zip(pairs, holm([compare(scores[a], scores[b]).p for a, b in pairs]), strict=True))
+    best = min(range(4), key=lambda at: scores[at].score)
+    for at, (found, p) in enumerate(against_best(scores)):
+        assert found == compare(scores[at], scores[best])
+        assert p == pytest.approx(adjusted.get((min(at, best), max(at, best)), 1.0))
+
+
 def test_a_model_that_is_better_is_found_out():
     rng = np.random.default_rng(4)
     counts, level = np.ceil(rng.lognormal(2, 0.8, 2000)), rng.gamma(2, 0.5, 2000)
@@ -135,6 +145,8 @@ def test_the_same_predictions_cannot_be_told_apart():
     (score,) = world(np.random.default_rng(8), 50)
     assert compare(score, score) == (0.0, 0.0, 0.0, 1.0)
     assert [p for _, p in against_best([score, score])] == [1.0, 1.0]
+    thrice = UserSums(np.tile(score.sums, 3), np.tile(score.counts, 3), root=True)  # but for rounding the same
+    assert [p for _, p in against_best([score, thrice])] == [1.0, 1.0]
 
 
 def test_the_same_seed_draws_the_same_users_whatever_other_scores_are_there():
