@@ -36,6 +36,8 @@ torture: $(VENV)/.developer  ## run the slow tests too (tens of minutes)
 
 bench: $(VENV)/.developer  ## measure, as ratios within one run
 	$(BIN)/python bench/spine.py
+	$(BIN)/python bench/deepae.py
+	$(BIN)/python bench/board.py
 	$(BIN)/python bench/board.py
 	$(BIN)/python bench/netflix.py
 
