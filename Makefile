@@ -38,7 +38,7 @@ bench: $(VENV)/.developer  ## measure, as ratios within one run
 	$(BIN)/python bench/spine.py
 	$(BIN)/python bench/deepae.py
 	$(BIN)/python bench/board.py
-	$(BIN)/python bench/board.py
+	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/netflix.py
 
 build: $(VENV)/.developer  ## build the sdist and the wheel into dist/
