@@ -13,13 +13,14 @@ a_u = Σ_j w_j x_j + ½ (‖A_u‖² - Σ_j ‖v_j‖² x_j²): all that is kept
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from cfbench.contract import Config, Context, Plugin, State, Tunable
 from cfbench.errors import ConfigError
@@ -53,14 +54,13 @@ class BayesConfig(Config):
         50, description="kept, evenly spaced after the burn-in; what is stored grows with them"
     )
 
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
-        if self.iterations - self.burn_in < self.samples:
-            raise ValueError(
-                f"expected iterations - burn_in to be at least samples, "
-                f"got {self.iterations} - {self.burn_in} and {self.samples}"
-            )
-        return self
+    @field_validator("samples")
+    @classmethod
+    def _there_are_so_many(cls, samples: int, info: ValidationInfo) -> int:
+        left = info.data.get("iterations", math.inf) - info.data.get("burn_in", 0)
+        if samples > left:
+            raise ValueError(f"expected at most the {max(left, 0)} iterations after the burn-in")
+        return samples
 
     @property
     def kept(self) -> frozenset[int]:
