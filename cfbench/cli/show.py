@@ -10,7 +10,7 @@ from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cfbench.record import Record
+    from cfbench.record import Record, Tuned
     from cfbench.scoring import By, Errors, Slice
 
 BY: tuple[By, ...] = ("rating", "user-activity")
@@ -98,6 +98,8 @@ def _facts(record: Record) -> dict[str, str]:
         "device": asked.device + (f" ({machine.accelerator})" if machine.accelerator else ""),
         "preset": asked.preset or "none",
     }
+    if asked.tuned:
+        facts["tuned"] = _search(asked.tuned)
     config = {f"  {name}": f"{figures.plain(value)} ({asked.origins[name]})" for name, value in asked.config.items()}
     threads = f", {machine.threads} threads" if machine.threads else ""
     return facts | {"config": ""} | config | {
@@ -105,3 +107,9 @@ def _facts(record: Record) -> dict[str, str]:
         "machine": f"{machine.processor}, {machine.cores} cores{threads}, {machine.system}",
         "versions": ", ".join(f"{name} {v}" for name, v in {"python": machine.python, **machine.libraries}.items()),
     }  # fmt: skip
+
+
+def _search(tuned: Tuned) -> str:
+    where = f"the validation part of {tuned.dataset}, {tuned.split}"
+    best = f"best {figures.score(tuned.valid_rmse)} (study {tuned.study})"
+    return f"{tuned.trials} trials in {figures.duration(tuned.seconds)} on {where}: {best}"

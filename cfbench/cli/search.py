@@ -1,0 +1,152 @@
+"""What `cfbench tune` does: a study of one plugin, or of each; then the best config's preset and runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cfbench.cli import console, tuned
+from cfbench.cli.data import chosen, obtain
+from cfbench.cli.runs import conclusion
+from cfbench.cli.trials import Trials
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optuna.trial import FrozenTrial
+
+    from cfbench.record import Record
+    from cfbench.run import Setup
+    from cfbench.tune import Job
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `cfbench tune`."""
+
+    dataset: str | None
+    split: str
+    trials: int | None
+    timeout: float | None
+    workers: int
+    seed: int
+    study: str | None
+    storage: str | None
+    ranges: list[str]
+    fixed: list[str]
+    preset: str | None
+    no_preset: bool
+    device: str
+    save_preset: bool
+    seeds: int
+    results: Path
+    json: bool
+
+
+def tune_all(asked: Asked) -> list[dict[str, Any]]:
+    """One plugin after the other; what goes wrong with one is told and no hindrance to the others."""
+    from cfbench import registry, space
+    from cfbench.errors import CfbenchError
+
+    rows = []
+    for name in registry.names():
+        try:
+            if space.declared(registry.load(name)):
+                study = f"{asked.study}-{name}" if asked.study else None
+                rows.append(tune_one(name, replace(asked, study=study)))
+        except CfbenchError as fault:
+            console.say(f"{name} left out: {fault}")
+    if not asked.json:
+        tuned.closing_table(rows)
+    return rows
+
+
+def tune_one(name: str, asked: Asked) -> dict[str, Any]:
+    """Tune one plugin and tell what came of it."""
+    from cfbench import registry, space, study, tune
+    from cfbench import run as harness
+
+    fixed = space.assignments(registry.load(name), asked.fixed, "--fix")
+    setup = harness.configure(
+        name, dataset=chosen(asked.dataset), flags=dict(fixed), preset=asked.preset, use_preset=not asked.no_preset,
+        device=asked.device,
+    )  # fmt: skip
+    job = _job(setup, asked)
+    trials, shares = _carry_out(job, asked)
+    told = tuned.facts(job, trials, shares)
+    if not asked.json:
+        tuned.conclude(told, setup)
+    best = study.best(trials)
+    if best is None:
+        return told
+    found = tune.best_setup(setup, job, best)
+    if asked.save_preset:
+        told["preset"] = tune.save_preset(found, job.plan.dataset)
+        console.say(f"kept as preset {job.plan.dataset} in {told['preset']}; `cfbench run {name}` uses it there")
+    return told | {"runs": [done.model_dump(mode="json") for done in _runs(found, job, trials, asked)]}
+
+
+def _job(setup: Setup, asked: Asked) -> Job:
+    """What is to be done. The data set is looked at here and let go: trials shall find no test part in memory."""
+    from cfbench import storage, study, tune
+
+    data = obtain(asked.dataset)
+    plan = tune.plan(setup, data, data.split(asked.split), asked.seed, asked.ranges)
+    name = study.checked_name(asked.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
+    where = asked.storage or storage.in_folder(asked.results, name)
+    return tune.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
+
+
+def _carry_out(job: Job, asked: Asked) -> tuple[list[FrozenTrial], dict[str, float]]:
+    """The trials of the study when it is over, and what each hyper-parameter counts for."""
+    from cfbench import storage, study, tune, workers
+
+    begun = study.begin(job.name, job.storage, job.plan)
+    past = study.ended(begun.get_trials(deepcopy=False))
+    if asked.timeout is not None:
+        job = job.model_copy(update={"deadline": time.time() + asked.timeout - study.seconds(past) / asked.workers})
+    plan = job.plan
+    console.say(
+        f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, searching {', '.join(plan.space)}"
+        + (f"; {len(past)} trials are there" if past else "")
+    )
+    try:
+        with Trials(job, begun, asked.workers) as watcher:
+            lost = workers.carry_out(job, asked.workers, watcher)
+    except KeyboardInterrupt:
+        done = len(study.ended(begun.get_trials(deepcopy=False)))
+        console.say(f"stopped; {done} trials are kept. The same command goes on")
+        raise typer.Exit(130) from None
+    if lost:
+        console.say(f"{lost} of {asked.workers} workers were lost; the same command makes up for missing trials")
+    with storage.faults(job.storage):
+        return study.ended(begun.get_trials(deepcopy=False)), tune.importances(begun)
+
+
+def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> list[Record]:
+    """The best config's runs, one a seed; those made before are not made again."""
+    from cfbench import run as harness
+    from cfbench import tune
+    from cfbench.record import Results
+
+    data, kept = obtain(asked.dataset), Results(asked.results)
+    runs = []
+    for seed in range(asked.seeds):
+        request = tune.request(found, job, trials, data, seed)
+        done = harness.finished_twin(request, kept)
+        if done is None:
+            watcher = console.Training(f"{found.name} seed {seed}")
+            try:
+                done, _ = harness.start(request, data, kept, watcher)
+            except harness.InterruptedRunError as fault:
+                console.say(f"stopped after epoch {fault.epoch}; go on with: cfbench run --resume {fault.run}")
+                raise typer.Exit(130) from None
+            finally:
+                watcher.end()
+        runs.append(done)
+        if not asked.json:
+            console.result(conclusion(done))
+    return runs

@@ -1,0 +1,101 @@
+"""STORAGE: the database of a study, a file in the results folder or a server that several machines reach."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from sqlalchemy import URL, make_url
+from sqlalchemy.event import listen
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+
+from cfbench.errors import PlaceError, UsageError
+from cfbench.files import make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEARTBEAT, GRACE = 60, 3600
+"""Seconds. Long, since a library that keeps Python's lock for a whole fit keeps the heart from beating too."""
+
+
+def in_folder(results: Path, name: str) -> str:
+    """The storage of a study kept in the results folder; raises `PlaceError`."""
+    folder = make_folder(results / ".studies", "--results or CFBENCH_RESULTS")
+    return f"sqlite:///{(folder / f'{name}.db').absolute()}"
+
+
+def in_results(results: Path) -> list[str]:
+    """The storages in a results folder."""
+    return [f"sqlite:///{file.absolute()}" for file in sorted((results / ".studies").glob("*.db"))]
+
+
+@contextmanager
+def faults(url: str) -> Iterator[None]:
+    """Turn a fault of the database into a `PlaceError`, without the password."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as fault:
+        cause = getattr(fault, "orig", None) or getattr(fault.__cause__, "orig", None) or fault
+        raise PlaceError(f"the study's storage {shown(url)} fails: {str(cause).splitlines()[0]}") from fault
+
+
+def shown(url: str) -> str:
+    """A storage's address for people: a file's path, or a server's without the password."""
+    if url.startswith("sqlite:///"):
+        return url.removeprefix("sqlite:///")
+    with suppress(SQLAlchemyError):
+        return make_url(url).render_as_string(hide_password=True)
+    return url
+
+
+def open_storage(url: str) -> RDBStorage:
+    """A database by its address; raises `UsageError`, and `PlaceError` when it cannot be opened."""
+    address = _address(url).render_as_string(hide_password=False)
+    retry = quietly(lambda: RetryHeartbeatStaleTrialCallback(max_retry=1))
+    heart = {"heartbeat_interval": HEARTBEAT, "grace_period": GRACE, "heartbeat_stale_trial_callback": retry}
+    with faults(url):
+        try:
+            opened: RDBStorage = quietly(lambda: RDBStorage(address, {"pool_pre_ping": True}, **heart))
+        except (ImportError, NoSuchModuleError) as fault:
+            raise UsageError(f"--storage {shown(url)}: no driver for such a database is installed here") from fault
+        if opened.engine.dialect.name == "sqlite":
+            listen(opened.engine, "connect", _in_wal)
+            opened.engine.dispose()
+    return opened
+
+
+def _in_wal(connection: Any, _: Any) -> None:
+    """Let readers not wait for writers, and no writer for the disk: three times as fast.
+
+    A killed process loses nothing by it; of a power failure the last trials may not survive.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _address(url: str) -> URL:
+    """A plain PostgreSQL address is psycopg's; raises `UsageError`."""
+    try:
+        address = make_url(url)
+    except SQLAlchemyError:
+        raise UsageError(f"--storage {url}: expected an address, such as postgresql://me@host/studies") from None
+    if address.drivername in ("postgres", "postgresql"):
+        address = address.set(drivername="postgresql+psycopg")
+    if address.drivername == "postgresql+psycopg" and importlib.util.find_spec("psycopg") is None:
+        raise UsageError(
+            "--storage: PostgreSQL needs psycopg, not installed here; pip install 'cfbench-recsys[postgres]'"
+        )
+    return address
+
+
+def quietly(make: Any) -> Any:
+    """Optuna calls its heartbeats experimental, at every use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return make()

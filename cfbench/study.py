@@ -1,0 +1,201 @@
+"""STUDY: trials in a database, shared by the processes that add to them and outliving each of them.
+
+    <results>/.studies/<name>.db    a study in SQLite, unless --storage names a server
+    one trial                       number, state, the sampler's values, the validation RMSE of each epoch, and
+                                    config (all of it), reason (why it ended early), worker (host:pid), start (if it is
+                                    the config the study started from)
+
+A trial counts when it has ended, well or not. One whose process was killed or interrupted does not: it is tried again,
+under a new number with the same values.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from contextlib import suppress
+from copy import deepcopy
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.pruners import MedianPruner
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict
+
+from cfbench.errors import UsageError
+from cfbench.space import Dimension  # noqa: TC001 (pydantic reads the annotation at run time)
+from cfbench.storage import faults, open_storage, quietly
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # what happens to a trial is in its record
+
+FACTS = "cfbench"
+
+
+class Plan(BaseModel):
+    """What a study is about; it is opened again for nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plugin: str
+    package: str
+    dataset: str
+    split: str
+    fingerprint: str
+    """Of the split."""
+    seed: int
+    start: dict[str, Any]
+    """The config that the first trial has."""
+    space: dict[str, Dimension]
+
+    def facts(self) -> dict[str, str]:
+        """All of it as text, to be kept and compared."""
+        told = {
+            "plugin": self.plugin, "package": self.package, "data set": self.dataset, "split": self.split,
+            "split fingerprint": self.fingerprint[:12], "seed": str(self.seed),
+        }  # fmt: skip
+        told |= {f"range of {name}": str(dimension) for name, dimension in self.space.items()}
+        return told | {f"starting {name}": str(value) for name, value in self.start.items()}
+
+
+class NumberedSampler(BaseSampler):
+    """Optuna's multivariate TPE, its randomness from the seed and the trial's number: no two processes draw alike."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed, self._tpe = seed, TPESampler()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """TPE's; a trial begins here."""
+        state = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)
+        self._tpe = TPESampler(seed=int(state[0]))
+        return self._tpe.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """TPE's."""
+        return self._tpe.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """TPE's."""
+        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+
+
+def everything(url: str) -> list[Study]:
+    """The studies of `cfbench tune` in a storage; raises `PlaceError`, `UsageError`."""
+    with faults(url):
+        opened = open_storage(url)
+        named = [optuna.load_study(storage=opened, study_name=name) for name in optuna.get_all_study_names(opened)]
+        return [study for study in named if FACTS in study.user_attrs]
+
+
+def checked_name(name: str) -> str:
+    """A study's name, which is a file's too; raises `UsageError`."""
+    if not re.fullmatch(r"[\w@][\w.@+-]{0,99}", name):
+        raise UsageError(f"--study {name}: expected letters, digits and . _ - @ only, at most 100")
+    return name
+
+
+def begin(name: str, url: str, plan: Plan) -> Study:
+    """A study, made or opened again, its stale trials queued anew.
+
+    Raises `UsageError` when it is about something else, `PlaceError`.
+    """
+    with faults(url):
+        study = optuna.create_study(storage=open_storage(url), study_name=name, load_if_exists=True)
+        kept = study.user_attrs.get(FACTS)
+        if kept is None:
+            first = {key: dimension.nearest(plan.start[key]) for key, dimension in plan.space.items()}
+            study.enqueue_trial(first, user_attrs={"start": True})
+            study.set_user_attr(FACTS, plan.facts())
+        else:
+            _same(name, kept, plan.facts())
+        retry_stale(study)
+    return study
+
+
+def _same(name: str, kept: dict[str, str], asked: dict[str, str]) -> None:
+    for what in kept | asked:
+        old, new = kept.get(what, "none"), asked.get(what, "none")
+        if old != new:
+            raise UsageError(f"study {name!r} has {what} {old}, asked for is {new}; begin another with --study NAME")
+
+
+def join(name: str, url: str, seed: int) -> Study:
+    """A study that was begun, to add trials to it; raises `PlaceError`.
+
+    The median is taken from five finished trials on. Hyperband would need hundreds: it draws a sample of its own for
+    each of its brackets.
+    """
+    with faults(url):
+        return optuna.load_study(
+            storage=open_storage(url), study_name=name, sampler=NumberedSampler(seed),
+            pruner=MedianPruner(n_startup_trials=5),
+        )  # fmt: skip
+
+
+def here() -> str:
+    """This process, as a trial's record names it."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _is_lost(trial: FrozenTrial) -> bool:
+    """Whether the process that ran the trial is gone, as far as can be told on this machine."""
+    host, _, pid = trial.user_attrs.get("worker", "").rpartition(":")
+    if not host:  # killed before it said who it is, or about to
+        return trial.datetime_start is not None and datetime.now() - trial.datetime_start > timedelta(minutes=1)  # noqa: DTZ005 (Optuna's own)
+    if host != platform.node():
+        return False  # its heartbeat will tell
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def retry_stale(study: Study) -> None:
+    """Queue the trials of killed processes once more; twice killed is given up."""
+    quietly(lambda: optuna.storages.fail_stale_trials(study))
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _is_lost(trial):
+            with suppress(ValueError):  # another process was faster
+                study.tell(trial.number, state=TrialState.FAIL)
+                retry(study, trial, 1)
+
+
+def retry(study: Study, trial: FrozenTrial, most: int | None = None) -> None:
+    """Queue a trial's values once more, unless that was done `most` times."""
+    quietly(lambda: RetryHeartbeatStaleTrialCallback(max_retry=most))(study, deepcopy(trial))
+
+
+def ended(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count, by number."""
+    again = {number for trial in trials for number in trial.system_attrs.get("retry_history", ())}
+    return [
+        trial for trial in trials
+        if trial.state.is_finished() and trial.number not in again and "surplus" not in trial.user_attrs
+    ]  # fmt: skip
+
+
+def best(trials: list[FrozenTrial]) -> FrozenTrial | None:
+    """The finished trial with the smallest validation RMSE."""
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return min(finished, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+def seconds(trials: list[FrozenTrial]) -> float:
+    """What the trials took, together."""
+    times = ((trial.datetime_start, trial.datetime_complete) for trial in trials)
+    return sum((end - begin).total_seconds() for begin, end in times if begin and end)

@@ -1,0 +1,81 @@
+"""WORKERS: the processes that try a study's configs; one of them killed does not end the study."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from cfbench import storage, study, tune
+from cfbench.errors import CfbenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
+    """Add trials to a study until there are enough; returns how many workers were lost on the way.
+
+    `listen` is called now and then. Raises `CfbenchError`s; on Ctrl-C everything is kept.
+    """
+    if workers == 1:
+        tune.work(job, listen)
+        return 0
+    crew = [_worker(job, workers) for _ in range(workers)]
+    try:
+        while None in [worker.poll() for worker in crew]:  # of each: one that was killed is to be seen as gone
+            listen()
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        _end(crew)
+        raise
+    finally:
+        for worker in crew:
+            worker.kill()
+            worker.wait()
+    with storage.faults(job.storage):
+        study.retry_stale(study.join(job.name, job.storage, job.plan.seed))
+    return sum(worker.returncode != 0 for worker in crew)
+
+
+def _worker(job: tune.Job, workers: int) -> subprocess.Popen[bytes]:
+    """A process of its own, with its share of the cores; its own session, so that Ctrl-C reaches it once, from here."""
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+    command = [sys.executable, "-m", "cfbench.workers"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, env=threads | os.environ, start_new_session=True)
+    if worker.stdin:
+        worker.stdin.write(job.model_dump_json().encode())
+        worker.stdin.close()
+    return worker
+
+
+def _end(crew: list[subprocess.Popen[bytes]]) -> None:
+    for worker in crew:
+        worker.send_signal(signal.SIGINT)
+    until = time.monotonic() + 10
+    for worker in crew:
+        try:
+            worker.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+
+
+def main() -> int:
+    """What a worker process does: its job comes on standard input."""
+    job = tune.Job.model_validate_json(sys.stdin.buffer.read())
+    parent = os.getppid()
+    try:
+        tune.work(job, orphaned=lambda: os.getppid() != parent)
+    except CfbenchError as fault:
+        sys.stderr.write(f"error: {fault}\n")
+        return fault.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

