@@ -204,7 +204,8 @@ class Autoencoder:
 
 def drop(x: Tensor, rate: float, random: torch.Generator) -> Tensor:
     """Zero each element with probability `rate` and scale the rest up by 1 / (1 - rate)."""
-    return x * torch.empty_like(x).bernoulli_(1 - rate, generator=random).div_(1 - rate)
+    kept = torch.rand(x.shape, generator=random, device=x.device) >= rate
+    return x * kept.to(x.dtype).div_(1 - rate)
 
 
 def rule(masters: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimizer:
