@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 from cfbench.ratings import blocks
 
@@ -84,7 +85,8 @@ class Regressions:
             at = torch.arange(piece.start, piece.stop, device=table.device)  # (L,)
             rated = at < lengths  # (B, L)
             places = torch.where(rated, starts + at, 0)
-            z = table[torch.where(rated, self._columns[places], len(table) - 1)]  # (B, L, k + 1)
+            columns = torch.where(rated, self._columns[places], len(table) - 1)  # (B, L)
+            z = F.embedding(columns, table)  # (B, L, k + 1), several times as fast as table[columns] on the CPU
             z[..., -1] = (self._values[places] - z[..., -1]) * rated
             products.baddbmm_(z.mT, z)
         return products
