@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from cfbench.errors import UsageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,6 +36,10 @@ class Config(BaseModel):
 
     def on(self, device: str) -> Self:  # noqa: ARG002 (most leave nothing open)
         """This config with what it leaves to the device decided, so that the record says what was computed."""
+        return self
+
+    def among(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:  # noqa: ARG002 (most name none)
+        """This config with the runs it names made certain: `runs` gives their full ids, for none the best."""
         return self
 
 
@@ -89,6 +95,17 @@ class DivergedError(Exception):
         self.usable = usable
 
 
+class Predicts(Protocol):
+    """A fitted model, or what speaks for one."""
+
+    def predict(self, users: Codes, items: Codes) -> Scores:
+        """(n,) predictions."""
+
+
+def _no_member(run: str) -> Predicts:
+    raise UsageError(f"run {run!r} is asked for as a member, but no results are at hand; blend with `cfbench run`")
+
+
 @dataclass
 class Context:
     """What the harness lends a model while it fits or is restored."""
@@ -101,6 +118,10 @@ class Context:
     """A file the model may write to, and go on from when it is there."""
     report: Callable[[Epoch], None] = field(default=lambda _: None)
     """To be called after each epoch: draws progress, keeps the curve. May raise, to end the fit."""
+    member: Callable[[str], Predicts] = _no_member
+    """A finished run on the same split by its id, for a model made of other models. Raises `RecordError`."""
+    note: Callable[[str], None] = field(default=lambda _: None)
+    """To be called with a line about what was learned; the record keeps it."""
 
     def rng(self, purpose: str = "") -> np.random.Generator:
         """A NumPy generator of its own for each purpose, from the run's seed."""

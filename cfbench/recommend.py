@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cfbench.contract import Predicts
     from cfbench.ratings import Codes, Scores
-    from cfbench.run import Predicts
     from cfbench.store import Dataset
 
 NOBODY = -1

@@ -3,6 +3,7 @@
     <results>/<dataset>/<split>/<plugin>/<run-id>/
         record.json            the whole truth about the run
         predictions.parquet    one prediction a test rating, in the split's order
+        valid_predictions.parquet   the same of the validation ratings, where the split has any
         curve.parquet          one row an epoch, for models that have epochs
         model.safetensors      the model's state, to predict again
     <results>/.unfinished/<run-id>/
@@ -43,6 +44,8 @@ SCHEMA = 1
 _UNDER_WAY = ("request.json", "checkpoint.safetensors")
 LIBRARIES = ("cfbench-recsys", "torch", "numpy", "polars")
 Status = Literal["finished", "diverged", "stopped", "failed"]
+Part = Literal["test", "valid"]
+PREDICTIONS: dict[Part, str] = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
 
 
 class _Frozen(BaseModel):
@@ -308,17 +311,17 @@ def _whole(file: Path) -> Path:
     return file
 
 
-def write_predictions(folder: Path, predictions: Scores) -> None:
-    """Keep the test part's predictions, clipped to the scale; raises `PlaceError`."""
+def write_predictions(folder: Path, predictions: Scores, part: Part = "test") -> None:
+    """Keep a part's predictions, clipped to the scale; raises `PlaceError`."""
     import polars as pl
 
     with place_errors(folder):
-        pl.DataFrame({"prediction": predictions}).write_parquet(folder / "predictions.parquet")
+        pl.DataFrame({"prediction": predictions}).write_parquet(folder / PREDICTIONS[part])
 
 
-def read_predictions(folder: Path) -> Scores:
-    """(n,) the predictions of a run, one a test rating in the split's order; raises `RecordError`."""
-    return np.asarray(_parquet(folder / "predictions.parquet")["prediction"].to_numpy(), np.float32)
+def read_predictions(folder: Path, part: Part = "test") -> Scores:
+    """(n,) the predictions of a run, one a rating of the part in the split's order; raises `RecordError`."""
+    return np.asarray(_parquet(folder / PREDICTIONS[part])["prediction"].to_numpy(), np.float32)
 
 
 def write_curve(folder: Path, curve: list[Epoch]) -> None:

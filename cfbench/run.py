@@ -9,20 +9,23 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cfbench import card, record, registry, store
-from cfbench.contract import Config, Context, DivergedError, Epoch, Model, Plugin
+from cfbench import card, members, record, registry, store
+from cfbench.contract import Config, Context, DivergedError, Epoch, Model, Plugin, Predicts
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
 from cfbench.metrics import mae, rmse
 from cfbench.record import Outcome, Record, Request, Results
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cfbench.ratings import Codes, Scores
     from cfbench.split import Split
     from cfbench.store import Dataset
@@ -109,7 +112,8 @@ def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
 
 
 def finished_twin(asked: Request, results: Results) -> Record | None:
-    """A finished run with the same plugin, config, seed and split, if there is one."""
+    """A finished run with the same plugin, config, seed and split, if there is one. Raises as `start` does."""
+    asked = _certain(asked, results)
     past = reversed(results.records(asked.dataset.name, asked.split.name))
     return next((r for r in past if r.outcome.status == "finished" and _twins(r.request, asked)), None)
 
@@ -132,6 +136,7 @@ def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listene
 
     So whoever makes many runs can be stopped, and asked for the same again.
     """
+    asked = _certain(asked, results)
     if done := finished_twin(asked, results):
         return done, True
     stopped = _stopped_twin(asked, results)
@@ -142,8 +147,16 @@ def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listene
 
 def start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
     """Carry out a request; returns its record and where it is. Raises `InterruptedRunError`, `CfbenchError`s."""
+    asked = _certain(asked, results)
     plugin = registry.load(asked.plugin.name)
     return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
+
+
+def _certain(asked: Request, results: Results) -> Request:
+    """The request with the runs that its config names as full ids."""
+    config: Config = registry.load(asked.plugin.name).config.model_validate(asked.config)
+    config = config.among(partial(members.choose, asked, results))
+    return asked.model_copy(update={"config": config.model_dump(mode="json")})
 
 
 def resume(run: str, results: Results, listener: Listener) -> tuple[Record, Path]:
@@ -167,7 +180,8 @@ def _carry_out(
         curve.append(epoch)
         listener.epoch(epoch)
 
-    context = Context(asked.seed, asked.device, folder / "checkpoint.safetensors", report)
+    lend = _lender(asked, results, split, dataset)
+    context = Context(asked.seed, asked.device, folder / "checkpoint.safetensors", report, lend)
     try:
         outcome = _fit_and_score(asked, plugin, dataset, split, context, curve, folder)
     except KeyboardInterrupt:
@@ -195,8 +209,10 @@ def _fit_and_score(
     ratings = dataset.ratings
     wall, cpu = time.perf_counter(), time.process_time()
     status, message, usable = "finished", "", True
+    notes: list[str] = []
+    valid = split.valid(ratings)
     try:
-        model.fit(split.train(ratings), split.valid(ratings), context)
+        model.fit(split.train(ratings), valid, replace(context, note=notes.append))
     except DivergedError as fault:
         status, message, usable = "diverged", str(fault), fault.usable
     fit_seconds = time.perf_counter() - wall
@@ -208,6 +224,12 @@ def _fit_and_score(
     record.write_curve(folder, curve)
     if not usable:
         return _outcome(status, message, curve).model_copy(update=fitted)
+    outcome = _outcome(status, message or "; ".join(notes), curve)
+    if len(valid):
+        told = ratings.scale.clip(predict(asked.plugin.name, model, valid.users, valid.items))
+        record.write_predictions(folder, told, "valid")
+        if outcome.valid_rmse is None:  # a model without epochs
+            fitted["valid_rmse"] = rmse(told, valid.ratings)
     test = split.test(ratings)
     wall = time.perf_counter()
     predictions = ratings.scale.clip(predict(asked.plugin.name, model, test.users, test.items))
@@ -216,7 +238,7 @@ def _fit_and_score(
     record.write_state(folder, model.state())
     scores = {"rmse": rmse(predictions, test.ratings), "mae": mae(predictions, test.ratings)}
     memory = {"peak_memory": _peak_memory(), "peak_device_memory": _peak_device_memory(asked.device)}
-    return _outcome(status, message, curve).model_copy(update=fitted | scores | memory)
+    return outcome.model_copy(update=fitted | scores | memory)
 
 
 def _outcome(status: record.Status | str, message: str, curve: list[Epoch]) -> Outcome:
@@ -226,13 +248,6 @@ def _outcome(status: record.Status | str, message: str, curve: list[Epoch]) -> O
         "status": status, "message": message, "epochs": len(curve) or None,
         "best_epoch": best.epoch if best else None, "valid_rmse": best.valid_rmse if best else None,
     })  # fmt: skip
-
-
-class Predicts(Protocol):
-    """A fitted model, or what speaks for one."""
-
-    def predict(self, users: Codes, items: Codes) -> Scores:
-        """(n,) predictions."""
 
 
 def predict(name: str, model: Predicts, users: Codes, items: Codes) -> Scores:
@@ -255,9 +270,16 @@ def reopen(done: Record, folder: Path, device: str) -> tuple[Model, Dataset]:
     plugin = registry.load(asked.plugin.name)
     dataset = store.open_dataset(card.load(asked.dataset.name))
     model: Model = plugin.build(plugin.config.model_validate(asked.config))
-    context = Context(asked.seed, _device(asked.plugin.name, plugin, device))
-    model.restore(record.read_state(folder), _same_split(asked, dataset).train(dataset.ratings), context)
+    split = _same_split(asked, dataset)
+    lend = _lender(asked, Results(folder.parents[3]), split, dataset)
+    context = Context(asked.seed, _device(asked.plugin.name, plugin, device), member=lend)
+    model.restore(record.read_state(folder), split.train(dataset.ratings), context)
     return model, dataset
+
+
+def _lender(asked: Request, results: Results, split: Split, dataset: Dataset) -> Callable[[str], Predicts]:
+    parts = members.Parts(split, dataset.ratings)
+    return partial(members.lend, asked, results, parts, lambda done, folder: reopen(done, folder, "auto")[0])
 
 
 def _same_split(asked: Request, dataset: Dataset) -> Split:

@@ -315,7 +315,12 @@ def test_a_run_killed_at_a_bad_moment_is_gone_on_with_and_leaves_nothing_behind(
     (name,) = Results(Path("results")).unfinished()
     done, place = run.resume(name, Results(Path("results")), Watcher())
     assert {path.name for path in place.iterdir()} == {*done.files, "record.json"}
-    assert set(done.files) == {"predictions.parquet", "curve.parquet", "model.safetensors"}
+    assert set(done.files) == {
+        "predictions.parquet",
+        "valid_predictions.parquet",
+        "curve.parquet",
+        "model.safetensors",
+    }
     assert list(Path("results", ".unfinished").iterdir()) == []
 
 

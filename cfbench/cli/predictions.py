@@ -12,8 +12,8 @@ from cfbench.cli import console
 from cfbench.cli.runs import HERE, DeviceOption, JsonOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
+    from cfbench.contract import Predicts
     from cfbench.ratings import Codes, Scores
-    from cfbench.run import Predicts
     from cfbench.store import Dataset
 
 RatingsOption = Annotated[

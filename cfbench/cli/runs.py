@@ -195,7 +195,7 @@ def metavar(field: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return "|".join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
-        return "N,N,…"
+        return "NAME,NAME,…" if get_args(kind)[0] is str else "N,N,…"
     return {int: "N", float: "X"}.get(kind, "TEXT")
 
 
@@ -247,7 +247,7 @@ def conclusion(done: Record) -> str:
     """What came of a run, in a line."""
     outcome = done.outcome
     best = (
-        f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}" if outcome.valid_rmse else ""
+        f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}" if outcome.best_epoch else ""
     )
     ended = "" if outcome.status == "finished" else f"{outcome.status}: {outcome.message}; "
     if not done.scored:

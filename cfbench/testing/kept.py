@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.contract import Context, Epoch, Model, Plugin
-from cfbench.testing.planted import fit, planted, rmse
+from cfbench.testing.planted import fit, lend, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
     model = fit(plugin, data)
     save_file({name: np.ascontiguousarray(array) for name, array in model.state().items()}, folder / "state")
     again: Model = plugin.build(plugin.config(**plugin.quick))
-    again.restore(load_file(folder / "state"), data.train, Context(seed=1))
+    again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=lend(data)))
     first, second = (m.predict(data.test.users, data.test.items) for m in (model, again))
     assert first.tobytes() == second.tobytes(), (
         f"restored, predictions are up to {np.abs(first - second).max():.3g} apart"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench import metrics, split
-from cfbench.contract import Context, Model, Plugin
+from cfbench import biases, metrics, split
+from cfbench.contract import Context, Model, Plugin, Predicts
 from cfbench.ratings import Ratings, Scale, Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cfbench.ratings import Codes
 
@@ -39,10 +39,10 @@ def planted(
     scale = scale or Scale(low=1, high=5)
     rng = np.random.default_rng(seed)
     taste = rng.normal(size=(n_users, rank)) @ rng.normal(size=(rank, n_items)) / np.sqrt(rank)
-    biases = rng.normal(size=(n_users, 1)) * 0.4 + rng.normal(size=(1, n_items)) * 0.6
+    liking = rng.normal(size=(n_users, 1)) * 0.4 + rng.normal(size=(1, n_items)) * 0.6
     spread = (scale.high - scale.low) / 5
     middle = (scale.high + scale.low) / 2
-    truth = middle + spread * (biases + 0.7 * taste + noise * rng.normal(size=(n_users, n_items)))
+    truth = middle + spread * (liking + 0.7 * taste + noise * rng.normal(size=(n_users, n_items)))
     if scale.step:
         truth = scale.low + scale.step * np.rint((truth - scale.low) / scale.step)
     rated = rng.random((n_users, n_items)) < density
@@ -84,8 +84,13 @@ def strangers(*, seed: int) -> Strangers:
 def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> Model:
     """A model of the plugin under its quick hyper-parameters, fitted with seed 1 unless a context says otherwise."""
     model: Model = plugin.build(plugin.config(**plugin.quick))
-    model.fit(data.train, data.valid, context or Context(seed=1))
+    model.fit(data.train, data.valid, replace(context or Context(seed=1), member=lend(data)))
     return model
+
+
+def lend(data: Planted) -> Callable[[str], Predicts]:
+    """What stands for stored runs: "5" names biases regularised by 5, fitted on the same training ratings."""
+    return lambda run: biases.fit(data.train, user_reg=float(run), item_reg=float(run))
 
 
 def rmse(scores: Scores, ratings: Ratings) -> float:
