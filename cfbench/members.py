@@ -108,12 +108,12 @@ def lend(
 def find(asked: Request, results: Results, name: str) -> tuple[Record, Path]:
     """A run by its id or a part of it, if it can be a member; raises `RecordError`, `UnknownNameError`."""
     done, folder = results.find(name)
-    if _cut(done.request) != _cut(asked):
+    if done.request.split.fingerprint != asked.split.fingerprint:
         raise RecordError(
             f"run {done.run} is on {_cut(done.request)}, {asked.plugin.name} on {_cut(asked)}; "
             "members are of the same split"
         )
-    if not _fits(asked, done):
+    if done.outcome.status != "finished":
         raise RecordError(f"run {done.run} is {done.outcome.status}; a member has to be finished")
     return done, folder
 

@@ -51,7 +51,7 @@ class BayesConfig(Config):
     iterations: PositiveInt = Field(300, description="of the Gibbs sampler")
     burn_in: int = Field(50, ge=0, description="iterations before the first sample that counts")
     samples: PositiveInt = Field(
-        50, description="kept, evenly spaced after the burn-in; what is stored grows with them"
+        100, description="kept, evenly spaced after the burn-in; what is stored grows with them"
     )
 
     @field_validator("samples")

@@ -181,7 +181,9 @@ def test_ordered_probit_learns_on_half_stars():
 
 
 def test_more_samples_than_iterations_after_the_burn_in_are_refused():
-    with pytest.raises(ConfigError, match=r"^--samples: expected at most the 10 iterations after the burn-in, got 50$"):
+    with pytest.raises(
+        ConfigError, match=r"^--samples: expected at most the 10 iterations after the burn-in, got 100$"
+    ):
         registry.configure(PLUGIN, {}, {"iterations": "60", "burn_in": "50"})
 
 

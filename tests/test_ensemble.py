@@ -276,6 +276,12 @@ def test_a_member_on_another_split_is_refused_and_both_are_named(tiny):
     refused(tiny, message, members=done.run)
 
 
+def test_a_member_on_the_same_cut_under_another_name_is_taken(tiny):
+    assert tiny.split("random90").fingerprint == tiny.split("random90@1").fingerprint
+    done, _ = start(tiny, "bias", split="random90@1")
+    assert start(tiny, "ensemble", members=done.run)[0].request.config["members"] == [done.run]
+
+
 def test_a_diverged_member_is_refused(tiny, register):
     class Diverging:
         def fit(self, train, valid, context):
