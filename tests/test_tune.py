@@ -516,6 +516,14 @@ def test_a_postgresql_address_is_psycopgs_and_its_password_is_not_shown(monkeypa
         storage.open_storage(url)
 
 
+def test_too_few_trials_say_nothing_of_importance(bowl):
+    assert told(bowl("tune bowl --trials 3 --json"))["importances"] == {}
+    said = bowl("tune bowl --trials 3")
+    assert "bowl on tiny, split random90: 3 trials (3 finished)" in said.out
+    assert "whole" in said.out
+    assert "%" not in said.out
+
+
 def test_a_damaged_study_is_one_line(bowl):
     file = Path(storage.in_folder(Path("results"), "bowl-tiny-random90").removeprefix("sqlite:///"))
     file.write_bytes(b"no database at all, but long enough to be looked at" * 100)

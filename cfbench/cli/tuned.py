@@ -31,7 +31,7 @@ def facts(job: Job, trials: list[FrozenTrial], importances: dict[str, float]) ->
         "dataset": job.plan.dataset, "split": job.plan.split, "seed": job.plan.seed, "trials": counts,
         "seconds": study.seconds(trials), "start": {"valid_rmse": start, "config": job.plan.start},
         "best": best and {"trial": best.number, "valid_rmse": best.value, "config": best.user_attrs["config"]},
-        "improvement": start - best.value if start and best and best.value else None, "importances": importances,
+        "improvement": start - best.value if start and best and best.value else None, "searched": list(job.plan.space), "importances": importances,
         "last": outcome(trials[-1]) if trials else "",
     }  # fmt: skip
 
@@ -43,7 +43,7 @@ def conclude(told: dict[str, Any], setup: Setup) -> None:
     """Tell the best config, on standard output."""
     counts = ", ".join(f"{count} {name}" for name, count in told["trials"].items() if count)
     console.result(
-        f"{told['plugin']} on {told['dataset']}, split {told['split']}: {sum(told['trials'].values())} trials "
+        f"{told['plugin']} on {told['dataset']}, split {told['split']}: {_trials(sum(told['trials'].values()))} "
         f"({counts}) in {duration(told['seconds'])}, kept in {told['storage']}"
     )
     best = told["best"]
@@ -70,6 +70,10 @@ def _flags(told: dict[str, Any], setup: Setup) -> list[str]:
     return words
 
 
+def _trials(count: int) -> str:
+    return f"{count} trial{'s' if count != 1 else ''}"
+
+
 def _gain(told: dict[str, Any]) -> str:
     gain, start = told["improvement"], told["start"]["valid_rmse"]
     if gain is None:
@@ -82,8 +86,7 @@ def _configs(told: dict[str, Any]) -> Table:
     shares = told["importances"]
     table = _table("hyper-parameter", "start", "best", "importance")
     start, best = told["start"]["config"], told["best"]["config"]
-    changed = [key for key in best if key not in shares and start[key] != best[key]]
-    for key in [*shares, *changed]:
+    for key in dict.fromkeys([*shares, *told["searched"]]):
         table.add_row(key, _short(start[key]), _short(best[key]), f"{shares[key]:.0%}" if key in shares else "")
     return table
 
