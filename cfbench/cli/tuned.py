@@ -31,7 +31,8 @@ def facts(job: Job, trials: list[FrozenTrial], importances: dict[str, float]) ->
         "dataset": job.plan.dataset, "split": job.plan.split, "seed": job.plan.seed, "trials": counts,
         "seconds": study.seconds(trials), "start": {"valid_rmse": start, "config": job.plan.start},
         "best": best and {"trial": best.number, "valid_rmse": best.value, "config": best.user_attrs["config"]},
-        "improvement": start - best.value if start and best and best.value else None, "searched": list(job.plan.space), "importances": importances,
+        "improvement": start - best.value if start and best and best.value else None,
+        "searched": list(job.plan.space), "importances": importances,
         "last": outcome(trials[-1]) if trials else "",
     }  # fmt: skip
 
