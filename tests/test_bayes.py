@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from _thread import interrupt_main
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from cfbench import card, registry, store
 from cfbench.contract import Context
 from cfbench.errors import ConfigError, FetchError
 from cfbench.fetch import Quiet
-from cfbench.plugins.bayes import PLUGIN, Bayes, BayesConfig, _myfm, features
+from cfbench.plugins.bayes import PLUGIN, Bayes, BayesConfig, Keeper, _myfm, features
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import Planted, planted
 from cfbench.testing.planted import rmse
@@ -200,11 +199,19 @@ def test_thinning_keeps_samples_of_the_same_chain():
         assert sample in whole["offsets"]
 
 
-def test_ctrl_c_ends_the_sampler():
-    data = planted(seed=11)
-    threading.Timer(0.2, interrupt_main).start()
+def test_ctrl_c_ends_the_sampler_at_once(monkeypatch):
+    iterations = []
+
+    def interrupted(keeper, iteration, *_):
+        iterations.append(iteration)
+        if iteration == 3:
+            interrupt_main()
+        return False
+
+    monkeypatch.setattr(Keeper, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fitted(data, iterations=20_000)
+        fitted(planted(seed=11))
+    assert max(iterations) <= 4
 
 
 def test_parameters_count_every_weight_of_one_sample():
