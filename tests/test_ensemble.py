@@ -249,6 +249,7 @@ def test_a_blend_of_the_same_members_is_a_finished_twin_however_they_are_named(t
     setup = run.configure("ensemble", dataset="tiny", flags={"members": ",".join(n[-4:] for n in two)}, preset=None)
     asked = run.request(setup, tiny, tiny.split("random90"), 0)
     assert run.finished_twin(asked, Results(Path("results"))) is not None
+    assert run.ensure(asked, tiny, Results(Path("results")), Deaf())[1]
 
 
 def test_an_ensemble_can_be_a_member(tiny):
