@@ -65,6 +65,7 @@ def _end(crew: list[subprocess.Popen[bytes]]) -> None:
 
 def main() -> int:
     """What a worker process does: its job comes on standard input."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have begun it all with the signal ignored
     job = tune.Job.model_validate_json(sys.stdin.buffer.read())
     parent = os.getppid()
     try:

@@ -116,10 +116,18 @@ def where(request, slow):
     return f"--storage {address}", lambda _: address
 
 
+DRIVER = """
+import signal
+from cfbench.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have begun it all with the signal ignored
+main()
+"""
+
+
 def tune(options, count, name):
     line = f"tune slow --dataset tiny --study {name} --trials {count} {options}".split()
     return subprocess.Popen(
-        [sys.executable, "-c", "from cfbench.cli import main; main()", *line],
+        [sys.executable, "-c", DRIVER, *line],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"},
     )  # fmt: skip
 
@@ -223,7 +231,7 @@ def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
 @pytest.mark.slow
 def test_the_studies_on_a_server_are_listed_without_a_results_folder(slow, server):
     _, err = tune(f"--storage {server}", 1, "listed").communicate(timeout=100)
-    listing = [sys.executable, "-c", "from cfbench.cli import main; main()", "studies", "--storage", server, "--json"]
+    listing = [sys.executable, "-c", DRIVER, "studies", "--storage", server, "--json"]
     rows = json.loads(subprocess.run(listing, capture_output=True, check=True).stdout)
     assert "listed" in {row["study"] for row in rows}, err
     assert not Path("results").exists()
