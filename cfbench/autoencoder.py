@@ -117,9 +117,8 @@ class RowModel:
 
     def begin(self, train_part: Ratings, context: Context) -> None:
         """Put the ratings on the device, and make a network that has learned nothing."""
-        self._scale, self._seed, self._device = train_part.scale, context.seed, context.device
+        self._seed, self._device = context.seed, context.device
         rows = train_part.rows("item" if self._turned else "user")
-        self._lengths = np.diff(rows.starts)
         self._rated_columns = train_part.seen_users if self._turned else train_part.seen_items
         self._biases = biases.fit(train_part)
         if self._residuals:
@@ -149,7 +148,7 @@ class RowModel:
         """Once through the rows in random order, the last partial batch included."""
         order = generator(self._seed, f"order of epoch {number}")
         random = generator(self._seed, f"epoch {number}", self._device)
-        rated = torch.from_numpy(np.flatnonzero(self._lengths))
+        rated = torch.from_numpy(np.flatnonzero(self._cells.lengths))
         rows = rated[torch.randperm(len(rated), generator=order)]
         batches = self._cells.batches(rows, self._batch_size)
         losses = torch.stack([self._network.train_batch(batch, random) for batch in batches])
@@ -167,7 +166,7 @@ class RowModel:
 
     def _ask(self, users: Codes, items: Codes) -> Asked:
         rows, columns = (items, users) if self._turned else (users, items)
-        known = np.flatnonzero((self._lengths[rows] > 0) & self._rated_columns[columns])
+        known = np.flatnonzero((self._cells.lengths[rows] > 0) & self._rated_columns[columns])
         known = known[np.argsort(rows[known], kind="stable")]
         return Asked(self._biases.predict(users, items), known, rows[known], columns[known])
 

@@ -101,7 +101,7 @@ class Cells:
         self.n_columns = rows.n_columns
         self.sparse = len(rows.values) <= SPARSE * len(rows) * rows.n_columns
         self._device = torch.device(device)
-        self._host_starts = rows.starts
+        self.lengths = np.diff(rows.starts)  # (rows,), known to the host
         held = (torch.from_numpy(rows.starts), torch.from_numpy(rows.columns), torch.from_numpy(rows.values))
         size = sum(tensor.nbytes for tensor in held)
         if self._device.type == "cuda" and size > SHARE_OF_MEMORY * torch.cuda.mem_get_info(self._device)[0]:
@@ -117,7 +117,7 @@ class Cells:
 
     def counts(self, rows: Tensor, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
         """How many cells each batch of `batches` has."""
-        lengths = np.diff(self._host_starts)[rows.numpy()]
+        lengths = self.lengths[rows.numpy()]
         return np.add.reduceat(lengths, np.arange(0, len(lengths), size)) if len(lengths) else lengths
 
     def _gather(self, batch: Tensor, count: int) -> Batch:
