@@ -191,6 +191,26 @@ class LearnedModel(SurpriseModel):
         return sum(array.size for array in self.arrays.values())
 
 
+class FactorModel(LearnedModel):
+    """Factors of users and items whose inner product is a rating, on top of μ + b_u + b_i if `biased`."""
+
+    def __init__(self, *, biased: bool) -> None:
+        self._biased = biased
+
+    @property
+    def learns(self) -> tuple[str, ...]:
+        """Factors, and biases if there are any."""
+        return ("pu", "qi", "bu", "bi") if self._biased else ("pu", "qi")
+
+    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
+        """(n,) an unknown user or item has bias and factors 0; without biases its pairs are μ."""
+        arrays, mean = self.arrays, self.training.mean
+        dots = products(arrays["pu"], arrays["qi"], users, items)
+        if not self._biased:
+            return np.where((users >= 0) & (items >= 0), dots, mean)
+        return mean + bias(arrays["bu"], users) + bias(arrays["bi"], items) + dots
+
+
 class MemoryModel(SurpriseModel):
     """A model whose memory is the training ratings: its matrix over all pairs of users or items follows from them.
 

@@ -13,16 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.plugins._surprise import LearnedModel, Units, bias, products
+from cfbench.plugins._surprise import FactorModel, Units
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from cfbench.ratings import Codes, Scale
+    from cfbench.ratings import Scale
 
 
 class NMFConfig(Config):
@@ -40,16 +37,12 @@ class NMFConfig(Config):
     init_high: float = Field(1.0, gt=0, description="factors start uniform between 0 and this")
 
 
-class NMF(LearnedModel):
+class NMF(FactorModel):
     """q_i · p_u, on top of μ + b_u + b_i if biased."""
 
     def __init__(self, config: NMFConfig) -> None:
+        super().__init__(biased=config.biased)
         self._config = config
-
-    @property
-    def learns(self) -> tuple[str, ...]:
-        """Factors, and biases if there are any."""
-        return ("pu", "qi", "bu", "bi") if self._config.biased else ("pu", "qi")
 
     def units_for(self, scale: Scale) -> Units:
         """From 0 or above, to 5."""
@@ -66,14 +59,6 @@ class NMF(LearnedModel):
             reg_qi=config.item_reg, reg_bu=config.bias_reg, reg_bi=config.bias_reg, lr_bu=config.bias_lr,
             lr_bi=config.bias_lr, init_high=config.init_high, random_state=seed,
         )  # fmt: skip
-
-    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
-        """(n,) an unknown user or item has bias and factors 0; without biases its pairs are μ."""
-        arrays, mean = self.arrays, self.training.mean
-        dots = products(arrays["pu"], arrays["qi"], users, items)
-        if not self._config.biased:
-            return np.where((users >= 0) & (items >= 0), dots, mean)
-        return mean + bias(arrays["bu"], users) + bias(arrays["bi"], items) + dots
 
 
 PLUGIN = Plugin(

@@ -7,18 +7,12 @@ it is the probabilistic matrix factorization of R. Salakhutdinov and A. Mnih, NI
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.plugins._surprise import LearnedModel, bias, products
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from cfbench.ratings import Codes
+from cfbench.plugins._surprise import FactorModel
 
 
 class SVDConfig(Config):
@@ -32,16 +26,12 @@ class SVDConfig(Config):
     init_std: float = Field(0.1, ge=0, description="standard deviation of the factors at the start")
 
 
-class SVD(LearnedModel):
+class SVD(FactorModel):
     """μ + b_u + b_i + q_i · p_u."""
 
     def __init__(self, config: SVDConfig) -> None:
+        super().__init__(biased=config.biased)
         self._config = config
-
-    @property
-    def learns(self) -> tuple[str, ...]:
-        """Factors, and biases if there are any."""
-        return ("pu", "qi", "bu", "bi") if self._config.biased else ("pu", "qi")
 
     def algorithm(self, seed: int) -> Any:
         """`surprise.SVD`."""
@@ -52,14 +42,6 @@ class SVD(LearnedModel):
             n_factors=config.factors, n_epochs=config.epochs, biased=config.biased, lr_all=config.lr,
             reg_all=config.reg, init_std_dev=config.init_std, random_state=seed,
         )  # fmt: skip
-
-    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
-        """(n,) an unknown user or item has bias and factors 0; without biases its pairs are μ."""
-        arrays, mean = self.arrays, self.training.mean
-        dots = products(arrays["pu"], arrays["qi"], users, items)
-        if not self._config.biased:
-            return np.where((users >= 0) & (items >= 0), dots, mean)
-        return mean + bias(arrays["bu"], users) + bias(arrays["bi"], items) + dots
 
 
 PLUGIN = Plugin(
