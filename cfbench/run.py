@@ -113,7 +113,10 @@ def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
 
 def finished_twin(asked: Request, results: Results) -> Record | None:
     """A finished run with the same plugin, config, seed and split, if there is one. Raises as `start` does."""
-    asked = _certain(asked, results)
+    return _finished_twin(_certain(asked, results), results)
+
+
+def _finished_twin(asked: Request, results: Results) -> Record | None:
     past = reversed(results.records(asked.dataset.name, asked.split.name))
     return next((r for r in past if r.outcome.status == "finished" and _twins(r.request, asked)), None)
 
@@ -137,17 +140,20 @@ def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listene
     So whoever makes many runs can be stopped, and asked for the same again.
     """
     asked = _certain(asked, results)
-    if done := finished_twin(asked, results):
+    if done := _finished_twin(asked, results):
         return done, True
     stopped = _stopped_twin(asked, results)
     if stopped is not None:
         return resume(stopped, results, listener)[0], False
-    return start(asked, dataset, results, listener)[0], False
+    return _start(asked, dataset, results, listener)[0], False
 
 
 def start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
     """Carry out a request; returns its record and where it is. Raises `InterruptedRunError`, `CfbenchError`s."""
-    asked = _certain(asked, results)
+    return _start(_certain(asked, results), dataset, results, listener)
+
+
+def _start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
     plugin = registry.load(asked.plugin.name)
     return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
 
