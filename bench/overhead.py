@@ -23,21 +23,10 @@ from cfbench.errors import CfbenchError
 from cfbench.record import Results
 
 if TYPE_CHECKING:
-    from cfbench.contract import Epoch
     from cfbench.ratings import Ratings
     from cfbench.store import Dataset
 
 ROUNDS = 5
-
-
-class Deaf:
-    """Listens to a run and says nothing."""
-
-    def begin(self, run: str) -> None:
-        """Nothing."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Nothing."""
 
 
 def ours(dataset: Dataset, folder: Path) -> tuple[float, float, float]:
@@ -45,7 +34,7 @@ def ours(dataset: Dataset, folder: Path) -> tuple[float, float, float]:
     began = time.perf_counter()
     setup = run.configure("svd", dataset=dataset.card.name, flags={}, preset=None, use_preset=False)
     asked = run.request(setup, dataset, dataset.split("random90"), seed=0)
-    outcome = run.start(asked, dataset, Results(folder), Deaf())[0].outcome
+    outcome = run.start(asked, dataset, Results(folder), run.Quiet())[0].outcome
     return time.perf_counter() - began, outcome.fit_seconds or 0.0, outcome.rmse or 0.0
 
 

@@ -41,6 +41,16 @@ class Listener(Protocol):
         """An epoch is over (or was, before the interruption)."""
 
 
+class Quiet:
+    """Watches and says nothing."""
+
+    def begin(self, run: str) -> None:
+        """Nothing."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+
 class InterruptedRunError(Exception):
     """Ctrl-C during a run: what was learned is kept, and `run` names it."""
 

@@ -14,8 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
-from cfbench import card, cli, registry
+from cfbench import card, cli, registry, store
 from cfbench.cli import console
+from cfbench.errors import FetchError
+from cfbench.fetch import Quiet
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted
 
@@ -133,6 +135,17 @@ def terminal(empty_terminal):
     """A terminal where tiny is downloaded and current."""
     assert empty_terminal("download tiny --from-file tiny.zip").status == 0
     return empty_terminal
+
+
+@pytest.fixture(scope="module")
+def ml_100k(tmp_path_factory):
+    """MovieLens 100K, fetched into a home of its own; without a source the test is skipped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
+        try:
+            yield store.prepare(card.load("ml-100k"), listener=Quiet())
+        except FetchError as fault:
+            pytest.skip(f"no source answers: {fault}")
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cfbench import card, registry, store
+from cfbench import registry
 from cfbench.contract import Context
-from cfbench.errors import ConfigError, FetchError
-from cfbench.fetch import Quiet
+from cfbench.errors import ConfigError
 from cfbench.plugins.bayes import PLUGIN, Bayes, BayesConfig, Keeper, _myfm, features
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import Planted, planted
@@ -228,14 +227,9 @@ def test_parameters_count_every_weight_of_one_sample():
 
 @pytest.mark.slow
 @pytest.mark.online
-def test_the_shipped_preset_scores_at_most_0_882_on_ml_100k(tmp_path, monkeypatch):
-    monkeypatch.setenv("CFBENCH_DATA", str(tmp_path))
-    try:
-        dataset = store.prepare(card.load("ml-100k"), listener=Quiet())
-    except FetchError as fault:
-        pytest.skip(f"no source answers: {fault}")
-    split, (_, preset) = dataset.split("random90"), registry.preset("bayes", None, "ml-100k")
+def test_the_shipped_preset_scores_at_most_0_882_on_ml_100k(ml_100k):
+    split, (_, preset) = ml_100k.split("random90"), registry.preset("bayes", None, "ml-100k")
     model = Bayes(BayesConfig(**preset))
-    model.fit(split.train(dataset.ratings), split.valid(dataset.ratings), Context())
-    test = split.test(dataset.ratings)
+    model.fit(split.train(ml_100k.ratings), split.valid(ml_100k.ratings), Context())
+    test = split.test(ml_100k.ratings)
     assert rmse(model.predict(test.users, test.items), test) <= 0.882

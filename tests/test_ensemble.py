@@ -124,16 +124,6 @@ def test_a_context_without_results_lends_no_member():
 # --- stored runs
 
 
-class Deaf:
-    """Listens to a run and says nothing."""
-
-    def begin(self, name):
-        pass
-
-    def epoch(self, epoch):
-        pass
-
-
 @pytest.fixture
 def tiny(terminal):
     """The prepared tiny data set."""
@@ -142,7 +132,7 @@ def tiny(terminal):
 
 def start(tiny, name, *, split="random90", seed=0, **flags):
     setup = run.configure(name, dataset="tiny", flags=flags, preset=None)
-    return run.start(run.request(setup, tiny, tiny.split(split), seed), tiny, Results(Path("results")), Deaf())
+    return run.start(run.request(setup, tiny, tiny.split(split), seed), tiny, Results(Path("results")), run.Quiet())
 
 
 def two_runs(tiny, **where):
@@ -249,7 +239,7 @@ def test_a_blend_of_the_same_members_is_a_finished_twin_however_they_are_named(t
     setup = run.configure("ensemble", dataset="tiny", flags={"members": ",".join(n[-4:] for n in two)}, preset=None)
     asked = run.request(setup, tiny, tiny.split("random90"), 0)
     assert run.finished_twin(asked, Results(Path("results"))) is not None
-    assert run.ensure(asked, tiny, Results(Path("results")), Deaf())[1]
+    assert run.ensure(asked, tiny, Results(Path("results")), run.Quiet())[1]
 
 
 def test_an_ensemble_can_be_a_member(tiny):
@@ -307,7 +297,7 @@ def test_a_split_without_a_validation_part_is_refused(tiny):
     asked = run.request(setup, tiny, cut, 0)
     bare = asked.model_copy(update={"split": asked.split.model_copy(update={"report": cut.report | {"valid": 0}})})
     with pytest.raises(RecordError, match=r"^split random90 of tiny has no validation part to fit ensemble on; choose"):
-        run.start(bare, tiny, Results(Path("results")), Deaf())
+        run.start(bare, tiny, Results(Path("results")), run.Quiet())
 
 
 def test_an_ensemble_of_nothing_and_of_unknown_runs_is_refused(tiny):

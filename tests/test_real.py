@@ -3,38 +3,16 @@
 import numpy as np
 import pytest
 
-from cfbench import card, record, run, store
-from cfbench.errors import FetchError
-from cfbench.fetch import Quiet
+from cfbench import record, run
 from cfbench.record import Results
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 
 
-class Deaf:
-    """Listens to a run and says nothing."""
-
-    def begin(self, name):
-        pass
-
-    def epoch(self, epoch):
-        pass
-
-
-@pytest.fixture(scope="module")
-def ml_100k(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
-        try:
-            yield store.prepare(card.load("ml-100k"), listener=Quiet())
-        except FetchError as fault:
-            pytest.skip(f"no source answers: {fault}")
-
-
 def score(dataset, folder, name, split="random90"):
     setup = run.configure(name, dataset="ml-100k", flags={}, preset=None, device="cpu")
     asked = run.request(setup, dataset, dataset.split(split), 0)
-    return run.start(asked, dataset, Results(folder), Deaf())
+    return run.start(asked, dataset, Results(folder), run.Quiet())
 
 
 def test_bias_scores_about_0_943_on_random_90_10(ml_100k, tmp_path):

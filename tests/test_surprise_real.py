@@ -3,34 +3,12 @@
 import numpy as np
 import pytest
 
-from cfbench import card, record, registry, run, split, store
+from cfbench import record, registry, run, split
 from cfbench.contract import Context
-from cfbench.errors import FetchError
-from cfbench.fetch import Quiet
 from cfbench.metrics import rmse
 from cfbench.record import Results
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
-
-
-class Deaf:
-    """Listens to a run and says nothing."""
-
-    def begin(self, name):
-        pass
-
-    def epoch(self, epoch):
-        pass
-
-
-@pytest.fixture(scope="module")
-def ml_100k(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
-        try:
-            yield store.prepare(card.load("ml-100k"), listener=Quiet())
-        except FetchError as fault:
-            pytest.skip(f"no source answers: {fault}")
 
 
 PUBLISHED = [
@@ -61,7 +39,7 @@ def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, c
 def test_what_ships_for_ml_100k_scores_as_promised_on_random_90_10_and_the_same_again(name, at_most, ml_100k, tmp_path):
     setup = run.configure(name, dataset="ml-100k", flags={}, preset=None)
     asked = run.request(setup, ml_100k, ml_100k.split("random90"), 0)
-    done, place = run.start(asked, ml_100k, Results(tmp_path), Deaf())
+    done, place = run.start(asked, ml_100k, Results(tmp_path), run.Quiet())
     assert done.outcome.rmse <= at_most
     model, _ = run.reopen(done, place, "cpu")
     test = ml_100k.split("random90").test(ml_100k.ratings)
