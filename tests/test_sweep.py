@@ -84,6 +84,10 @@ def test_a_dry_run_lists_the_runs_and_makes_none(write):
     assert kept(terminal) == []
 
 
+def test_the_help_shows_a_files_tables_as_toml_writes_them(terminal):
+    assert "[[plugins]]" in terminal("sweep --help").out  # double brackets are markup too
+
+
 def test_a_sweep_as_json_has_every_run_and_every_board(write):
     told = json.loads(write(SWEEP)("sweep s.toml --json").out)
     assert {row["status"] for row in told["runs"]} == {"finished"}
