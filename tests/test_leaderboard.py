@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -409,6 +411,22 @@ def test_latex_is_a_whole_tabular_with_everything_escaped(ranked):
         assert not re.search(r"(?<!\\)[%#_]", line)
     assert r"a\_b=50 \%\textbar{}x" in said
     assert r"a\_b=\#2" in said
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_latex_compiles(ranked, tmp_path):
+    every = table.latex([table.Column("a", ["".join(sorted(table._LATEX))]), table.Column("b", ["ä–é…"])])
+    boards = [ranked(f"compare {flags} --format latex").out for flags in ("", "--all-runs", "--pareto")]
+    body = "\n\n".join([every, *boards])
+    (tmp_path / "board.tex").write_text(
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}", encoding="utf-8"
+    )
+    said = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "board.tex"],
+        cwd=tmp_path, capture_output=True, text=True, encoding="latin-1", check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout
+    assert "Missing character" not in (tmp_path / "board.log").read_text(encoding="latin-1")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

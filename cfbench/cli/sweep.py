@@ -22,11 +22,11 @@ def sweep(
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:
-    """Make many runs: plugins with overrides, on data sets, splits and seeds, as a file declares them.
+    r"""Make many runs: plugins with overrides, on data sets, splits and seeds, as a file declares them.
 
     Finished runs are skipped, so that the same command goes on after Ctrl-C; a run that fails is recorded, and the
     others are made. Exit status 1 when any has no score. A file is, for instance: datasets = ["ml-100k"],
-    splits = ["random90", "5fold"], seeds = [0, 1, 2] and, for each plugin, [\\[plugins]] with name = "deepae",
+    splits = ["random90", "5fold"], seeds = [0, 1, 2] and, for each plugin, [\[plugins]] with name = "deepae",
     preset = "paper-3m" (or false), overrides = [{ refeed = 0 }, { refeed = 1 }].
 
     Example: cfbench sweep night.toml
