@@ -87,7 +87,10 @@ class DeepAEConfig(Config):
         (24, 36, 48, 66, 72), description="epochs after which the learning rate is multiplied by gamma"
     )
     gamma: float = Field(0.5, gt=0, le=1, description="factor at each milestone")
-    weight_decay: Annotated[float, Tunable(1e-7, 1e-2, log=True)] = Field(0.0, ge=0, description="L2 on all weights")
+    weight_decay: Annotated[float, Tunable(1e-7, 1e-2, log=True)] = Field(0.0, ge=0, description="L2 on the weights")
+    decay_biases: Annotated[bool, Tunable(choices=(True, False))] = Field(
+        True, description="weight decay on the layers' biases too, as the reference has it"
+    )
     batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(128, description="examples a step")
     epochs: PositiveInt = Field(100, description="at most")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -125,7 +128,12 @@ class Autoencoder:
         self.encode_b = [learned(torch.zeros(inner)) for _, inner in sizes]
         self._decode_w = [] if config.tied else [learned(matrix(outer, inner)) for outer, inner in sizes[::-1]]
         self.decode_b = [learned(torch.zeros(outer)) for outer, _ in sizes[::-1]]
-        self.steps = Steps((list(self.learned().values()), lambda masters: rule(masters, config)))
+        free = [] if config.decay_biases else [*self.encode_b, *self.decode_b]
+        decayed = [each for each in self.learned().values() if each not in free]
+        self.steps = Steps(
+            (decayed, lambda masters: rule(masters, config, config.weight_decay)),
+            (free, lambda masters: rule(masters, config, 0.0)),
+        )
 
     @property
     def decode_w(self) -> list[Learned]:
@@ -208,9 +216,8 @@ def drop(x: Tensor, rate: float, random: torch.Generator) -> Tensor:
     return x * kept.to(x.dtype).div_(1 - rate)
 
 
-def rule(masters: list[Tensor], config: DeepAEConfig) -> torch.optim.Optimizer:
-    """The step rule of that name over the weights."""
-    decay = config.weight_decay
+def rule(masters: list[Tensor], config: DeepAEConfig, decay: float) -> torch.optim.Optimizer:
+    """The config's step rule over these numbers, with this weight decay."""
     match config.optimizer:
         case "momentum":
             return torch.optim.SGD(masters, config.lr, momentum=config.momentum, weight_decay=decay, fused=True)

@@ -194,6 +194,20 @@ def test_weight_decay_shrinks_the_weights():
     assert norms[1] < norms[0]
 
 
+def test_weight_decay_leaves_the_biases_when_told():
+    data = planted(seed=2)
+    sizes = {}
+    for free in (False, True):
+        config = DeepAEConfig(
+            hidden=(8,), epochs=20, batch_size=16, optimizer="adam", lr=0.1, weight_decay=1.0, dropout=0, refeed=0,
+            decay_biases=not free,
+        )  # fmt: skip
+        model = deepae.PLUGIN.build(config)
+        model.fit(data.train, data.valid, Context())
+        sizes[free] = {name: float(np.abs(array).mean()) for name, array in model.state().items()}
+    assert sizes[True]["decode_b/0"] > 5 * sizes[False]["decode_b/0"]  # it alone speaks where the weights are gone
+
+
 def test_milestones_multiply_the_learning_rate_after_their_epoch():
     data = planted(seed=2)
     config = DeepAEConfig(hidden=(4,), epochs=6, milestones=(2, 4), gamma=0.1, lr=0.01, patience=0)
