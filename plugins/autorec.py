@@ -47,7 +47,7 @@ class AutoRecConfig(Config):
     orientation: Annotated[Literal["item", "user"], Tunable(choices=("item", "user"))] = Field(
         "item", description="I-AutoRec: one example is an item's vector over users; or a user's over items"
     )
-    hidden: Annotated[tuple[PositiveInt, ...], Tunable(choices=((100,), (300,), (500,), (500, 250, 500)))] = Field(
+    hidden: Annotated[tuple[PositiveInt, ...], Tunable(choices=((300,), (500,), (1000,), (500, 250, 500)))] = Field(
         (500,), min_length=1, description="sizes of the hidden layers"
     )
     activation: Annotated[

@@ -55,7 +55,7 @@ class DeepAEConfig(Config):
 
     hidden: Annotated[
         tuple[PositiveInt, ...],
-        Tunable(choices=((128, 256, 256), (256, 256, 512), (512, 512, 1024), (256,), (512,), (256, 512))),
+        Tunable(choices=((128, 256, 256), (256, 256, 512), (512, 512, 1024), (256,), (500,), (1000,))),
     ] = Field((512, 512, 1024), min_length=1, description="sizes of the encoder's layers; the decoder mirrors them")
     orientation: Annotated[Literal["user", "item"], Tunable(choices=("user", "item"))] = Field(
         "user", description="one example is a user's vector over items, or an item's over users"
@@ -77,7 +77,9 @@ class DeepAEConfig(Config):
         False, description="learn what the biases leave of the ratings, not the ratings"
     )
     noise: Annotated[float, Tunable(0, 0.5)] = Field(0.0, ge=0, lt=1, description="dropout rate on a re-fed example")
-    optimizer: Literal["momentum", "adam", "adamw", "adagrad", "rmsprop"] = Field("momentum", description="step rule")
+    optimizer: Annotated[
+        Literal["momentum", "adam", "adamw", "adagrad", "rmsprop"], Tunable(choices=("momentum", "adam"))
+    ] = Field("momentum", description="step rule")
     lr: Annotated[float, Tunable(1e-4, 1e-1, log=True)] = Field(0.005, gt=0, description="learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of momentum and rmsprop")
     schedule: Annotated[Literal["milestones", "one-cycle"], Tunable(choices=("milestones", "one-cycle"))] = Field(
