@@ -12,6 +12,7 @@ help:  ## say what there is
 
 install: $(VENV)/.user  ## make .venv and install cfbench there, with the tested versions
 
+demo: export CFBENCH_RESULTS := results/.demo
 demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, print the leaderboard
 	$(BIN)/cfbench download ml-100k
 	$(BIN)/cfbench run bias --dataset ml-100k --skip-finished
