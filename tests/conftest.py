@@ -138,14 +138,24 @@ def terminal(empty_terminal):
 
 
 @pytest.fixture(scope="module")
-def ml_100k(tmp_path_factory):
-    """MovieLens 100K, fetched into a home of its own; without a source the test is skipped."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
+def movielens(tmp_path_factory):
+    """A MovieLens by its name, fetched into a home of its own; without a source the test is skipped."""
+
+    def get(name):
         try:
-            yield store.prepare(card.load("ml-100k"), listener=Quiet())
+            return store.prepare(card.load(name), listener=Quiet())
         except FetchError as fault:
             pytest.skip(f"no source answers: {fault}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
+        yield get
+
+
+@pytest.fixture(scope="module")
+def ml_100k(movielens):
+    """MovieLens 100K."""
+    return movielens("ml-100k")
 
 
 @pytest.fixture
