@@ -138,6 +138,11 @@ def test_the_shell_completes_plugins_runs_and_data_sets(terminal):
         assert completed(f"cfbench {command} ") == {"last", run}
     assert completed(f"cfbench show --results elsewhere {run[:4]}") == set()
     assert "ml-100k" in completed("cfbench run bias --dataset ml-1")
+    assert completed("cfbench run deepae --preset paper-3") == {"paper-3m"}
+    assert completed("cfbench tune deepae --preset paper-f") == {"paper-full"}
+    assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
+    assert completed("cfbench compare --dataset ml-1m --split 5") == {f"5fold-{fold}" for fold in range(1, 6)}
+    assert completed("cfbench bench deepae --device cu") == {"cuda", "cuda:0"}
 
 
 def test_the_shell_completes_interrupted_runs(terminal):

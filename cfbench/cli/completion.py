@@ -1,4 +1,4 @@
-"""Names for the shell's completion: plugins and runs. (Data sets' are beside their option.)"""
+"""Names for the shell's completion. (Those of data sets are beside their option.)"""
 
 from __future__ import annotations
 
@@ -12,6 +12,28 @@ def plugins() -> list[str]:
     from cfbench import registry
 
     return registry.names()
+
+
+def presets(ctx: typer.Context) -> list[str]:
+    """The presets of the plugin named on the line."""
+    from cfbench import registry
+
+    words = [*ctx.args, ctx.info_name]  # an option without its value leaves an argument among the unread ones
+    return next(([*registry.presets(word)] for word in words if word in registry.names()), [])
+
+
+def splits(ctx: typer.Context) -> list[str]:
+    """The splits of the data set the command works on."""
+    from cfbench import card
+    from cfbench.cli.data import chosen
+
+    name = chosen(ctx.params.get("dataset"))
+    return card.load(name).split_names if name in card.names() else []
+
+
+def devices() -> list[str]:
+    """Kinds of devices; whether they are here is asked when they are used."""
+    return ["auto", "cpu", "cuda", "cuda:0", "mps"]
 
 
 def runs(ctx: typer.Context) -> list[str]:

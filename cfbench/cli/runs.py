@@ -32,11 +32,18 @@ SplitOption = Annotated[
         "--split",
         metavar="NAME",
         help="How the ratings are cut; random90@7 is random90 drawn with seed 7, 5fold all five folds.",
+        autocompletion=completion.splits,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:N or mps.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Where to compute: auto, cpu, cuda, cuda:N or mps.",
+        autocompletion=completion.devices,
+    ),
 ]
 HERE = Path("results")
 SPLIT = "random90"
@@ -116,7 +123,7 @@ def command(name: str) -> Any:
         "seed": (Annotated[int, typer.Option("--seed", min=0, help="All randomness of the model comes from it.")], 0),
         "device": (DeviceOption, "auto"),
         "preset": (Annotated[str | None, typer.Option(
-            "--preset", metavar="NAME", show_default=False,
+            "--preset", metavar="NAME", show_default=False, autocompletion=completion.presets,
             help="Tuned hyper-parameters; by default those of the data set. "
                  f"{name} has: {', '.join(registry.presets(name)) or 'none'}.")], None),
         "no_preset": (Annotated[bool, typer.Option("--no-preset", help="Use the plugin's plain defaults.")], False),

@@ -97,6 +97,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             metavar="NAME",
             show_default=False,
             help="Where to start from; by default the data set's, or the plugin's plain defaults.",
+            autocompletion=completion.presets,
         ),
     ] = None,
     no_preset: Annotated[bool, typer.Option("--no-preset", help="Start from the plugin's plain defaults.")] = False,
