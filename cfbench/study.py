@@ -24,7 +24,7 @@ import optuna
 from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import RetryHeartbeatStaleTrialCallback
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict
 
 from cfbench.errors import UsageError
@@ -147,6 +147,15 @@ def join(name: str, url: str, seed: int) -> Study:
 def here() -> str:
     """This process, as a trial's record names it."""
     return f"{platform.node()}:{os.getpid()}"
+
+
+def give_up(study: Study, pids: set[int], reason: str) -> None:
+    """End the trials that processes of this machine, gone by now, had under way; they are not tried again."""
+    mine = {f"{platform.node()}:{pid}" for pid in pids}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get("worker") in mine:
+            Trial(study, trial._trial_id).set_user_attr("reason", reason)  # noqa: SLF001 (a finished one takes none)
+            study.tell(trial.number, state=TrialState.PRUNED)
 
 
 def _is_lost(trial: FrozenTrial) -> bool:

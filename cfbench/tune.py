@@ -59,7 +59,7 @@ class Job(BaseModel):
     trials: int | None
     """How many the study shall have in all."""
     deadline: float | None
-    """Seconds since 1970 after which no trial is begun; one with epochs ends with the next of them."""
+    """Seconds since 1970 after which no trial is begun and, but for the first, none goes on."""
 
     def over(self, trials: list[FrozenTrial]) -> bool:
         """Whether nothing is left to do."""

@@ -16,19 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+GRACE = 5.0
+"""Seconds after the deadline in which a fit may end by itself; then it is ended."""
+
+
 def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
     """Add trials to a study until there are enough; returns how many workers were lost on the way.
 
-    `listen` is called now and then. Raises `CfbenchError`s; on Ctrl-C everything is kept.
+    `listen` is called now and then. A fit that the deadline finds under way is given up, wherever its library is just
+    then: that takes a process of its own. Raises `CfbenchError`s; on Ctrl-C everything is kept.
     """
-    if workers == 1:
+    if workers == 1 and job.deadline is None:
         tune.work(job, listen)
         return 0
     crew = [_worker(job, workers) for _ in range(workers)]
+    late = False
     try:
-        while None in [worker.poll() for worker in crew]:  # of each: one that was killed is to be seen as gone
+        while not late and None in [worker.poll() for worker in crew]:  # of each: one killed is to be seen as gone
             listen()
             time.sleep(0.2)
+            late = _is_late(job)
     except KeyboardInterrupt:
         _end(crew)
         raise
@@ -37,8 +44,19 @@ def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
             worker.kill()
             worker.wait()
     with storage.faults(job.storage):
-        study.retry_stale(study.join(job.name, job.storage, job.plan.seed))
-    return sum(worker.returncode != 0 for worker in crew)
+        joined = study.join(job.name, job.storage, job.plan.seed)
+        if late:
+            study.give_up(joined, {worker.pid for worker in crew}, "time is up")
+        study.retry_stale(joined)
+    return 0 if late else sum(worker.returncode != 0 for worker in crew)
+
+
+def _is_late(job: tune.Job) -> bool:
+    """Whether time is up for good, and some trial is there to show for it."""
+    if job.deadline is None or time.time() < job.deadline + GRACE:
+        return False
+    with storage.faults(job.storage):
+        return study.best(study.join(job.name, job.storage, job.plan.seed).get_trials(deepcopy=False)) is not None
 
 
 def _worker(job: tune.Job, workers: int) -> subprocess.Popen[bytes]:

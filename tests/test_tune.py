@@ -15,7 +15,7 @@ import optuna
 import pytest
 from pydantic import Field
 
-from cfbench import card, record, registry, run, space, storage, store, study, tune
+from cfbench import card, record, registry, run, space, storage, store, study, tune, workers
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.errors import ConfigError, PlaceError, RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings
@@ -231,7 +231,13 @@ def test_a_fit_worse_than_half_of_the_trials_ends_after_a_third_of_its_epochs_bu
     assert result["best"]["valid_rmse"] == pytest.approx(1 - 9 / 1000)
 
 
-def test_when_time_is_up_the_fit_under_way_ends_with_its_epoch(stepwise, monkeypatch):
+@pytest.fixture
+def here(monkeypatch):
+    """Trials with a deadline run in this process, which knows the test's plugins and its clock."""
+    monkeypatch.setattr(workers, "carry_out", lambda job, _, listen: tune.work(job, listen) or 0)
+
+
+def test_when_time_is_up_the_fit_under_way_ends_with_its_epoch(stepwise, here, monkeypatch):
     began, real = time.time(), time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600 * (len(Epochs.heard) > 2))
     result = told(stepwise("tune stepwise --timeout 30m --json"))
@@ -241,7 +247,7 @@ def test_when_time_is_up_the_fit_under_way_ends_with_its_epoch(stepwise, monkeyp
     assert real() - began < 1800
 
 
-def test_without_a_finished_trial_time_is_never_up(stepwise, monkeypatch):
+def test_without_a_finished_trial_time_is_never_up(stepwise, here, monkeypatch):
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600 * bool(Epochs.heard))
     assert told(stepwise("tune stepwise --timeout 1s --json"))["trials"]["finished"] == 1

@@ -31,12 +31,15 @@ from cfbench.contract import Config, Epoch, Plugin, Tunable
 
 class Slow(Config):
     x: Annotated[float, Tunable(0, 1)] = Field(0.5, description="the smaller the better")
+    stuck: bool = Field(False, description="whether any but the first fit never ends")
 
 class Model:
     parameters = 1
     def __init__(self, config):
-        self._x = config.x
+        self._x, self._stuck = config.x, config.stuck
     def fit(self, train, valid, context):
+        if self._stuck and self._x != 0.5:
+            time.sleep(1000)
         for k in range(1, 6):
             time.sleep(0.2)
             context.report(Epoch(k, 5, 1.0, 1 + self._x, 0.0))
@@ -208,6 +211,18 @@ def test_one_of_two_workers_killed_does_not_end_the_study_and_its_trial_is_tried
     assert finished(there).items() <= finished(after).items()
     assert len(study.ended(after)) == 8
     assert [trial.params for trial in after if "failed_trial" in trial.system_attrs] == [victim.params]
+
+
+def test_a_fit_that_does_not_end_is_given_up_when_time_is_up(slow, look):
+    late = tune("--fix stuck=true --timeout 3s --workers 1", 9, "late")
+    _, err = late.communicate(timeout=60)
+    assert late.returncode == 0, err
+    assert "lost" not in err
+    first, second = look(storage.in_folder(Path("results"), "late"), "late")
+    assert (first.value, first.state.name) == (1.5, "COMPLETE")
+    assert (second.user_attrs["reason"], second.state.name) == ("time is up", "PRUNED")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid(second), 0)
 
 
 def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):

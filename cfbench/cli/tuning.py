@@ -61,8 +61,8 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             parser=_seconds,
             metavar="TIME",
             show_default=False,
-            help="How long the study's trials may take in all: 30m, 2h. A fit without epochs under way then "
-            "is seen to its end.",
+            help="How long the study's trials may take in all: 30m, 2h. A fit under way then is given up, but "
+            "for the first.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Trials at a time.")] = 1,
