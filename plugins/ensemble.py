@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 import numpy as np
 from pydantic import Field
 
-from cfbench.contract import Config, Context, Plugin, Predicts, State, Tunable
+from cfbench.contract import Config, Context, Epoch, Plugin, Predicts, State, Tunable
+from cfbench.metrics import rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,10 @@ class Ensemble:
         self._members = tuple(map(context.member, self._config.members))
         scores = self._predictions(valid.users, valid.items)
         self._weights, self._constant = blend(scores, valid.ratings, self._config)
+        if len(valid):
+            fitted, unseen = self._constant + scores @ self._weights, cross_fitted(scores, valid.ratings, self._config)
+            errors = (rmse(valid.scale.clip(each.astype(np.float32)), valid.ratings) for each in (fitted, unseen))
+            context.report(Epoch(1, 1, *errors, seconds=0.0))
         weighed = (f"{run} × {weight:.3f}" for run, weight in zip(self._config.members, self._weights, strict=True))
         context.note(f"{self._constant:+.3f} + {' + '.join(weighed)}")
 
@@ -94,12 +99,25 @@ def blend(scores: NDArray[np.float64], ratings: Scores, config: EnsembleConfig) 
     centres, centre = (scores.mean(0), ratings.mean(dtype=np.float64)) if config.intercept and n else (np.zeros(m), 0.0)
     apart = scores - centres
     gram = apart.T @ apart
-    pull = config.ridge * gram.trace() / m or 1.0
+    pull = config.ridge * n * scores.var(0).mean() if n else 0.0
+    pull = pull or 1.0  # members that say the same of every pair
     whole = gram + pull * np.eye(m)
     right = apart.T @ (ratings - centre) + pull / m
     root = np.linalg.cholesky(whole)  # |rootᵀ w - root⁻¹ right|² is the same problem, of m rows
     weights = nnls(root.T, np.linalg.solve(root, right))[0] if config.nonnegative else np.linalg.solve(whole, right)
     return weights, float(centre - centres @ weights)
+
+
+def cross_fitted(scores: NDArray[np.float64], ratings: Scores, config: EnsembleConfig) -> NDArray[np.float64]:
+    """(n,) blends of members' predictions (n, m), each by weights fitted to the nine tenths that it is not in.
+
+    What the weights leave of the ratings they were fitted to would flatter them, and most of all the weakest ridge.
+    """
+    blended, tenth = np.empty(len(scores)), np.arange(len(scores)) % 10
+    for k in range(10):
+        weights, constant = blend(scores[tenth != k], ratings[tenth != k], config)
+        blended[tenth == k] = constant + scores[tenth == k] @ weights
+    return blended
 
 
 PLUGIN = Plugin(

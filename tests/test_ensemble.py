@@ -83,6 +83,38 @@ def test_a_great_ridge_gives_the_mean_of_the_members(noisy):
     assert model.state()["weights"] == pytest.approx([0.5, 0.5], abs=1e-6)
 
 
+def test_the_validation_error_is_of_ratings_the_weights_were_not_fitted_to():
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=120) * 3
+    codes = np.arange(120, dtype=np.int32)
+    lent = {f"m{k}": Noisy(truth, 3 * rng.normal(size=120)) for k in range(40)}
+    valid = Ratings(codes, np.zeros_like(codes), truth + rng.normal(size=120), 120, 1, SCALE).take(np.arange(60))
+    told = {}
+    for ridge in (1e-9, 1.0):
+        model, heard = Ensemble(EnsembleConfig(members=tuple(lent), ridge=ridge)), []
+        model.fit(valid, valid, Context(member=lent.__getitem__, report=heard.append))
+        (told[ridge],) = heard
+    assert told[1e-9].train_rmse < told[1.0].train_rmse
+    assert told[1e-9].valid_rmse > told[1.0].valid_rmse  # 40 weights of 60 ratings
+    assert told[1e-9].valid_rmse > 1.5 * told[1e-9].train_rmse
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_the_ridge_is_a_share_of_the_members_mean_variance(intercept):
+    rng = np.random.default_rng(5)
+    scores, ratings = rng.normal(3.5, 1, (50, 2)), rng.normal(3.5, 1, 50)
+    weights, constant = blend(scores, ratings, EnsembleConfig(ridge=0.3, intercept=intercept))
+    v = np.square(scores - scores.mean(0)).sum(0).mean()
+
+    def objective(w, c):
+        return np.square(ratings - c - scores @ w).sum() + 0.3 * v * np.square(w - 0.5).sum()
+
+    least = objective(weights, constant)
+    for step in (*np.eye(2), *-np.eye(2)):
+        assert objective(weights + 1e-4 * step, constant) > least
+    assert not intercept or objective(weights, constant + 1e-4) > least < objective(weights, constant - 1e-4)
+
+
 def test_without_validation_ratings_the_blend_is_the_mean_of_the_members(noisy):
     valid, test, lent = noisy
     mean = np.mean([member.predict(test.users, test.items) for member in lent.values()], 0)
