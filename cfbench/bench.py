@@ -105,5 +105,5 @@ class Bench:
         matrices = 2 * sum(outer * inner for outer, inner in pairwise(sizes))
         steps = 1 + getattr(self._config, "refeed", 0)
         flops = 2 * self._config.batch_size * (3 * matrices - sizes[0] * sizes[1])  # no gradient of the input is wanted
-        traffic = self._model.parameters * STEP_BYTES[self._config.optimizer]
+        traffic = self._model.parameters * STEP_BYTES[getattr(self._config, "optimizer", "adam")]
         return steps * flops / machine.flops, steps * traffic / machine.bandwidth

@@ -89,8 +89,9 @@ class Row:
     @property
     def source(self) -> str:
         """Where its config came from: `tuned`, `preset NAME`, `flags`, or `default`."""
-        asked = self.last.request
-        origins = set(asked.origins.values())
+        requests = [record.request for record in self.records or self.others]
+        asked = next((request for request in requests if request.tuned), self.last.request)
+        origins = set(asked.origins.values()) | ({"tuning"} if asked.tuned else set())
         preset = [f"preset {asked.preset}"] if asked.preset and "preset" in origins else []
         words = ["tuned"] * ("tuning" in origins) + preset + ["flags"] * ("flag" in origins)
         return ", ".join(words) or "default"
@@ -178,6 +179,11 @@ def _age(record: Record) -> tuple[datetime, str]:
     return record.request.started, record.run
 
 
+def _worth(record: Record) -> tuple[bool, bool, tuple[datetime, str]]:
+    """What grows with how much a run says."""
+    return record.scored, record.request.tuned is not None, _age(record)
+
+
 def _grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> list[list[Any]]:
     groups: dict[Any, list[Any]] = {}
     for thing in things:
@@ -186,17 +192,23 @@ def _grouped(things: Iterable[Any], key: Callable[[Any], Any]) -> list[list[Any]
 
 
 def _rows(records: list[Record], splits: list[str]) -> list[Row]:
-    """A row a plugin and config."""
-    configs = _grouped(records, lambda r: (r.request.plugin.name, json.dumps(r.request.config, sort_keys=True)))
+    """A row a plugin, of the version of a package, and config."""
+    configs = _grouped(
+        records,
+        lambda r: (r.request.plugin.name, r.request.plugin.package, json.dumps(r.request.config, sort_keys=True)),
+    )
     return [_row(of_one, splits) for of_one in configs]
 
 
 def _row(records: list[Record], splits: list[str]) -> Row:
-    """Of the runs of a seed and split the newest counts, if possible a scored one: they predict the same."""
+    """Of the runs of a seed and split the newest counts, if possible a scored and tuned one: they predict the same."""
     seeds: dict[int, list[Record]] = {}
     others: list[Record] = []
     for of_seed in _grouped(sorted(records, key=lambda r: r.request.seed), lambda r: r.request.seed):
-        newest = {r.request.split.name: r for r in sorted(of_seed, key=lambda r: (r.scored, _age(r)))}
+        newest = {
+            r.request.split.name: r
+            for r in sorted(of_seed, key=lambda r: (r.scored, r.request.tuned is not None, _age(r)))
+        }
         if all(name in newest and newest[name].scored for name in splits):
             seeds[of_seed[0].request.seed] = [newest[name] for name in splits]
         else:

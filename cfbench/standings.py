@@ -91,7 +91,7 @@ def _told(board: Leaderboard, metric: Metric) -> list[Standing]:
 
 
 def _judged(board: Leaderboard, results: Results, dataset: Dataset, metric: Metric, by: By | None) -> list[Standing]:
-    """As the predictions say; one run's errors are in memory at a time."""
+    """As the predictions say; the errors of one row's runs are in memory at a time."""
     truths = {name: truth(dataset.ratings, dataset.split(name)) for name in board.fingerprints if board.ranked}
     rows = [_row(row, results, truths, metric, by) for row in board.ranked]
     judged, sums = [standing for standing, _ in rows], [of for _, of in rows]
@@ -121,11 +121,11 @@ def _new(runs: list[Errors], by: By) -> float | None:
 
 
 def _front(ranked: list[Standing]) -> set[int]:
-    """The places that are not dominated in score and seconds of fitting; `ranked` is best first."""
+    """The places that are not dominated in score and seconds of fitting."""
+    known = [(s.score, s.row.mean(lambda o: o.fit_seconds), at) for at, s in enumerate(ranked, 1)]
     fastest = float("inf")
     front: set[int] = set()
-    for at, standing in enumerate(ranked, 1):
-        seconds = standing.row.mean(lambda o: o.fit_seconds)
-        if seconds is not None and seconds < fastest:
+    for _, seconds, at in sorted((score, seconds, at) for score, seconds, at in known if seconds is not None):
+        if seconds < fastest:
             fastest, front = seconds, front | {at}
     return front

@@ -75,7 +75,7 @@ class _Progress:
     def add(self, epoch: Epoch, learned: Mapping[str, Learned]) -> None:
         self.curve.append(epoch)
         if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
-            self.best_epoch, self.best_valid = epoch.epoch, epoch.valid_rmse or math.inf
+            self.best_epoch, self.best_valid = epoch.epoch, math.inf if epoch.valid_rmse is None else epoch.valid_rmse
             self.best = {name: each.master.detach().to("cpu", copy=True) for name, each in learned.items()}
 
     def over(self, epochs: int, patience: int) -> bool:

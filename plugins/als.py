@@ -88,7 +88,8 @@ class ALS:
         """A sweep: the users given the items, then the items given the users. Returns the RMSE it ends with."""
         self._solve(self._users, self._by_user, self._items)
         errors = self._solve(self._items, self._by_item, self._users)
-        return math.sqrt(float(errors.cpu().double().sum()) / max(1, self._count))
+        left = float(errors.cpu().double().sum())  # a difference of float32 numbers: of an exact fit a little below 0
+        return math.sqrt((0.0 if left < 0 else left) / max(1, self._count))
 
     def _solve(self, side: Learned, regressions: Regressions, other: Learned) -> Tensor:
         """Minimise over one side; returns (rows,) the squared errors left."""

@@ -94,6 +94,15 @@ def test_the_training_error_reported_is_that_of_the_predictions():
     assert best.valid_rmse == pytest.approx(rmse(model, data.valid), rel=1e-6)
 
 
+def test_ratings_that_are_fitted_exactly_are_no_fault():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        cells = rng.choice(9, 5, replace=False).astype(np.int32)
+        table = Ratings(cells // 3, cells % 3, rng.integers(1, 6, 5).astype(np.float32), 3, 3, STARS)
+        _, curve = fitted(Planted(train=table, valid=table.take(np.arange(0)), test=table), factors=8, reg=0.01)
+        assert all(epoch.train_rmse >= 0 for epoch in curve)
+
+
 def test_more_regularisation_means_smaller_factors():
     data = planted(seed=6)
     sizes = [np.abs(fitted(data, reg=reg, epochs=5)[0].state()["users"]).sum() for reg in (0.1, 1, 10)]

@@ -47,6 +47,11 @@ def test_bench_prints_its_figures(empty_terminal):
     assert "of it reached" in shown
 
 
+def test_autorec_is_timed_too(empty_terminal):
+    (row,) = json.loads(empty_terminal("bench autorec --users 256 --items 120 --rounds 1 --precision fp32 --json").out)
+    assert row["roofline_steps_seconds"] > 0
+
+
 def test_what_is_no_autoencoder_is_refused(empty_terminal):
     done = empty_terminal("bench bias")
     assert done.status == 2

@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cfbench import card, leaderboard, metrics, store
+from cfbench import card, leaderboard, metrics, scoring, split, store
 from cfbench.card import Published
 from cfbench.cli import table
 from cfbench.errors import RecordError, UnknownNameError, UsageError
+from cfbench.ratings import Ratings, Scale
 from cfbench.record import (
     DatasetFacts,
     Machine,
@@ -28,9 +29,10 @@ from cfbench.record import (
     Request,
     Results,
     SplitFacts,
+    Tuned,
     write_predictions,
 )
-from cfbench.standings import standings
+from cfbench.standings import _new, standings
 
 CLOCK = count()
 
@@ -201,10 +203,28 @@ def test_a_record_that_cannot_be_read_is_named_in_one_line(results, text):
 def test_the_pareto_front_is_what_no_other_beats_in_score_and_time(results):
     kept = results(
         *(made(rmse, run=f"r{rmse}{s}", config={"k": [rmse, s]}, seconds=s)
-          for rmse, s in [(0.9, 50), (0.91, 60), (0.92, 10), (0.92, 20), (0.95, 1), (0.99, 1)])
+          for rmse, s in [(0.9, 55), (0.9, 50), (0.91, 60), (0.92, 10), (0.92, 20), (0.95, 1), (0.99, 1)])
     )  # fmt: skip
     front = [s.on_front for s in standings(board(kept), kept, None)]
-    assert front == [True, False, True, False, True, False]
+    assert front == [False, True, False, True, False, True, False]
+
+
+def test_versions_of_a_plugins_package_are_rows_of_their_own(results):
+    newer = made(0.8, run="b", seed=1)
+    newer = newer.model_copy(
+        update={"request": newer.request.model_copy(
+            update={"plugin": newer.request.plugin.model_copy(update={"package": "p 2"})})}
+    )  # fmt: skip
+    rows = board(results(made(0.9, run="a"), newer), all_runs=True).rows
+    assert [(sorted(row.seeds), row.rmse) for row in rows] == [([1], 0.8), ([0], 0.9)]
+
+
+def test_what_was_tuned_is_said_so_even_if_the_config_it_started_from_was_the_best(results):
+    tuned = Tuned(study="s", dataset="d", split="random90", trials=9, seconds=1.0, seed=0, valid_rmse=0.9)
+    found = made(0.9, run="a")
+    found = found.model_copy(update={"request": found.request.model_copy(update={"tuned": tuned})})
+    (row,) = board(results(found, made(0.9, run="b"))).rows
+    assert row.source == "tuned"
 
 
 def test_without_the_data_stored_scores_are_shown_and_nothing_is_made_up(results):
@@ -331,9 +351,20 @@ def test_slices_split_the_test_ratings_and_their_squares_add_up(tiny):
 
 def test_new_users_and_items_have_a_score_of_their_own_where_there_are_any(tiny):
     tiny.noisy("bias", 0.7)
-    cold = tiny.data.split("random90").report["cold_ratings"]
     (standing,) = tiny.standings()
-    assert ((standing.new_users, standing.new_items) == (None, None)) == (cold == 0)
+    assert (standing.new_users, standing.new_items) == (None, None)
+
+
+def test_the_score_over_new_users_and_items_is_that_of_what_training_never_met():
+    users, items = np.divmod(np.arange(400, dtype=np.int32), 20)
+    alone = np.append(users, 20).astype(np.int32), np.append(items, 20).astype(np.int32)  # one user, one item, once
+    table = Ratings(*alone, np.full(401, 3, np.float32), 21, 21, Scale(low=1, high=5, step=1))
+    seeds = (split.make("s", split.RandomHoldout(seed=seed), table) for seed in range(100))
+    cut = next(cut for cut in seeds if cut.report["cold_ratings"])
+    truth = scoring.truth(table, cut)
+    off = np.where(truth.test.users == 20, 2.0, 0.5)
+    runs = [scoring.Errors(truth, off), scoring.Errors(truth, 2 * off)]
+    assert _new(runs, "user-activity") == _new(runs, "item-popularity") == pytest.approx((2.5 * 4) ** 0.5)
 
 
 def test_folds_are_scored_each_on_its_own_part_and_averaged(tiny):
@@ -417,6 +448,7 @@ def test_latex_is_a_whole_tabular_with_everything_escaped(ranked):
 def test_latex_compiles(ranked, tmp_path):
     every = table.latex([table.Column("a", ["".join(sorted(table._LATEX))]), table.Column("b", ["ä–é…"])])
     boards = [ranked(f"compare {flags} --format latex").out for flags in ("", "--all-runs", "--pareto")]
+    assert r"$\bullet$" in boards[2]
     body = "\n\n".join([every, *boards])
     (tmp_path / "board.tex").write_text(
         rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}", encoding="utf-8"

@@ -59,6 +59,10 @@ def test_the_best_epoch_by_validation_is_kept():
     assert torch.equal(learner.weight, weights_after(2))
 
 
+def test_a_validation_error_of_exactly_0_is_the_best_there_is():
+    assert run(Scripted([0.5, 0.0, 0.7])) == 2
+
+
 def test_patience_counts_epochs_without_a_better_validation():
     told = []
     learner = Scripted([1.0, 0.9, 0.95, 0.92, 0.91, 0.5])

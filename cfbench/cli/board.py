@@ -75,7 +75,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
         show_board(board, ordered, card, metric=metric, all_runs=all_runs, by=by, pareto=pareto)
         _remarks(board, kept, here=data is not None)
     else:
-        typer.echo(_document(board, ordered, form, metric, all_runs=all_runs, by=by), nl=False)
+        typer.echo(_document(board, ordered, form, metric, all_runs=all_runs, by=by, pareto=pareto), nl=False)
 
 
 def opened(
@@ -135,11 +135,13 @@ def _csv(ranks: list[Standing], *, sliced: bool) -> str:
 
 
 def _document(
-    board: Leaderboard, ranks: list[Standing], form: Format, metric: str, *, all_runs: bool, by: str | None
-) -> str:
+    board: Leaderboard, ranks: list[Standing], form: Format, metric: str, *, all_runs: bool, by: str | None,
+    pareto: bool,
+) -> str:  # fmt: skip
     from cfbench.cli import rows, slices, table
 
-    columns = slices.columns(ranks, 0, by) if by else table.filled(rows.columns(ranks, metric, all_runs=all_runs))
+    every = rows.columns(ranks, metric, all_runs=all_runs, pareto=pareto)
+    columns = slices.columns(ranks, 0, by) if by else table.filled(every)
     if form == "md":
         return table.markdown(columns)
     return f"% {board.dataset}, split {board.split}; needs the package booktabs\n{table.latex(columns)}"
@@ -157,9 +159,7 @@ def show_board(
     if by and board.ranked:
         out.print(table.on_terminal(slices.fitting(ranks, out.width, by)))
     elif ranks:
-        columns = rows.columns(ranks, metric, all_runs=all_runs)
-        if pareto:
-            columns.insert(1, table.Column("front", ["●" if s.on_front else "" for s in ranks], 1))
+        columns = rows.columns(ranks, metric, all_runs=all_runs, pareto=pareto)
         best = next((at for at, standing in enumerate(ranks) if standing.place == 1), None)
         out.print(table.on_terminal(table.fitting(columns, out.width), bold=best))
         _explain(ranks, pareto=pareto)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HEADINGS = {"rmse": "RMSE", "mae": "MAE", "user-rmse": "user RMSE"}
 
 
-def columns(ranks: list[Standing], metric: str, *, all_runs: bool) -> list[Column]:
+def columns(ranks: list[Standing], metric: str, *, all_runs: bool, pareto: bool = False) -> list[Column]:
     """All there are; those that say nothing among them."""
 
     def column(heading: str, cell: Callable[[Standing], str], rank: int, *, right: bool = True) -> Column:
@@ -31,6 +31,7 @@ def columns(ranks: list[Standing], metric: str, *, all_runs: bool) -> list[Colum
     }  # fmt: skip
     return [
         column("", lambda s: figures.count(s.place) if s.place else "", 0, right=False),
+        *([column("front", lambda s: "●" if s.on_front else "", 1, right=False)] if pareto else []),
         column("plugin", lambda s: s.row.plugin, 0, right=False),
         column(HEADINGS[metric], lambda s: figures.score(s.score), 0),
         column("95 %", lambda s: figures.interval(s.interval), 2),
@@ -68,7 +69,8 @@ def _differing(rows: list[Row]) -> dict[int, str]:
     told = {}
     for same in of_plugin.values():
         configs = [row.last.request.config for row in same]
-        names = [name for name in configs[0] if len({str(config.get(name)) for config in configs}) > 1]
+        every = dict.fromkeys(name for config in configs for name in config)  # an older record may lack some
+        names = [name for name in every if len({str(config.get(name)) for config in configs}) > 1]
         for row, config in zip(same, configs, strict=True):
             told[id(row)] = " ".join(f"{name}={figures.plain(config.get(name))}" for name in names)
     return told
