@@ -60,8 +60,8 @@ class Ensemble:
         self._weights, self._constant = blend(scores, valid.ratings, self._config)
         if len(valid):
             fitted, unseen = self._constant + scores @ self._weights, cross_fitted(scores, valid.ratings, self._config)
-            errors = (rmse(valid.scale.clip(each.astype(np.float32)), valid.ratings) for each in (fitted, unseen))
-            context.report(Epoch(1, 1, *errors, seconds=0.0))
+            of = [rmse(valid.scale.clip(each.astype(np.float32)), valid.ratings) for each in (fitted, unseen)]
+            context.report(Epoch(1, 1, train_rmse=of[0], valid_rmse=of[1], seconds=0.0))
         weighed = (f"{run} × {weight:.3f}" for run, weight in zip(self._config.members, self._weights, strict=True))
         context.note(f"{self._constant:+.3f} + {' + '.join(weighed)}")
 
