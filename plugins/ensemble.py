@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import Field
 
 from cfbench.contract import Config, Context, Epoch, Plugin, Predicts, State, Tunable
-from cfbench.metrics import rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +59,8 @@ class Ensemble:
         self._weights, self._constant = blend(scores, valid.ratings, self._config)
         if len(valid):
             fitted, unseen = self._constant + scores @ self._weights, cross_fitted(scores, valid.ratings, self._config)
-            of = [rmse(valid.scale.clip(each.astype(np.float32)), valid.ratings) for each in (fitted, unseen)]
+            clipped = (valid.scale.clip(each.astype(np.float32)) for each in (fitted, unseen))
+            of = [float(np.sqrt(np.square(each - valid.ratings).mean(dtype=np.float64))) for each in clipped]
             context.report(Epoch(1, 1, train_rmse=of[0], valid_rmse=of[1], seconds=0.0))
         weighed = (f"{run} × {weight:.3f}" for run, weight in zip(self._config.members, self._weights, strict=True))
         context.note(f"{self._constant:+.3f} + {' + '.join(weighed)}")

@@ -287,3 +287,15 @@ def test_the_split_that_commands_use_is_the_default_one():
     from cfbench.cli import runs
 
     assert runs.SPLIT == split.DEFAULT
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_the_list_keeps_names_and_counts_whole_at_any_width(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code = "from cfbench import cli; cli.main(['datasets'])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert max(map(len, said.splitlines())) <= width
+    assert "…" not in said
+    assert "ml-latest-small" in said
+    assert ("100,480,507" in said) == (width > 40)
+    assert ("CC BY-SA" in said) == (width == 200)

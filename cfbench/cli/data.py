@@ -113,17 +113,20 @@ def datasets(
             ]
         )
         return
-    from rich.table import Table
+    from cfbench.cli import table
 
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("data set", "title"):
-        table.add_column(heading)
-    for heading in ("users", "items", "ratings", "scale"):
-        table.add_column(heading, justify="right")
-    for heading in ("here", "licence"):
-        table.add_column(heading)
-    for c in cards:
-        mark = "current" if c.name == current else "yes" if here[c.name] else "no"
-        counts = ("–" if n is None else f"{n:,}" for n in (c.expected.users, c.expected.items, c.expected.ratings))
-        table.add_row(c.name, c.title, *counts, str(c.scale), mark, c.licence)
-    console.out().print(table)
+    def counts(values: list[int | None]) -> list[str]:
+        return ["–" if n is None else f"{n:,}" for n in values]
+
+    columns = [
+        table.Column("data set", [c.name for c in cards]),
+        table.Column("title", [c.title for c in cards], 6),
+        table.Column("users", counts([c.expected.users for c in cards]), 2, right=True),
+        table.Column("items", counts([c.expected.items for c in cards]), 3, right=True),
+        table.Column("ratings", counts([c.expected.ratings for c in cards]), 1, right=True),
+        table.Column("scale", [str(c.scale) for c in cards], 4, right=True),
+        table.Column("here", ["current" if c.name == current else "yes" if here[c.name] else "no" for c in cards], 1),
+        table.Column("licence", [c.licence for c in cards], 5),
+    ]
+    out = console.out()
+    out.print(table.on_terminal(table.fitting(columns, out.width)))
