@@ -43,6 +43,9 @@ WARM_UP = 1 / 3
 of deepae on ml-100k, the median rule then saves a quarter of the time and ends none of the five best; successive
 halving from the fifth epoch saves two thirds and ends one of them."""
 
+HOPELESS = 5
+"""Trials of which all failed, the first ones of a study, that end it: more of them would fail as well."""
+
 ENOUGH = 10
 """Finished trials before importances are told: of fewer, the best tenth is one."""
 
@@ -65,7 +68,9 @@ class Job(BaseModel):
         """Whether nothing is left to do."""
         late = self.deadline is not None and time.time() >= self.deadline
         first = any(trial.state.is_finished() for trial in trials)  # without a first one all was for nothing
-        return (late and first) or (self.trials is not None and len(study.ended(trials)) >= self.trials)
+        ended = study.ended(trials)
+        hopeless = len(ended) >= HOPELESS and all(trial.state == TrialState.FAIL for trial in ended[:HOPELESS])
+        return (late and first) or hopeless or (self.trials is not None and len(ended) >= self.trials)
 
     def taken(self, trials: list[FrozenTrial], number: int | None = None) -> bool:
         """Whether those that ended and those under way, up to a number, are as many as there shall be."""

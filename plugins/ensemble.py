@@ -10,12 +10,12 @@ The ridge pulls the weights towards 1/m each, not towards 0: without validation 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import Field
 
-from cfbench.contract import Config, Context, Epoch, Plugin, Predicts, State, Tunable
+from cfbench.contract import Config, Context, Epoch, Plugin, Predicts, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +31,8 @@ class EnsembleConfig(Config):
     members: tuple[str, ...] = Field(
         (), description="finished runs of the split, by id or a part of it; none: the best of each other plugin"
     )
-    ridge: Annotated[float, Tunable(1e-6, 1, log=True)] = Field(
-        1e-3, gt=0, description="pull towards equal weights, as a share of the members' mean variance"
-    )
+    # not tunable: what tuning would choose it by, the validation ratings, is what the weights are fitted to
+    ridge: float = Field(1e-3, gt=0, description="pull towards equal weights, as a share of the members' mean variance")
     nonnegative: bool = Field(False, description="no weight below 0")
     intercept: bool = Field(True, description="a constant beside the members")
 

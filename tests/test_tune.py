@@ -180,7 +180,8 @@ def test_no_test_rating_is_in_reach_of_a_model_that_looks_for_one(register, term
             found.extend(len(value) for value in frame.frame.f_locals.values() if isinstance(value, Ratings))
         for part in (train, valid):
             for column in (part.users, part.items, part.ratings, part.times):
-                assert column.base is None
+                assert len(column.base) == len(part)  # a view of a copy, not of the whole table
+                assert column.base.base is None
         gc.collect()
         found.extend(len(thing) for thing in ratings() if id(thing) not in before)
 
@@ -216,8 +217,41 @@ def test_predictions_that_are_no_scores_fail_the_trial(register, terminal):
 
     register("bowl", Plugin("a bowl", "none", BowlConfig, Nan))
     said = terminal("tune bowl --trials 2")
-    assert said.status == 0
-    assert "no trial finished; the last one failed: PredictionError: plugin 'bowl' predicted" in said.out
+    assert said.status == 1
+    last = "the last one failed: PredictionError: plugin 'bowl' predicted"
+    assert f"error: no trial of study bowl-tiny-random90 finished, {last}" in said.err
+    assert said.err.splitlines()[-1].endswith("; mend that and begin another with --study NAME")
+
+
+def test_a_study_whose_first_five_trials_all_failed_is_over_and_its_command_fails(register, terminal):
+    def fail(*_):
+        raise ZeroDivisionError("oops")
+
+    behaving(register, fail)
+    said = terminal("tune bowl --trials 50 --json")
+    assert said.status == 1
+    assert json.loads(said.out)["trials"] == {"finished": 0, "pruned": 0, "failed": 5}
+    assert "finished, the last one failed: ZeroDivisionError: oops; mend that" in said.err
+    assert terminal("tune bowl --trials 60").status == 1
+    assert len(trials()) == 5
+
+
+def test_one_trial_of_the_first_five_that_does_not_fail_keeps_a_study_going(register, terminal):
+    count = iter(range(100))
+
+    def fail(*_):
+        if next(count) != 4:
+            raise ZeroDivisionError("oops")
+
+    behaving(register, fail)
+    assert told(terminal("tune bowl --trials 8 --json"))["trials"] == {"finished": 1, "pruned": 0, "failed": 7}
+
+
+def test_ensemble_is_not_tuned_since_a_trial_has_no_members(terminal):
+    assert space.declared(registry.load("ensemble")) == {}
+    said = terminal("tune ensemble")
+    assert said.status == 2
+    assert "nothing is left to tune" in said.err
 
 
 def test_a_fit_worse_than_half_of_the_trials_ends_after_a_third_of_its_epochs_but_the_first_one_never(stepwise):

@@ -81,6 +81,8 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
         tuned.conclude(told, setup)
     best = study.best(trials)
     if best is None:
+        last = f"the last one {told['last']}" if told["last"] else "none was begun"
+        console.error(f"no trial of study {job.name} finished, {last}; mend that and begin another with --study NAME")
         return told
     found = tune.best_setup(setup, job, best)
     if asked.save_preset:

@@ -49,7 +49,6 @@ def conclude(told: dict[str, Any], setup: Setup) -> None:
     )
     best = told["best"]
     if not best:
-        console.result(f"no trial finished; the last one {told['last']}")
         return
     console.result(f"best: trial {best['trial']}, validation RMSE {best['valid_rmse']:.4f}{_gain(told)}")
     console.out().print(_configs(told), markup=False)

@@ -115,7 +115,8 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
 ) -> None:
     """Search a plugin's hyper-parameters for the best validation RMSE; the test part is not touched.
 
-    The first trial is the config it starts from. The same command goes on with a study that was interrupted.
+    The first trial is the config it starts from. The same command goes on with a study that was interrupted. Exit
+    status 1 when no trial finished.
 
     Examples: cfbench tune deepae --trials 30; cfbench tune deepae --timeout 2h --workers 4 --fix epochs=40
     --range lr=1e-3:1e-1:log; cfbench tune --all --budget 30m --then-run --seeds 3
@@ -130,9 +131,10 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         device, save_preset, seeds if then_run else 0, results, json,
     )  # fmt: skip
     obtain(dataset)
-    told = search.tune_all(asked) if all_ else search.tune_one(str(plugin), asked)
+    told = search.tune_all(asked) if all_ else [search.tune_one(str(plugin), asked)]
     if json:
-        console.as_json(told)
+        console.as_json(told if all_ else told[0])
+    raise typer.Exit(0 if any(each["best"] for each in told) else 1)
 
 
 def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: JsonOption = False) -> None:
