@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HEARTBEAT, GRACE = 60, 3600
-"""Seconds. Long, since a library that keeps Python's lock for a whole fit keeps the heart from beating too."""
+HEARTBEAT, GRACE = 60, 24 * 3600
+"""Seconds. A day, since a library that keeps Python's lock for a whole fit keeps the heart from beating too; that a
+process of the same machine is gone is seen at once."""
 
 
 def in_folder(results: Path, name: str) -> str:

@@ -102,9 +102,12 @@ class Objective:
     def __init__(self, job: Job, train: Ratings, valid: Ratings, listen: Callable[[], None]) -> None:
         self._job, self._train, self._valid, self._listen = job, train, valid, listen
         self._plugin = registry.load(job.plan.plugin)
+        self.number: int | None = None
+        """Of the trial under way, or of the last one."""
 
     def __call__(self, trial: Trial) -> float:
         """The smallest of the epochs' errors, or that of the fitted model where it has no epochs."""
+        self.number = trial.number
         trial.set_user_attr("worker", study.here())
         try:
             self._claim(trial)
@@ -180,13 +183,24 @@ def work(job: Job, listen: Callable[[], None] = lambda: None, orphaned: Callable
 
 
 def _one_trial(joined: Study, objective: Objective) -> None:
+    """Try a config; one that another process took for dead and ended meanwhile does not count, and is no fault."""
+    objective.number = None
     try:
         joined.optimize(objective, n_trials=1, catch=Exception)
     except KeyboardInterrupt:
-        mine = [t for t in joined.get_trials(deepcopy=False) if t.user_attrs.get("worker") == study.here()]
-        if mine and mine[-1].state == TrialState.FAIL and "reason" not in mine[-1].user_attrs:
-            study.retry(joined, mine[-1])
+        mine = _trial(joined, objective.number)
+        if mine and mine.state == TrialState.FAIL and "reason" not in mine.user_attrs:
+            study.retry(joined, mine)
         raise
+    except Exception:
+        mine = _trial(joined, objective.number)
+        if mine is None or not mine.state.is_finished():
+            raise
+
+
+def _trial(joined: Study, number: int | None) -> FrozenTrial | None:
+    trials = joined.get_trials(deepcopy=False)
+    return next((trial for trial in trials if trial.number == number), None)
 
 
 def _parts(plan: Plan) -> tuple[Ratings, Ratings]:

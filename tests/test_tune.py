@@ -1,9 +1,11 @@
 """Tuning: what is searched, what is touched, what is kept, whatever happens to a trial."""
 
+import contextlib
 import gc
 import inspect
 import json
 import math
+import sqlite3
 import time
 import tomllib
 import warnings
@@ -441,6 +443,45 @@ def test_a_trial_under_way_elsewhere_is_left_alone(bowl):
             trial.set_user_attr("worker", worker)
     study.retry_stale(joined)
     assert [trial.state.name for trial in trials()][2:] == ["RUNNING"] * 3
+
+
+def test_a_fit_that_keeps_pythons_lock_for_two_hours_is_not_taken_for_dead(bowl):
+    bowl("tune bowl --trials 1")
+    url = storage.in_folder(Path("results"), "bowl-tiny-random90")
+    joined = study.join("bowl-tiny-random90", url, 0)
+    trial = begin(joined)
+    trial.set_user_attr("worker", study.here())
+    joined._storage.record_heartbeat(trial._trial_id)
+    with contextlib.closing(sqlite3.connect(storage.shown(url))) as database, database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-2 hours')")
+    study.retry_stale(joined)
+    assert trials()[1].state.name == "RUNNING"
+
+
+@pytest.mark.parametrize("fault", [None, ZeroDivisionError("oops")])
+def test_a_trial_that_another_process_ended_meanwhile_is_no_fault(register, terminal, fault):
+    count = iter(range(100))
+
+    def end(*_):
+        if next(count) == 1:
+            joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+            joined.tell(1, state=optuna.trial.TrialState.FAIL)
+            if fault:
+                raise fault
+
+    behaving(register, end)
+    assert told(terminal("tune bowl --trials 4 --json"))["trials"] == {"finished": 3, "pruned": 0, "failed": 1}
+
+
+def test_a_fault_of_the_database_between_trials_is_one(bowl, monkeypatch):
+    def fail(*_):
+        raise optuna.exceptions.StorageInternalError("the disk is gone")
+
+    bowl("tune bowl --trials 2")
+    monkeypatch.setattr(optuna.Study, "ask", fail)
+    said = bowl("tune bowl --trials 3")
+    assert said.status == 1
+    assert "fails: the disk is gone" in said.err
 
 
 def test_workers_that_begin_at_once_do_not_make_a_trial_too_many(bowl):
