@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import URL, make_url
 from sqlalchemy.event import listen
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
@@ -19,6 +20,8 @@ from cfbench.files import make_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from optuna import Study
 
 HEARTBEAT, GRACE = 60, 24 * 3600
 """Seconds. A day, since a library that keeps Python's lock for a whole fit keeps the heart from beating too; that a
@@ -58,17 +61,45 @@ def shown(url: str) -> str:
 def open_storage(url: str) -> RDBStorage:
     """A database by its address; raises `UsageError`, and `PlaceError` when it cannot be opened."""
     address = _address(url).render_as_string(hide_password=False)
-    retry = quietly(lambda: RetryHeartbeatStaleTrialCallback(max_retry=1))
-    heart = {"heartbeat_interval": HEARTBEAT, "grace_period": GRACE, "heartbeat_stale_trial_callback": retry}
+
+    def connect() -> RDBStorage:
+        return RDBStorage(
+            address, {"pool_pre_ping": True}, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+            heartbeat_stale_trial_callback=retry_killed,
+        )  # fmt: skip
+
     with faults(url):
         try:
-            opened: RDBStorage = quietly(lambda: RDBStorage(address, {"pool_pre_ping": True}, **heart))
+            opened: RDBStorage = quietly(connect)
         except (ImportError, NoSuchModuleError) as fault:
             raise UsageError(f"--storage {shown(url)}: no driver for such a database is installed here") from fault
         if opened.engine.dialect.name == "sqlite":
             listen(opened.engine, "connect", _in_wal)
             opened.engine.dispose()
     return opened
+
+
+def retry_killed(study: Study, trial: FrozenTrial) -> None:
+    """Queue the trial of a killed process once more; twice killed is given up."""
+    kills = trial.user_attrs.get("kills", 0) + 1
+    if kills < 2:
+        retry(study, trial, kills)
+
+
+def retry(study: Study, trial: FrozenTrial, kills: int | None = None) -> None:
+    """Queue a trial's values once more. Its `retry_history` names the trials that it takes the place of.
+
+    Nothing else is kept of it but whether it is the start and how often it was killed: with its worker it would look
+    lost as soon as it is under way again.
+    """
+    kept = {key: value for key, value in trial.user_attrs.items() if key in ("start", "kills")}
+    past = [*trial.system_attrs.get("retry_history", ()), trial.number]
+    again = create_trial(
+        state=TrialState.WAITING, params=trial.params, distributions=trial.distributions,
+        user_attrs=kept if kills is None else kept | {"kills": kills},
+        system_attrs=trial.system_attrs | {"failed_trial": past[0], "retry_history": past},
+    )  # fmt: skip
+    study.add_trial(again)
 
 
 def _in_wal(connection: Any, _: Any) -> None:

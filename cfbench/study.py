@@ -3,7 +3,7 @@
     <results>/.studies/<name>.db    a study in SQLite, unless --storage names a server
     one trial                       number, state, the sampler's values, the validation RMSE of each epoch, and
                                     config (all of it), reason (why it ended early), worker (host:pid), start (if it is
-                                    the config the study started from)
+                                    the config the study started from), kills (of the processes that tried it before)
 
 A trial counts when it has ended, well or not. One whose process was killed or interrupted does not: it is tried again,
 under a new number with the same values.
@@ -15,21 +15,20 @@ import os
 import platform
 import re
 from contextlib import suppress
-from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
-from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict
 
 from cfbench.errors import UsageError
 from cfbench.space import Dimension  # noqa: TC001 (pydantic reads the annotation at run time)
-from cfbench.storage import faults, open_storage, quietly
+from cfbench.storage import faults, open_storage, quietly, retry_killed
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -179,14 +178,9 @@ def retry_stale(study: Study) -> None:
     quietly(lambda: optuna.storages.fail_stale_trials(study))
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_lost(trial):
-            with suppress(ValueError):  # another process was faster
+            with suppress(ValueError, UpdateFinishedTrialError):  # another process was faster
                 study.tell(trial.number, state=TrialState.FAIL)
-                retry(study, trial, 1)
-
-
-def retry(study: Study, trial: FrozenTrial, most: int | None = None) -> None:
-    """Queue a trial's values once more, unless that was done `most` times."""
-    quietly(lambda: RetryHeartbeatStaleTrialCallback(max_retry=most))(study, deepcopy(trial))
+                retry_killed(study, trial)
 
 
 def ended(trials: list[FrozenTrial]) -> list[FrozenTrial]:

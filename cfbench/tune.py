@@ -190,7 +190,7 @@ def _one_trial(joined: Study, objective: Objective) -> None:
     except KeyboardInterrupt:
         mine = _trial(joined, objective.number)
         if mine and mine.state == TrialState.FAIL and "reason" not in mine.user_attrs:
-            study.retry(joined, mine)
+            storage.retry(joined, mine)
         raise
     except Exception:
         mine = _trial(joined, objective.number)

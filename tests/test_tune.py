@@ -434,6 +434,54 @@ def test_the_trial_of_a_killed_process_is_tried_again_once(bowl):
     assert [trial.number for trial in study.ended(trials())] == [0, 1, 3]
 
 
+def test_an_interrupted_trial_that_is_killed_later_is_tried_again(register, terminal):
+    count = iter(range(100))
+
+    def interrupt(*_):
+        if next(count) == 1:
+            raise KeyboardInterrupt
+
+    behaving(register, interrupt)
+    assert terminal("tune bowl --trials 2").status == 130
+    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    lost = begin(joined)
+    lost.set_user_attr("worker", study.here().rpartition(":")[0] + ":4194999")  # no such process
+    study.retry_stale(joined)
+    assert [trial.state.name for trial in trials()] == ["COMPLETE", "FAIL", "FAIL", "WAITING"]
+    assert trials()[3].params == trials()[1].params
+    assert [trial.number for trial in study.ended(trials())] == [0]
+    assert told(terminal("tune bowl --trials 2 --json"))["trials"] == {"finished": 2, "pruned": 0, "failed": 0}
+
+
+def test_a_trial_tried_again_is_not_lost_before_its_new_process_says_who_it_is(bowl):
+    bowl("tune bowl --trials 1")
+    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    lost = begin(joined)
+    lost.set_user_attr("worker", study.here().rpartition(":")[0] + ":4194999")  # no such process
+    lost.set_user_attr("reason", "of the first try")
+    study.retry_stale(joined)
+    again = begin(joined)
+    study.retry_stale(joined)
+    assert trials()[again.number].state.name == "RUNNING"
+    assert trials()[again.number].user_attrs == {"kills": 1}
+
+
+def test_a_lost_trial_that_two_processes_see_is_queued_once(bowl, monkeypatch):
+    bowl("tune bowl --trials 1")
+    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    lost = begin(joined)
+    lost.set_user_attr("worker", study.here().rpartition(":")[0] + ":4194999")  # no such process
+    real = joined.sampler.after_trial
+
+    def after(study_, trial, state, values):  # Optuna has looked whether the trial is under way, and not ended it
+        monkeypatch.setattr(joined.sampler, "after_trial", real)
+        study.retry_stale(joined)
+
+    monkeypatch.setattr(joined.sampler, "after_trial", after)
+    study.retry_stale(joined)
+    assert [trial.state.name for trial in trials()] == ["COMPLETE", "FAIL", "WAITING"]
+
+
 def test_a_trial_under_way_elsewhere_is_left_alone(bowl):
     bowl("tune bowl --trials 2")
     joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
