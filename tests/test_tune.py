@@ -618,6 +618,27 @@ def test_every_plugin_with_ranges_gets_the_same_budget_and_one_that_fails_is_no_
     assert "bowl-tiny-random90" in terminal("studies").out
 
 
+def test_a_plugin_whose_run_raises_anything_is_no_hindrance_to_the_others_but_ctrl_c_is(
+    register, terminal, monkeypatch
+):
+    faults = [ZeroDivisionError("oops,\nagain")]
+
+    def fail(_, train, valid):
+        if any(frame.function == "_fit_and_score" for frame in inspect.stack()):
+            raise faults[0]
+
+    behaving(register, fail)
+    monkeypatch.setattr(registry, "names", lambda: ["bowl", "bias"])
+    said = terminal("tune --all --trials 2 --then-run --json")
+    assert "bowl left out: ZeroDivisionError: oops, again" in said.err
+    assert [row["plugin"] for row in told(said)] == ["bias"]
+    faults[0] = KeyboardInterrupt()
+    said = terminal("tune --all --trials 2 --then-run")
+    assert said.status == 130
+    assert "left out" not in said.err
+    assert "bias" not in said.out
+
+
 def test_the_end_is_told_with_a_command_that_runs_the_best(bowl):
     said = bowl("tune bowl --trials 6")
     lines = said.out.splitlines()

@@ -57,8 +57,12 @@ def tune_all(asked: Asked) -> list[dict[str, Any]]:
             if space.declared(registry.load(name)):
                 study = f"{asked.study}-{name}" if asked.study else None
                 rows.append(tune_one(name, replace(asked, study=study)))
+        except typer.Exit:  # Ctrl-C
+            raise
         except CfbenchError as fault:
             console.say(f"{name} left out: {fault}")
+        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything in its run, which is recorded as failed)
+            console.say(f"{name} left out: {type(fault).__name__}: {' '.join(str(fault).split())}")
     if not asked.json:
         tuned.closing_table(rows)
     return rows
