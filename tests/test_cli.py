@@ -100,6 +100,13 @@ def test_a_run_says_data_set_split_preset_seed_and_device_and_its_scores(termina
     assert said.out.count("\n") == 1
 
 
+def test_a_run_of_epochs_without_a_validation_part_says_nothing_of_validation(terminal):
+    said = terminal("run autorec --dataset tiny --split 5fold-1 --epochs 2 --hidden 4")
+    assert said.status == 0
+    assert "test RMSE" in said.out
+    assert "validation" not in said.out
+
+
 def test_run_as_json_is_the_record(terminal):
     said = terminal("run bias --json")
     record = json.loads(said.out)

@@ -253,9 +253,9 @@ def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, js
 def conclusion(done: Record) -> str:
     """What came of a run, in a line."""
     outcome = done.outcome
-    best = (
-        f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}" if outcome.best_epoch else ""
-    )
+    best = ""
+    if outcome.best_epoch and outcome.valid_rmse is not None:  # no epoch is chosen without a validation part
+        best = f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}"
     ended = "" if outcome.status == "finished" else f"{outcome.status}: {outcome.message}; "
     if not done.scored:
         return f"{done.run}: {ended}no epoch to score; try a lower learning rate"
