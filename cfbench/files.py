@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _UNFINISHED = ".cfbench"
 _LOCK = ".lock"
 _CLAIMS = 3  # tries to lock a place before another sweeps it; where that many fail there are no locks, nor sweepers
+_LOOK = 1.0  # seconds to wait for a lock that may be tried by one who only looks
 _ADVICE = {
     errno.ENOSPC: "no space left on the disk; free some, or choose another folder",
     errno.EDQUOT: "your disk quota is used up; free some space, or choose another folder",
@@ -184,6 +185,53 @@ def sweep(folder: Path) -> None:
         if _is_taken(lock):
             shutil.rmtree(place, ignore_errors=True)
         lock.release()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold `path`, which need not be there yet, as long as this process lives; False while another holds it.
+
+    True also where there are no locks. A hidden folder beside it carries the lock, and is swept as those above are.
+    """
+    from filelock import FileLock, Timeout
+
+    place = _holding(path)
+    lock = FileLock(place / _LOCK)
+    mine = True
+    try:
+        for _ in range(_CLAIMS):
+            place.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=_LOOK)
+            if Path(lock.lock_file).exists():  # else it was swept meanwhile
+                break
+            lock.release()
+    except Timeout:
+        mine = False
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield mine
+    finally:
+        if mine:  # removed while it is held: what the next one makes is not taken away
+            shutil.rmtree(place, ignore_errors=True)
+        lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds `path`, or may, where that cannot be told."""
+    from filelock import FileLock
+
+    place = _holding(path)
+    if not (place / _LOCK).exists():
+        return False
+    lock = FileLock(place / _LOCK)
+    free = _is_taken(lock)
+    lock.release()
+    return not free
+
+
+def _holding(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_UNFINISHED}")
 
 
 def _claimed(path: Path) -> tuple[Path, BaseFileLock]:

@@ -9,8 +9,10 @@
     <results>/.unfinished/<run-id>/
         request.json           a run under way or interrupted: what was asked for
         checkpoint.safetensors where to go on from
+        record.json            how far it came, when it was stopped by Ctrl-C
 
-A run is written in `.unfinished` and moved to its place by one rename when it is complete. Ratings are not copied: most
+A run is written in `.unfinished` and moved to its place by one rename when it is complete. Who is at it holds a lock
+beside its folder, so that it is gone on with by one process at a time. Ratings are not copied: most
 licences forbid passing them on, and the split's fingerprint says exactly which they are.
 """
 
@@ -20,6 +22,7 @@ import hashlib
 import os
 import platform
 import secrets
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +33,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.errors import RecordError, UnknownNameError
-from cfbench.files import folder_appearing, place_errors, publish_folder, sweep, write_atomically
+from cfbench.files import folder_appearing, held, is_held, place_errors, publish_folder, sweep, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,23 +209,44 @@ class Results:
             (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
         return folder
 
-    def resume(self, run: str) -> tuple[Request, Path]:
-        """An interrupted run's request and folder, by a part of its id; raises `UnknownNameError`, `RecordError`."""
-        waiting = self.unfinished()
-        if run not in waiting and any(self._runs(run)):
+    @contextmanager
+    def held(self, run: str) -> Iterator[None]:
+        """Keep a run from other processes as long as this one is at it; raises `RecordError` when another is."""
+        with held(self._unfinished / run) as mine:
+            if not mine:
+                raise RecordError(f"run {run} is under way in another process; once that has stopped, go on with it")
+            yield
+
+    @contextmanager
+    def resume(self, run: str) -> Iterator[tuple[Request, Path]]:
+        """Hold an interrupted run, by a part of its id: request, folder. Raises `UnknownNameError`, `RecordError`."""
+        begun = self._begun()
+        if run not in begun and any(self._runs(run)):
             raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
-        name = _the_one(run, waiting, "interrupted run")
-        folder = self._unfinished / name
-        sweep(folder)  # of a checkpoint that was being written
-        return _validated(Request, folder / "request.json"), folder
+        folder = self._unfinished / _the_one(run, begun, "interrupted run")
+        with self.held(folder.name):
+            sweep(folder)  # of a checkpoint that was being written
+            yield _validated(Request, folder / "request.json"), folder
 
     def stop(self, folder: Path, record: Record) -> None:
         """Say in an unfinished run's folder how far it came."""
         write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
 
     def unfinished(self) -> list[str]:
-        """Ids of the runs that were begun and not ended, oldest first."""
-        return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
+        """Ids of the runs that were begun and not ended, and that nobody is at, oldest first."""
+        return [run for run in self._begun() if not is_held(self._unfinished / run)]
+
+    def interrupted(self) -> list[Request]:
+        """What the unfinished runs were asked for; those that cannot be read or have ended since are passed over."""
+        requests = []
+        for run in self.unfinished():
+            with suppress(RecordError):
+                requests.append(_validated(Request, self._unfinished / run / "request.json"))
+        return requests
+
+    def is_stopped(self, run: str) -> bool:
+        """Whether an unfinished run was stopped by Ctrl-C, not killed."""
+        return (self._unfinished / run / "record.json").exists()
 
     def finish(self, folder: Path, record: Record) -> tuple[Record, Path]:
         """Complete the record, write it into the run's folder and move that to its place, in one rename."""
@@ -255,6 +279,9 @@ class Results:
         name = ended[-1].parent.name if run == "last" and ended else run
         path = places[_the_one(name, list(places), "run")]
         return read(path), path.parent
+
+    def _begun(self) -> list[str]:
+        return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
 
     def _runs(self, run: str) -> Iterator[Path]:
         return self.root.glob(f"*/*/*/{run}/record.json")

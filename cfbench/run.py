@@ -139,9 +139,9 @@ def _twins(one: Request, other: Request) -> bool:
 
 
 def _stopped_twin(asked: Request, results: Results) -> str | None:
-    """The id of the same run, stopped by Ctrl-C; one without a record may be under way in another process."""
-    waiting = ((run, *results.resume(run)) for run in results.unfinished())
-    return next((run for run, past, at in waiting if (at / "record.json").exists() and _twins(past, asked)), None)
+    """The id of the same run, stopped by Ctrl-C. One that was killed is left to `--resume`."""
+    twins = (past.run for past in results.interrupted() if _twins(past, asked))
+    return next((run for run in twins if results.is_stopped(run)), None)
 
 
 def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, bool]:
@@ -165,7 +165,8 @@ def start(asked: Request, dataset: Dataset, results: Results, listener: Listener
 
 def _start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
     plugin = registry.load(asked.plugin.name)
-    return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
+    with results.held(asked.run):
+        return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
 
 
 def _certain(asked: Request, results: Results) -> Request:
@@ -177,10 +178,10 @@ def _certain(asked: Request, results: Results) -> Request:
 
 def resume(run: str, results: Results, listener: Listener) -> tuple[Record, Path]:
     """Go on with an interrupted run, by id or its beginning; it ends as if it had not been interrupted."""
-    asked, folder = results.resume(run)
-    plugin = registry.load(asked.plugin.name)
-    _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
-    return _carry_out(asked, plugin, store.open_dataset(card.load(asked.dataset.name)), folder, results, listener)
+    with results.resume(run) as (asked, folder):
+        plugin = registry.load(asked.plugin.name)
+        _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
+        return _carry_out(asked, plugin, store.open_dataset(card.load(asked.dataset.name)), folder, results, listener)
 
 
 def _carry_out(

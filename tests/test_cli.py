@@ -255,6 +255,20 @@ def test_ctrl_c_says_how_to_go_on_and_ends_with_130(terminal, monkeypatch):
     assert "interrupted: " not in terminal("compare").err
 
 
+def test_compare_tells_of_interrupted_runs_of_its_own_split_alone(terminal, monkeypatch):
+    from cfbench.cli import console
+
+    def interrupt(self, run):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(console.Training, "begin", interrupt)
+        terminal("run bias --split 5fold-2")
+    assert "interrupted: " not in terminal("compare").err
+    for split in ("5fold-2", "5fold"):
+        assert terminal(f"compare --split {split}").err.count("interrupted: ") == 1
+
+
 def test_ctrl_c_elsewhere_ends_quietly_with_130(terminal, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt

@@ -17,6 +17,8 @@ from cfbench import files
 from cfbench.errors import DataError, PlaceError
 from cfbench.files import (
     folder_appearing,
+    held,
+    is_held,
     make_folder,
     place_errors,
     publish_folder,
@@ -291,6 +293,40 @@ def test_paths_that_cannot_be_are_told_with_the_setting_that_moves_them(tmp_path
         write_atomically(tmp_path / "file" / "below", "new", "X")
     with pytest.raises(PlaceError, match="a file stands where"), folder_appearing(tmp_path / "file" / "below"):
         pass
+
+
+def test_what_is_held_is_held_once_and_leaves_nothing(tmp_path):
+    thing = tmp_path / "folder" / "thing"
+    assert not is_held(thing)
+    with held(thing) as mine:
+        assert (mine, is_held(thing)) == (True, True)
+        sweep(thing.parent)
+        with held(thing) as second:
+            assert not second
+        assert is_held(thing)
+    assert not is_held(thing)
+    assert names(thing.parent) == []
+
+
+def test_what_a_killed_process_held_is_free(tmp_path):
+    thing = tmp_path / "thing"
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom cfbench.files import held\n"
+        "with held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, thing], check=False).returncode == -signal.SIGKILL
+    assert len(names(tmp_path)) == 1
+    assert not is_held(thing)
+    with held(thing) as mine:
+        assert mine
+    assert names(tmp_path) == []
+
+
+def test_where_there_are_no_locks_nothing_keeps_from_holding(tmp_path, monkeypatch):
+    monkeypatch.setattr(filelock.FileLock, "acquire", failing(errno.ENOLCK))
+    with held(tmp_path / "thing") as mine:
+        assert mine
+    assert names(tmp_path) == []
 
 
 def test_the_current_folder_is_no_file(tmp_path, monkeypatch):

@@ -250,6 +250,47 @@ def test_ctrl_c_keeps_what_was_learned_and_resume_ends_in_the_same_bits(tiny):
     assert Results(Path("results")).unfinished() == []
 
 
+def interrupt(context):
+    raise KeyboardInterrupt
+
+
+def stopped(tiny, fake):
+    """The request of a run of the fake that Ctrl-C stopped."""
+    fake(fit=interrupt)
+    with pytest.raises(run.InterruptedRunError) as fault:
+        start(tiny, "fake")
+    return next(past for past in Results(Path("results")).interrupted() if past.run == fault.value.run)
+
+
+def test_a_run_under_way_is_not_told_as_interrupted_nor_gone_on_with_a_second_time(tiny, fake):
+    results, met = Results(Path("results")), []
+    past = stopped(tiny, fake)
+
+    def look(_):
+        met.append((results.unfinished(), run._stopped_twin(past, results)))
+        message = rf"run {past.run} is under way in another process; once that has stopped, go on with it"
+        with pytest.raises(RecordError, match=message):
+            run.resume(past.run, results, Watcher())
+
+    fake(fit=look)
+    assert run.resume(past.run, results, Watcher())[0].outcome.status == "finished"
+    assert met == [([], None)]
+
+
+def test_what_cannot_be_read_among_the_unfinished_runs_is_no_hindrance(tiny, fake, monkeypatch):
+    past, results = stopped(tiny, fake), Results(Path("results"))
+    here = Path("results", ".unfinished")
+    for name, text in {"1-foreign": '{"of": "another version"}', "2-damaged": "{", "3-killed": "\0"}.items():
+        (here / name).mkdir()
+        (here / name / "request.json").write_text(text)
+    listed = results._begun()
+    monkeypatch.setattr(Results, "_begun", lambda self: ["0-gone", *listed])
+    fake()
+    asked = past.model_copy(update={"run": record.new_id("fake")})
+    done, there = run.ensure(asked, tiny, results, Watcher())
+    assert (done.run, there) == (past.run, False)
+
+
 DRIVER = """
 import sys
 from pathlib import Path
@@ -327,7 +368,7 @@ def test_a_run_killed_at_a_bad_moment_is_gone_on_with_and_leaves_nothing_behind(
 def test_what_a_process_killed_while_it_began_a_run_left_is_swept_by_the_next(tiny):
     kill = "from cfbench import files\nfiles.publish_folder = lambda *_, **__: die()\n"
     assert status(spawn("run", "bias", "--dataset", "tiny", before=DIE + kill)) == -signal.SIGKILL
-    assert len(list(Path("results", ".unfinished").iterdir())) == 1
+    assert len(list(Path("results", ".unfinished").iterdir())) == 2  # the run, and that it is held
     assert Results(Path("results")).unfinished() == []
     start(tiny, "bias")
     assert list(Path("results", ".unfinished").iterdir()) == []

@@ -192,6 +192,8 @@ def _published(board: Leaderboard) -> Table:
 
 def _remarks(board: Leaderboard, results: Results, *, here: bool) -> None:
     """What is not in the table, and what can be done about it."""
+    from cfbench import card
+
     if not board.rows:
         console.say(
             f"no runs of {board.dataset}, split {board.split}, in {results.root}; `cfbench run deepae` makes one"
@@ -208,5 +210,7 @@ def _remarks(board: Leaderboard, results: Results, *, here: bool) -> None:
         )
     if board.left_out:
         console.say(f"{board.left_out} runs left out: made on other ratings or another cut under the same name")
-    for run in results.unfinished():
-        console.say(f"interrupted: {run}; go on with: cfbench run --resume {run}")
+    names = card.load(board.dataset).family(board.split)
+    for past in results.interrupted():
+        if past.dataset.name == board.dataset and past.split.name in names:
+            console.say(f"interrupted: {past.run}; go on with: cfbench run --resume {past.run}")
