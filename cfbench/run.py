@@ -122,7 +122,7 @@ def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
 
 
 def finished_twin(asked: Request, results: Results) -> Record | None:
-    """A finished run with the same plugin, config, seed and split, if there is one. Raises as `start` does."""
+    """A finished run of the same plugin and version, config, seed and split, if any. Raises as `start` does."""
     return _finished_twin(_certain(asked, results), results)
 
 
@@ -133,8 +133,8 @@ def _finished_twin(asked: Request, results: Results) -> Record | None:
 
 def _twins(one: Request, other: Request) -> bool:
     """Whether both ask for the same predictions."""
-    return (one.plugin.name, one.config, one.seed, one.split.fingerprint) == (
-        other.plugin.name, other.config, other.seed, other.split.fingerprint,
+    return (one.plugin.name, one.plugin.package, one.config, one.seed, one.split.fingerprint) == (
+        other.plugin.name, other.plugin.package, other.config, other.seed, other.split.fingerprint,
     )  # fmt: skip
 
 

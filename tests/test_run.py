@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cfbench import card, record, run, store
+from cfbench import card, record, registry, run, store
 from cfbench.contract import Config, DivergedError, Epoch, Plugin
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UnknownNameError
 from cfbench.record import Results
@@ -413,7 +414,7 @@ def test_a_cpu_only_plugin_refuses_a_gpu(tiny):
         start(tiny, "bias", device="cuda")
 
 
-def test_a_finished_twin_is_the_same_plugin_config_seed_and_cut(tiny):
+def test_a_finished_twin_is_the_same_plugin_of_the_same_package_config_seed_and_cut(tiny, monkeypatch):
     start(tiny, "bias", seed=1)
     results = Results(Path("results"))
 
@@ -425,6 +426,9 @@ def test_a_finished_twin_is_the_same_plugin_config_seed_and_cut(tiny):
     assert twin(seed=2) is None
     assert twin(flags={"sweeps": "3"}) is None
     assert twin(split="random90@9") is None
+    place = registry.find("bias")
+    monkeypatch.setattr(registry, "find", lambda name: replace(place, package="cfbench-recsys 99.0"))
+    assert twin() is None
 
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "curve.parquet", "model.safetensors"])
