@@ -120,7 +120,17 @@ def test_skip_finished_does_nothing_the_second_time(terminal):
     assert second.status == 0
     assert second.out == ""
     assert "already there: run" in second.err
+    told = terminal("run bias --skip-finished --json")
+    assert json.loads(told.out) == json.loads(terminal("run bias --skip-finished --json").out)
+    assert json.loads(told.out)["request"]["run"] in second.err
     assert "test RMSE" in terminal("run bias --skip-finished --seed 1").out
+
+
+def test_a_split_that_is_not_known_fetches_nothing(empty_terminal):
+    said = empty_terminal("run bias --dataset tiny --split nosuch")
+    assert said.status == 2
+    assert said.err.startswith("error: no split 'nosuch'")
+    assert said.err.count("\n") == 1
 
 
 def test_compare_ranks_runs_and_shows_published_scores_apart(terminal):

@@ -149,14 +149,16 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     preset: str | None, no_preset: bool, skip_finished: bool, results: Path, json: bool,
 ) -> None:  # fmt: skip
     """What the command of a plugin does; the command line is checked before any data are fetched."""
+    from cfbench import card
     from cfbench import run as harness
     from cfbench.record import Results
 
     setup = harness.configure(
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
     )
+    names = card.load(chosen(dataset)).family(split)
     data = obtain(dataset)
-    if len(names := data.card.family(split)) > 1:
+    if len(names) > 1:
         from cfbench.cli.folds import run_folds
 
         asked_of = [harness.request(setup, data, data.split(fold), seed) for fold in names]
@@ -169,6 +171,8 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
         console.say(f"not the ratings that were published under this name: {'; '.join(cut.mismatches)}")
     if skip_finished and (twin := harness.finished_twin(asked, Results(results))):
         console.say(f"already there: run {twin.run}, test RMSE {twin.outcome.rmse:.4f}")
+        if json:
+            console.as_json(twin.model_dump(mode="json"))
         return
     _carry_out(lambda watcher: harness.start(asked, data, Results(results), watcher), name, json=json)
 
