@@ -74,7 +74,8 @@ class Planned:
     def __str__(self) -> str:
         setup = self.setup
         given = [f"{name}={getattr(setup.config, name)}" for name, origin in setup.origins.items() if origin == "flag"]
-        return f"{' '.join([setup.name, *given])} on {self.dataset}, {self.split}, seed {self.seed}"
+        preset = f"preset {setup.preset}" if setup.preset else "no preset"
+        return f"{' '.join([setup.name, *given])} on {self.dataset}, {self.split}, {preset}, seed {self.seed}"
 
 
 @dataclass(frozen=True)

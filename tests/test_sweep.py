@@ -64,7 +64,7 @@ def test_a_sweep_runs_every_combination_once_and_ends_in_tables(write):
     said = terminal("sweep s.toml")
     assert said.status == 0
     assert len(kept(terminal)) == 2 * 2 * (1 + 5)
-    assert "24/24 bias user_reg=3.5 on tiny, 5fold-5, seed 1: test RMSE" in said.err
+    assert "24/24 bias user_reg=3.5 on tiny, 5fold-5, no preset, seed 1: test RMSE" in said.err
     assert "split random90" in said.out
     assert "split 5fold" in said.out
     again = terminal("sweep s.toml")
@@ -82,6 +82,12 @@ def test_a_dry_run_lists_the_runs_and_makes_none(write):
         "config": {"user_reg": 3.5, "item_reg": 10.0, "sweeps": 10},
     }  # fmt: skip
     assert kept(terminal) == []
+
+
+def test_the_preset_in_use_is_said_of_every_run_and_of_all_folds(write):
+    terminal = write('datasets = ["tiny"]\n[[plugins]]\nname = "deepae"\npreset = "paper-3m"\n')
+    assert terminal("sweep s.toml --dry-run").out == "deepae on tiny, random90, preset paper-3m, seed 0\n"
+    assert "bias on tiny, split 5fold, no preset, seed 2, cpu" in terminal("run bias --split 5fold --seed 2").err
 
 
 def test_the_help_shows_a_files_tables_as_toml_writes_them(terminal):
@@ -102,7 +108,7 @@ def test_a_run_that_fails_is_recorded_and_the_others_are_made(write, register):
     )
     said = terminal("sweep s.toml")
     assert said.status == 1
-    assert "no score: constant on tiny, random90, seed 1: RuntimeError: seed 1 is unlucky" in said.err
+    assert "no score: constant on tiny, random90, no preset, seed 1: RuntimeError: seed 1 is unlucky" in said.err
     assert len(kept(terminal)) == 6
     assert "1 more seed not complete" in said.out
 

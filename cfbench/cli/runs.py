@@ -161,6 +161,7 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     if len(names) > 1:
         from cfbench.cli.folds import run_folds
 
+        console.say(f"{name} on {data.card.name}, split {split}, {_how(setup.preset, seed, setup.device)}")
         asked_of = [harness.request(setup, data, data.split(fold), seed) for fold in names]
         run_folds(split, asked_of, data, Results(results), json=json)
         return
@@ -229,10 +230,13 @@ def text(value: Any) -> str:
 def _announcement(asked: Any) -> str:
     report = asked.split.report
     cold = f", {report['cold_ratings']:,} of them cold" if report["cold_ratings"] else ""
-    preset = f"preset {asked.preset}" if asked.preset else "no preset"
     parts = f"{report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test ratings{cold}"
     where = f"{asked.plugin.name} on {asked.dataset.name}, split {asked.split.name} ({parts})"
-    return f"{where}, {preset}, seed {asked.seed}, {asked.device}"
+    return f"{where}, {_how(asked.preset, asked.seed, asked.device)}"
+
+
+def _how(preset: str | None, seed: int, device: str) -> str:
+    return f"{f'preset {preset}' if preset else 'no preset'}, seed {seed}, {device}"
 
 
 def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, json: bool) -> None:
