@@ -156,7 +156,7 @@ def look():
 
 def until(trials, condition):
     """Wait for trials to be so, and return them."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         there = trials()
         if condition(there):
@@ -187,7 +187,7 @@ def test_a_study_killed_with_sigkill_goes_on_and_no_finished_trial_is_lost(where
     before = trials()
     (lost,) = underway(before)
     again = tune(options, 6, "killed")
-    _, err = again.communicate(timeout=100)
+    _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     after = trials()
     assert finished(before).items() <= finished(after).items()
@@ -204,18 +204,21 @@ def test_one_of_two_workers_killed_does_not_end_the_study_and_its_trial_is_tried
     there = until(trials, lambda there: len(underway(there)) == 2 and finished(there))
     victim = underway(there)[0]
     os.kill(pid(victim), signal.SIGKILL)
-    _, err = study_of_two.communicate(timeout=100)
+    _, err = study_of_two.communicate(timeout=300)
     assert study_of_two.returncode == 0, err
     assert "1 of 2 workers were lost" in err
     after = trials()
     assert finished(there).items() <= finished(after).items()
     assert len(study.ended(after)) == 8
-    assert [trial.params for trial in after if "failed_trial" in trial.system_attrs] == [victim.params]
+    mine = victim.user_attrs["worker"]  # on a busy machine it may be at another trial by the time it is killed
+    lost = [trial for trial in after if trial.state.name == "FAIL" and trial.user_attrs.get("worker") == mine]
+    retried = [trial for trial in after if "failed_trial" in trial.system_attrs]
+    assert [trial.params for trial in retried] == [trial.params for trial in lost]
 
 
 def test_a_fit_that_does_not_end_is_given_up_when_time_is_up(slow, look):
     late = tune("--fix stuck=true --timeout 3s --workers 1", 9, "late")
-    _, err = late.communicate(timeout=60)
+    _, err = late.communicate(timeout=300)
     assert late.returncode == 0, err
     assert "lost" not in err
     first, second = look(storage.in_folder(Path("results"), "late"), "late")
@@ -230,7 +233,7 @@ def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
     trials = partial(look, storage.in_folder(Path("results"), "mine"), "mine")
     there = until(trials, lambda there: len(underway(there)) == 2)
     stopped.send_signal(signal.SIGINT)
-    _, err = stopped.communicate(timeout=60)
+    _, err = stopped.communicate(timeout=300)
     assert stopped.returncode == 130, err
     assert "The same command goes on" in err
     assert "Traceback" not in err
@@ -245,7 +248,7 @@ def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
 
 @pytest.mark.slow
 def test_the_studies_on_a_server_are_listed_without_a_results_folder(slow, server):
-    _, err = tune(f"--storage {server}", 1, "listed").communicate(timeout=100)
+    _, err = tune(f"--storage {server}", 1, "listed").communicate(timeout=300)
     listing = [sys.executable, "-c", DRIVER, "studies", "--storage", server, "--json"]
     rows = json.loads(subprocess.run(listing, capture_output=True, check=True).stdout)
     assert "listed" in {row["study"] for row in rows}, err
