@@ -149,6 +149,17 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class FittedOnValid(Protocol):
+    """A model whose parameters are fitted to the validation ratings themselves, and which says an honest error of them.
+
+    What it predicts of them would flatter it, and configs are chosen by that error.
+    """
+
+    valid_rmse: float | None
+    """Root mean squared error over the validation ratings, each predicted by parameters that have not met it."""
+
+
+@runtime_checkable
 class FoldIn(Protocol):
     """A model that can also speak of a user it has not met in training, without being fitted anew."""
 

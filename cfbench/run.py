@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from cfbench import card, members, record, registry, store
-from cfbench.contract import Config, Context, DivergedError, Epoch, Model, Plugin, Predicts
+from cfbench.contract import Config, Context, DivergedError, Epoch, FittedOnValid, Model, Plugin, Predicts
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
 from cfbench.metrics import mae, rmse
 from cfbench.record import Outcome, Record, Request, Results
@@ -245,7 +245,9 @@ def _fit_and_score(
     if len(valid):
         told = ratings.scale.clip(predict(asked.plugin.name, model, valid.users, valid.items))
         record.write_predictions(folder, told, "valid")
-        if outcome.valid_rmse is None:  # a model without epochs
+        if isinstance(model, FittedOnValid):
+            fitted["valid_rmse"] = model.valid_rmse
+        elif outcome.valid_rmse is None:  # a model without epochs
             fitted["valid_rmse"] = rmse(told, valid.ratings)
     test = split.test(ratings)
     wall = time.perf_counter()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from pydantic import Field
 
-from cfbench.contract import Config, Context, Epoch, Plugin, Predicts, State
+from cfbench.contract import Config, Context, Plugin, Predicts, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,8 @@ class EnsembleConfig(Config):
 class Ensemble:
     """c + Σ_m w_m r̂_m."""
 
+    valid_rmse: float | None = None
+    """By weights fitted without the rating in question."""
     _members: tuple[Predicts, ...] = ()
     _weights: NDArray[np.float64]
     _constant: float
@@ -56,11 +58,8 @@ class Ensemble:
         self._members = tuple(map(context.member, self._config.members))
         scores = self._predictions(valid.users, valid.items)
         self._weights, self._constant = blend(scores, valid.ratings, self._config)
-        if len(valid):
-            fitted, unseen = self._constant + scores @ self._weights, cross_fitted(scores, valid.ratings, self._config)
-            clipped = (valid.scale.clip(each.astype(np.float32)) for each in (fitted, unseen))
-            of = [float(np.sqrt(np.square(each - valid.ratings).mean(dtype=np.float64))) for each in clipped]
-            context.report(Epoch(1, 1, train_rmse=of[0], valid_rmse=of[1], seconds=0.0))
+        unseen = valid.scale.clip(cross_fitted(scores, valid.ratings, self._config).astype(np.float32))
+        self.valid_rmse = float(np.sqrt(np.square(unseen - valid.ratings).mean())) if len(valid) else None
         weighed = (f"{run} × {weight:.3f}" for run, weight in zip(self._config.members, self._weights, strict=True))
         context.note(f"{self._constant:+.3f} + {' + '.join(weighed)}")
 

@@ -89,14 +89,11 @@ def test_the_validation_error_is_of_ratings_the_weights_were_not_fitted_to():
     codes = np.arange(120, dtype=np.int32)
     lent = {f"m{k}": Noisy(truth, 3 * rng.normal(size=120)) for k in range(40)}
     valid = Ratings(codes, np.zeros_like(codes), truth + rng.normal(size=120), 120, 1, SCALE).take(np.arange(60))
-    told = {}
-    for ridge in (1e-9, 1.0):
-        model, heard = Ensemble(EnsembleConfig(members=tuple(lent), ridge=ridge)), []
-        model.fit(valid, valid, Context(member=lent.__getitem__, report=heard.append))
-        (told[ridge],) = heard
-    assert told[1e-9].train_rmse < told[1.0].train_rmse
-    assert told[1e-9].valid_rmse > told[1.0].valid_rmse  # 40 weights of 60 ratings
-    assert told[1e-9].valid_rmse > 1.5 * told[1e-9].train_rmse
+    weak, strong = (blended(valid, lent, ridge=ridge) for ridge in (1e-9, 1.0))
+    own = [rmse(model.predict(valid.users, valid.items), valid.ratings) for model in (weak, strong)]
+    assert own[0] < own[1]
+    assert weak.valid_rmse > strong.valid_rmse  # 40 weights of 60 ratings
+    assert weak.valid_rmse > 1.5 * own[0]
 
 
 @pytest.mark.parametrize("intercept", [True, False])
@@ -183,6 +180,13 @@ def test_validation_predictions_are_stored_clipped_with_their_checksum_and_error
     assert "valid_predictions.parquet" in done.files
     assert done.outcome.valid_rmse == rmse(kept, valid.ratings)
     assert done.outcome.best_epoch is None
+
+
+def test_the_record_holds_the_error_of_weights_that_have_not_met_the_rating(tiny):
+    two_runs(tiny)
+    done, place = start(tiny, "ensemble")
+    valid = tiny.split("random90").valid(tiny.ratings)
+    assert done.outcome.valid_rmse > rmse(record.read_predictions(place, "valid"), valid.ratings)
 
 
 def test_members_are_stored_by_their_full_ids_and_the_weights_in_the_record(tiny):
