@@ -233,7 +233,7 @@ def _fit_and_score(
     except DivergedError as fault:
         status, message, usable = "diverged", str(fault), fault.usable
     fit_seconds = time.perf_counter() - wall
-    fitted = {
+    fitted: dict[str, float | None] = {
         "fit_seconds": max(fit_seconds, curve[-1].seconds if curve else 0.0),  # a resumed fit began earlier
         "fit_cpu_seconds": time.process_time() - cpu,
         "parameters": model.parameters,
