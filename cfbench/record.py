@@ -221,7 +221,7 @@ class Results:
     def resume(self, run: str) -> Iterator[tuple[Request, Path]]:
         """Hold an interrupted run, by a part of its id: request, folder. Raises `UnknownNameError`, `RecordError`."""
         begun = self._begun()
-        if run not in begun and any(self._runs(run)):
+        if run not in begun and run in map(_id, self._ended()):
             raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
         folder = self._unfinished / _the_one(run, begun, "interrupted run")
         with self.held(folder.name):
@@ -270,11 +270,11 @@ class Results:
         return [read(path) for path in sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_id)]
 
     def find(self, run: str) -> tuple[Record, Path]:
-        """A run, ended or stopped, by its id or the beginning or end of it; `last` is the newest that ended.
+        """A run, ended or stopped, by its id or a part of it; `last` is the newest that ended.
 
         Raises `UnknownNameError`, `RecordError`.
         """
-        ended = sorted(self.root.glob("*/*/*/*/record.json"), key=_id)
+        ended = self._ended()
         places = {path.parent.name: path for path in [*ended, *self._unfinished.glob("*/record.json")]}
         name = ended[-1].parent.name if run == "last" and ended else run
         path = places[_the_one(name, list(places), "run")]
@@ -283,8 +283,8 @@ class Results:
     def _begun(self) -> list[str]:
         return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
 
-    def _runs(self, run: str) -> Iterator[Path]:
-        return self.root.glob(f"*/*/*/{run}/record.json")
+    def _ended(self) -> list[Path]:
+        return sorted(self.root.glob("*/*/*/*/record.json"), key=_id)
 
     @property
     def _unfinished(self) -> Path:
@@ -296,7 +296,7 @@ def _id(path: Path) -> str:
 
 
 def _the_one(run: str, known: list[str], kind: str) -> str:
-    matches = [run] if run in known else [name for name in known if name.startswith(run) or name.endswith(run)]
+    matches = [run] if run in known else [name for name in known if run in name]
     if len(matches) > 1:
         raise UnknownNameError(kind, run, matches, advice="the name is not unique; give more of it")
     if not matches:

@@ -407,6 +407,19 @@ def test_resuming_a_finished_or_unknown_run_says_so(tiny):
         run.resume("nope", Results(Path("results")), Watcher())
 
 
+def test_a_run_is_found_by_any_part_of_its_id_and_only_by_that(tiny):
+    results = Results(Path("results"))
+    done, place = start(tiny, "bias")
+    for part in (done.run, done.run[:12], done.run[5:12], "bias", done.run[-4:], "last"):
+        assert results.find(part) == (done, place)
+    start(tiny, "bias")
+    with pytest.raises(UnknownNameError, match="the name is not unique; give more of it"):
+        results.find("-bias-")
+    for pattern in ("**x", "*", "[0-9]*"):
+        with pytest.raises(UnknownNameError, match="no interrupted run"):
+            run.resume(pattern, results, Watcher())
+
+
 def test_a_cpu_only_plugin_refuses_a_gpu(tiny):
     with pytest.raises(
         DeviceError, match="device 'cuda' asked for, but bias computes on the CPU only; leave out --device"
