@@ -10,6 +10,7 @@
         request.json           a run under way or interrupted: what was asked for
         checkpoint.safetensors where to go on from
         record.json            how far it came, when it was stopped by Ctrl-C
+        resumed                a line for each time it was gone on with
 
 A run is written in `.unfinished` and moved to its place by one rename when it is complete. Who is at it holds a lock
 beside its folder, so that it is gone on with by one process at a time. Ratings are not copied: most
@@ -22,10 +23,11 @@ import hashlib
 import os
 import platform
 import secrets
+import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -36,7 +38,7 @@ from cfbench.errors import RecordError, UnknownNameError
 from cfbench.files import folder_appearing, held, is_held, place_errors, publish_folder, sweep, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cfbench.contract import Epoch, State
     from cfbench.ratings import Scores
@@ -44,8 +46,9 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=BaseModel)
 
 SCHEMA = 1
-_UNDER_WAY = ("request.json", "checkpoint.safetensors")
+_UNDER_WAY = ("request.json", "checkpoint.safetensors", "resumed")
 LIBRARIES = ("cfbench-recsys", "torch", "numpy", "polars")
+IF_IMPORTED = {"scipy": "scipy", "surprise": "scikit-surprise", "implicit": "implicit", "myfm": "myfm"}
 Status = Literal["finished", "diverged", "stopped", "failed"]
 Part = Literal["test", "valid"]
 PREDICTIONS: dict[Part, str] = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
@@ -127,6 +130,7 @@ class Outcome(_Frozen):
     parameters: int | None = None
     fit_seconds: float | None = None
     fit_cpu_seconds: float | None = None
+    """Of all processes of a run that was gone on with; None when one of them was killed, for it is not known then."""
     predict_seconds: float | None = None
     peak_memory: int | None = None
     """Largest resident size of the process up to the end of the run."""
@@ -173,14 +177,14 @@ def new_id(plugin: str) -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plugin}-{secrets.token_hex(2)}"
 
 
-def this_machine(accelerator: str | None, threads: int | None) -> Machine:
-    """The machine the process runs on."""
+def this_machine(accelerator: str | None, threads: int | None, needs: Iterable[str] = ()) -> Machine:
+    """The machine the process runs on, with the versions of what a plugin `needs` to import and what was imported."""
+    used = [package for module, package in IF_IMPORTED.items() if module in sys.modules]
+    used += [package for module in needs for package in packages_distributions().get(module, ())]
     versions = {}
-    for name in LIBRARIES:
-        try:
+    for name in (*LIBRARIES, *used):
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return Machine(
         system=platform.platform(), processor=_processor(), cores=os.cpu_count() or 1, threads=threads,
         python=platform.python_version(), libraries=versions, accelerator=accelerator,
@@ -270,10 +274,7 @@ class Results:
         return [read(path) for path in sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_id)]
 
     def find(self, run: str) -> tuple[Record, Path]:
-        """A run, ended or stopped, by its id or a part of it; `last` is the newest that ended.
-
-        Raises `UnknownNameError`, `RecordError`.
-        """
+        """A run, ended or stopped, by a part of its id or as `last` ended; raises `UnknownNameError`, `RecordError`."""
         ended = self._ended()
         places = {path.parent.name: path for path in [*ended, *self._unfinished.glob("*/record.json")]}
         name = ended[-1].parent.name if run == "last" and ended else run
@@ -297,10 +298,9 @@ def _id(path: Path) -> str:
 
 def _the_one(run: str, known: list[str], kind: str) -> str:
     matches = [run] if run in known else [name for name in known if run in name]
-    if len(matches) > 1:
-        raise UnknownNameError(kind, run, matches, advice="the name is not unique; give more of it")
-    if not matches:
-        raise UnknownNameError(kind, run, known)
+    if len(matches) != 1:
+        advice = "the name is not unique; give more of it" if matches else ""
+        raise UnknownNameError(kind, run, matches or known, advice=advice)
     return matches[0]
 
 
@@ -329,10 +329,9 @@ def _sha256(file: Path) -> str:
 
 def _whole(file: Path) -> Path:
     """The file, when it is as it was written; raises `RecordError`."""
-    try:
+    whole = False
+    with suppress(OSError):
         whole = _sha256(file) == read(file.with_name("record.json")).files.get(file.name)
-    except OSError:
-        whole = False
     if not whole:
         raise RecordError(f"{file} is damaged or missing; the run has to be made anew")
     return file
@@ -357,10 +356,9 @@ def write_curve(folder: Path, curve: list[Epoch]) -> None:
 
     if curve:
         columns = ("epoch", "train_rmse", "valid_rmse", "seconds")
+        rows = [{name: getattr(e, name) for name in columns} for e in curve]
         with place_errors(folder):
-            pl.DataFrame([{name: getattr(e, name) for name in columns} for e in curve]).write_parquet(
-                folder / "curve.parquet"
-            )
+            pl.DataFrame(rows).write_parquet(folder / "curve.parquet")
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:

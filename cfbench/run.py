@@ -20,6 +20,7 @@ import numpy as np
 from cfbench import card, members, record, registry, store
 from cfbench.contract import Config, Context, DivergedError, Epoch, FittedOnValid, Model, Plugin, Predicts
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
+from cfbench.files import place_errors
 from cfbench.metrics import mae, rmse
 from cfbench.record import Outcome, Record, Request, Results
 
@@ -177,18 +178,40 @@ def _certain(asked: Request, results: Results) -> Request:
 
 
 def resume(run: str, results: Results, listener: Listener) -> tuple[Record, Path]:
-    """Go on with an interrupted run, by id or its beginning; it ends as if it had not been interrupted."""
+    """Go on with an interrupted run, by a part of its id; it ends as if it had not been interrupted."""
     with results.resume(run) as (asked, folder):
         plugin = registry.load(asked.plugin.name)
         _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
-        return _carry_out(asked, plugin, store.open_dataset(card.load(asked.dataset.name)), folder, results, listener)
+        dataset = store.open_dataset(card.load(asked.dataset.name))
+        return _carry_out(asked, plugin, dataset, folder, results, listener, _again(folder))
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What a run that is gone on with has behind it."""
+
+    resumed: int = 0
+    cpu_seconds: float | None = 0.0
+    """None when it is not known: a killed process tells nothing."""
+
+
+def _again(folder: Path) -> _Past:
+    """Count that a run is gone on with once more; raises `PlaceError`."""
+    with place_errors(folder), (folder / "resumed").open("ab") as file:
+        file.write(b"\n")
+        times = file.tell()
+    with suppress(RecordError):
+        last = record.read(folder / "record.json").outcome
+        if last.resumed == times - 1:  # else it is of a process before the last, which was killed
+            return _Past(times, last.fit_cpu_seconds)
+    return _Past(times, None)
 
 
 def _carry_out(
-    asked: Request, plugin: Plugin[Any], dataset: Dataset, folder: Path, results: Results, listener: Listener
-) -> tuple[Record, Path]:
+    asked: Request, plugin: Plugin[Any], dataset: Dataset, folder: Path, results: Results, listener: Listener,
+    past: _Past = _Past(),
+) -> tuple[Record, Path]:  # fmt: skip
     split = _same_split(asked, dataset)
-    machine = record.this_machine(*_torch_facts(asked.device))
     _forget_peak_memory(asked.device)
     listener.begin(asked.run)
     curve: list[Epoch] = []
@@ -197,20 +220,29 @@ def _carry_out(
         curve.append(epoch)
         listener.epoch(epoch)
 
+    def ended(outcome: Outcome) -> Record:  # what is imported, and how many threads there are, is known after the fit
+        own, before = outcome.fit_cpu_seconds, past.cpu_seconds
+        cpu = None if own is None or before is None else before + own
+        outcome = outcome.model_copy(update={"resumed": past.resumed, "fit_cpu_seconds": cpu})
+        machine = record.this_machine(*_torch_facts(asked.device), plugin.needs)
+        return Record(request=asked, outcome=outcome, machine=machine)
+
     lend = _lender(asked, results, split, dataset)
+    cpu = time.process_time()
     context = Context(asked.seed, asked.device, folder / "checkpoint.safetensors", report, lend)
     try:
         outcome = _fit_and_score(asked, plugin, dataset, split, context, curve, folder)
     except KeyboardInterrupt:
-        results.stop(folder, Record(request=asked, outcome=_outcome("stopped", "Ctrl-C", curve), machine=machine))
+        stopped = _outcome("stopped", "Ctrl-C", curve)
+        results.stop(folder, ended(stopped.model_copy(update={"fit_cpu_seconds": time.process_time() - cpu})))
         raise InterruptedRunError(asked.run, len(curve)) from None
     except PlaceError:
         raise  # the model is not to blame: the run can be gone on with when there is space
     except Exception as fault:
         message = f"{type(fault).__name__}: {fault}"
-        results.finish(folder, Record(request=asked, outcome=_outcome("failed", message, curve), machine=machine))
+        results.finish(folder, ended(_outcome("failed", message, curve)))
         raise
-    return results.finish(folder, Record(request=asked, outcome=outcome, machine=machine))
+    return results.finish(folder, ended(outcome))
 
 
 def _fit_and_score(

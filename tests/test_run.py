@@ -1,5 +1,6 @@
 """The harness: what it gives a model, what it keeps, and how it meets a model that misbehaves."""
 
+import json
 import os
 import signal
 import subprocess
@@ -290,6 +291,55 @@ def test_what_cannot_be_read_among_the_unfinished_runs_is_no_hindrance(tiny, fak
     asked = past.model_copy(update={"run": record.new_id("fake")})
     done, there = run.ensure(asked, tiny, results, Watcher())
     assert (done.run, there) == (past.run, False)
+
+
+def burn(seconds):
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_a_resumed_run_says_how_often_and_counts_the_processor_time_of_all_its_fits(tiny, fake):
+    def burn_and_stop(context):
+        burn(0.2)
+        raise KeyboardInterrupt
+
+    results = Results(Path("results"))
+    fake(fit=burn_and_stop)
+    with pytest.raises(run.InterruptedRunError) as fault:
+        start(tiny, "fake")
+    with pytest.raises(run.InterruptedRunError):
+        run.resume(fault.value.run, results, Watcher())
+    fake(fit=lambda _: burn(0.2))
+    done, place = run.resume(fault.value.run, results, Watcher())
+    assert done.outcome.resumed == 2
+    assert done.outcome.fit_cpu_seconds > 0.59
+    assert not (place / "resumed").exists()
+    assert start(tiny, "fake")[0].outcome.resumed == 0
+
+
+def test_the_processor_time_of_a_run_that_was_killed_is_not_known(tiny, fake):
+    def die(context):  # what nothing is recorded of
+        raise PlaceError("killed")
+
+    past, results = stopped(tiny, fake), Results(Path("results"))
+    fake(fit=die)
+    with pytest.raises(PlaceError):
+        run.resume(past.run, results, Watcher())
+    fake()
+    outcome = run.resume(past.run, results, Watcher())[0].outcome
+    assert (outcome.status, outcome.resumed, outcome.fit_cpu_seconds) == ("finished", 2, None)
+
+
+def test_the_record_names_the_libraries_that_were_used_and_the_threads(tiny):
+    for name, library in {"svd": "scikit-surprise", "implicit-als": "implicit"}.items():
+        out, err = spawn("run", name, "--dataset", "tiny", "--json").communicate(timeout=100)
+        machine = json.loads(out)["machine"]
+        assert library in machine["libraries"], err
+        assert (machine["threads"] is not None) == (name == "implicit-als")
+    bias = json.loads(spawn("run", "bias", "--dataset", "tiny", "--json").communicate(timeout=100)[0])
+    assert not {"implicit", "scikit-surprise", "myfm"} & set(bias["machine"]["libraries"])
+    assert "myfm" in record.this_machine(None, None, ["myfm", "nowhere"]).libraries
 
 
 DRIVER = """
