@@ -342,6 +342,20 @@ def test_the_record_names_the_libraries_that_were_used_and_the_threads(tiny):
     assert "myfm" in record.this_machine(None, None, ["myfm", "nowhere"]).libraries
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="tells it on Linux alone")
+def test_the_peak_memory_is_of_the_run_alone(tiny, fake):
+    small, large = (lambda _: None), (lambda _: np.ones(300_000_000 // 8).sum())
+    peaks = []
+    for fit in (large, small):
+        fake(fit=fit)
+        peaks.append(start(tiny, "fake")[0].outcome.peak_memory)
+    assert peaks[0] - peaks[1] > 200_000_000
+    code = "import subprocess, sys\nlarge = bytearray(b'x') * 700_000_000\nsys.exit(subprocess.call(sys.argv[1:]))"
+    line = [sys.executable, "-c", DRIVER, "run", "bias", "--dataset", "tiny", "--json"]
+    child = subprocess.run([sys.executable, "-c", code, *line], capture_output=True, text=True, check=True)
+    assert json.loads(child.stdout)["outcome"]["peak_memory"] < 600_000_000
+
+
 DRIVER = """
 import sys
 from pathlib import Path
