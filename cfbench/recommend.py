@@ -88,7 +88,7 @@ def read_ratings(file: Path, dataset: Dataset) -> tuple[Codes, Scores]:
     """
     given: dict[int, tuple[int, float]] = {}  # item → line, rating
     faults = []
-    for number, line in _lines(file):
+    for number, line in lines(file, "item,rating"):
         try:
             item, rating = _rating(line, dataset)
         except (RowError, UnknownNameError) as fault:
@@ -104,14 +104,17 @@ def read_ratings(file: Path, dataset: Dataset) -> tuple[Codes, Scores]:
     return np.array(list(given), np.int32), np.array([rating for _, rating in given.values()], np.float32)
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """The lines that say something, numbered from 1, without the heading."""
+def lines(file: Path, *headings: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file that say something, numbered from 1, without a heading. Raises `UsageError`.
+
+    `headings` have commas, for which tabs may stand; a byte order mark is passed over.
+    """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        every = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise UsageError(f"cannot read {file}: {fault}") from fault
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not (number == 1 and line.replace("\t", ",").split(",") == ["item", "rating"]):
+    for number, line in enumerate(every, 1):
+        if line.strip() and not (number == 1 and line.strip().replace("\t", ",") in headings):
             yield number, line.strip()
 
 

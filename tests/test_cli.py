@@ -185,6 +185,8 @@ def test_predict_answers_pairs_files_and_json(terminal):
     assert terminal("predict last --file pairs.csv").out == piped.out
     Path("pairs.tsv").write_text("u1\ti2\nu3\ti4\n")
     assert terminal("predict last --file pairs.tsv").out == piped.out
+    Path("marked.csv").write_text("user,item\nu1,i2\nu3,i4\n", encoding="utf-8-sig")  # as spreadsheets do
+    assert terminal("predict last --file marked.csv").out == piped.out
     rows = json.loads(terminal("predict last u1,i2 --json").out)
     assert 1 <= rows[0]["prediction"] <= 5
     assert rows[0]["title"] == "Film 2, The"

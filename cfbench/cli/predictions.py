@@ -137,13 +137,10 @@ def _pair(text: str, where: str) -> tuple[str, str]:
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
     """Where each line is that says something, and the line; a heading is passed over."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise typer.BadParameter(f"cannot read {file}: {fault}") from fault
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not (number == 1 and line.replace("\t", ",") in ("user,item", "item")):
-            yield f"{file}, line {number}: {line!r}", line.strip()
+    from cfbench.recommend import lines
+
+    for number, line in lines(file, "user,item", "item"):
+        yield f"{file}, line {number}: {line!r}", line
 
 
 def _tell(rows: list[dict[str, object]], *, json: bool, output: Path | None = None) -> None:
