@@ -36,6 +36,7 @@ _ADVICE = {
     errno.EACCES: "you may not write there; change its permissions, or choose another folder",
     errno.EPERM: "you may not write there; change its permissions, or choose another folder",
     errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOENT: "there is no such folder, and none can be made there; choose another folder",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
     errno.EEXIST: "a file stands where a folder is needed; choose another folder",
     errno.EISDIR: "a folder stands where a file is needed; move it away, or choose another place",

@@ -290,6 +290,26 @@ def test_ctrl_c_elsewhere_ends_quietly_with_130(terminal, monkeypatch):
     assert (said.status, said.err) == (130, "")
 
 
+def test_ctrl_c_before_the_command_is_read_ends_quietly_with_130(terminal, monkeypatch):
+    import typer
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.main, "get_command", interrupt)
+    said = terminal("compare")
+    assert (said.status, said.out, said.err) == (130, "", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system where no folder can be made")
+def test_a_place_where_no_folder_can_be_made_is_one_line(terminal):
+    said = terminal("run bias --results /proc/x")
+    assert said.status == 1
+    assert "error: cannot write /proc/x" in said.err
+    assert "none can be made there; choose another folder with --results or CFBENCH_RESULTS" in said.err
+    assert "Traceback" not in said.err
+
+
 def test_piped_output_has_no_colours_and_no_bars(terminal):
     terminal("run bias")
     said = terminal("compare")

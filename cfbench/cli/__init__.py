@@ -111,4 +111,6 @@ def _status(arguments: list[str] | None) -> int:
         where = f"; see `{context.command_path} --help`" if context else ""
         console.error(f"{' '.join(fault.format_message().split()).rstrip('.')}{where}")
         return 2
+    except KeyboardInterrupt:  # before or after the command itself, which tells of it in its own way
+        return 130
     return result if isinstance(result, int) else 0
