@@ -112,7 +112,7 @@ class Transfers:
 
 
 class Training:
-    """Watches a run: one live line on a terminal, a plain line now and then elsewhere."""
+    """Watches a run: one live line on a terminal, gone on leaving; a plain line now and then elsewhere."""
 
     PAUSE = 30.0
     """Seconds between plain lines."""
@@ -124,6 +124,14 @@ class Training:
         self._best = (float("inf"), 0)
         self._told = time.monotonic()
         self.run = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
 
     def begin(self, run: str) -> None:
         """The run has its id."""

@@ -36,15 +36,12 @@ def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results
 def _fold(asked: Request, dataset: Dataset, kept: Results, place: str) -> Record:
     from cfbench import run as harness
 
-    watcher = console.Training(f"{asked.plugin.name} {asked.split.name} ({place})")
     try:
-        record, there = harness.ensure(asked, dataset, kept, watcher)
+        with console.Training(f"{asked.plugin.name} {asked.split.name} ({place})") as watcher:
+            record, there = harness.ensure(asked, dataset, kept, watcher)
     except harness.InterruptedRunError as fault:
-        watcher.end()
         console.say(f"stopped in {asked.split.name} after epoch {fault.epoch}; the same command goes on from there")
         raise typer.Exit(130) from None
-    finally:
-        watcher.end()
     told = f"test RMSE {figures.score(record.outcome.rmse)}, fitted in {figures.duration(record.outcome.fit_seconds)}"
     console.say(f"{asked.split.name}: {told}, run {record.run}" + (", already there" if there else ""))
     return record

@@ -242,15 +242,12 @@ def _how(preset: str | None, seed: int, device: str) -> str:
 def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, json: bool) -> None:
     from cfbench.run import InterruptedRunError
 
-    watcher = console.Training(what)
     try:
-        done, place = work(watcher)
+        with console.Training(what) as watcher:
+            done, place = work(watcher)
     except InterruptedRunError as fault:
-        watcher.end()
         console.say(f"stopped after epoch {fault.epoch}; go on with: cfbench run --resume {fault.run}")
         raise typer.Exit(130) from None
-    finally:
-        watcher.end()
     if json:
         console.as_json(done.model_dump(mode="json"))
         return

@@ -67,15 +67,12 @@ def _make(planned: list[Planned], results: Path, file: Path) -> list[Made]:
     data = {name: obtain(name) for name in dict.fromkeys(one.dataset for one in planned)}
     made = []
     for at, one in enumerate(planned, 1):
-        watcher = console.Training(f"{at}/{len(planned)} {one}")
         try:
-            done = sweeping.make(one, data[one.dataset], Results(results), watcher)
+            with console.Training(f"{at}/{len(planned)} {one}") as watcher:
+                done = sweeping.make(one, data[one.dataset], Results(results), watcher)
         except InterruptedRunError:
-            watcher.end()
             console.say(f"stopped at run {at} of {len(planned)}; go on with: cfbench sweep {file}")
             raise typer.Exit(130) from None
-        finally:
-            watcher.end()
         console.say(f"{at}/{len(planned)} {one}: {_outcome(done)}")
         made.append(done)
     return made
