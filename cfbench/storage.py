@@ -31,12 +31,17 @@ process of the same machine is gone is seen at once."""
 def in_folder(results: Path, name: str) -> str:
     """The storage of a study kept in the results folder; raises `PlaceError`."""
     folder = make_folder(results / ".studies", "--results or CFBENCH_RESULTS")
-    return f"sqlite:///{(folder / f'{name}.db').absolute()}"
+    return _of_file(folder / f"{name}.db")
 
 
 def in_results(results: Path) -> list[str]:
     """The storages in a results folder."""
-    return [f"sqlite:///{file.absolute()}" for file in sorted((results / ".studies").glob("*.db"))]
+    return [_of_file(file) for file in sorted((results / ".studies").glob("*.db"))]
+
+
+def _of_file(file: Path) -> str:
+    """The address of a database in a file, whatever the file is called: `?`, `#` and `%` mean something in one."""
+    return URL.create("sqlite", database=str(file.absolute())).render_as_string()
 
 
 @contextmanager
@@ -51,10 +56,11 @@ def faults(url: str) -> Iterator[None]:
 
 def shown(url: str) -> str:
     """A storage's address for people: a file's path, or a server's without the password."""
-    if url.startswith("sqlite:///"):
-        return url.removeprefix("sqlite:///")
     with suppress(SQLAlchemyError):
-        return make_url(url).render_as_string(hide_password=True)
+        address = make_url(url)
+        if address.drivername == "sqlite" and address.database:
+            return address.database
+        return address.render_as_string(hide_password=True)
     return url
 
 

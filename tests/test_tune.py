@@ -675,12 +675,22 @@ def test_too_few_trials_say_nothing_of_importance(bowl):
 
 
 def test_a_damaged_study_is_one_line(bowl):
-    file = Path(storage.in_folder(Path("results"), "bowl-tiny-random90").removeprefix("sqlite:///"))
+    file = Path(storage.shown(storage.in_folder(Path("results"), "bowl-tiny-random90")))
     file.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     said = bowl("tune bowl --trials 1")
     assert said.status == 1
     assert "bowl-tiny-random90.db fails: file is not a database" in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("folder", ["what?x", "a%3Fb", "a#b", "{x}"])
+def test_a_study_is_kept_in_the_results_folder_whatever_that_is_called(bowl, folder):
+    result = told(bowl(f"tune bowl --trials 1 --results {folder} --json"))
+    file = Path(folder, ".studies", "bowl-tiny-random90.db")
+    assert file.read_bytes().startswith(b"SQLite format 3")
+    assert result["storage"] == str(file.absolute())
+    assert [path.name for path in Path.cwd().iterdir() if path.is_file()] == ["tiny.zip"]
+    assert [row["study"] for row in told(bowl(f"studies --results {folder} --json"))] == ["bowl-tiny-random90"]
 
 
 def test_no_studies_is_said(terminal):
