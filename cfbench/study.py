@@ -112,13 +112,12 @@ def begin(name: str, url: str, plan: Plan) -> Study:
     """
     with faults(url):
         study = optuna.create_study(storage=open_storage(url), study_name=name, load_if_exists=True)
-        kept = study.user_attrs.get(FACTS)
-        if kept is None:
+        if FACTS not in study.user_attrs:  # before the start is queued: another machine may begin it at the same time
+            study.set_user_attr(FACTS, plan.facts())
+        _same(name, study.user_attrs[FACTS], plan.facts())
+        if not any("start" in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
             first = {key: dimension.nearest(plan.start[key]) for key, dimension in plan.space.items()}
             study.enqueue_trial(first, user_attrs={"start": True})
-            study.set_user_attr(FACTS, plan.facts())
-        else:
-            _same(name, kept, plan.facts())
         retry_stale(study)
     return study
 

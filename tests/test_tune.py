@@ -382,6 +382,52 @@ def test_other_ratings_under_the_same_name_are_something_else(bowl):
         tune.work(tune.Job(name="s", storage=url, plan=other, device="cpu", trials=1, deadline=None))
 
 
+@pytest.fixture
+def bowl_plan(bowl):
+    """What a study of the bowl is about."""
+    tiny = store.open_dataset(card.load("tiny"))
+    return tune.plan(run.configure("bowl", dataset="tiny", flags={}, preset=None), tiny, tiny.split("random90"), 0, [])
+
+
+def beginning(monkeypatch, method, rival):
+    """Begin a study, and have a rival begin it just as a method of the study is called."""
+    real = getattr(optuna.Study, method)
+
+    def call(*given, **named):
+        monkeypatch.setattr(optuna.Study, method, real)
+        rival()
+        return real(*given, **named)
+
+    monkeypatch.setattr(optuna.Study, method, call)
+
+
+def test_of_two_machines_that_begin_a_study_together_one_queues_the_start(bowl_plan, monkeypatch):
+    url = storage.in_folder(Path("results"), "s")
+    beginning(monkeypatch, "set_user_attr", lambda: study.begin("s", url, bowl_plan))
+    study.begin("s", url, bowl_plan)
+    assert [trial.user_attrs for trial in trials("s")] == [{"start": True}]
+
+
+def test_of_two_machines_that_begin_different_studies_under_one_name_the_second_is_told(bowl_plan, monkeypatch):
+    url = storage.in_folder(Path("results"), "s")
+
+    def rival():
+        with pytest.raises(UsageError, match="study 's' has seed 0, asked for is 5"):
+            study.begin("s", url, bowl_plan.model_copy(update={"seed": 5}))
+
+    beginning(monkeypatch, "enqueue_trial", rival)
+    study.begin("s", url, bowl_plan)
+    assert len(trials("s")) == 1
+
+
+def test_a_study_whose_beginning_was_killed_still_gets_its_start(bowl_plan):
+    url = storage.in_folder(Path("results"), "s")
+    made = optuna.create_study(storage=storage.open_storage(url), study_name="s")
+    made.set_user_attr(study.FACTS, bowl_plan.facts())
+    study.begin("s", url, bowl_plan)
+    assert [trial.user_attrs for trial in trials("s")] == [{"start": True}]
+
+
 def test_a_study_goes_on_to_the_number_asked_for_in_all(bowl):
     bowl("tune bowl --trials 3")
     first = [trial.params for trial in trials()]
