@@ -24,7 +24,7 @@ from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.errors import RecordError, SplitError
 from cfbench.files import write_atomically
 from cfbench.metrics import rmse
-from cfbench.record import Request, Tuned
+from cfbench.record import Record, Request, Results, Tuned
 from cfbench.space import space
 from cfbench.study import Plan
 
@@ -228,6 +228,19 @@ def best_setup(setup: Setup, job: Job, best: FrozenTrial) -> Setup:
     config = setup.plugin.config.model_validate(best.user_attrs["config"])
     tuned = {} if "start" in best.user_attrs else dict.fromkeys(job.plan.space, "tuning")
     return replace(setup, config=config, origins=setup.origins | tuned)
+
+
+class TunedResults(Results):
+    """Results among which only tuned runs are seen: another, the same but for that, would hide that one was tuned."""
+
+    def records(self, dataset: str, split: str) -> list[Record]:
+        """The tuned runs of a data set and split, oldest first; raises `RecordError`."""
+        return [done for done in super().records(dataset, split) if done.request.tuned]
+
+    def unfinished(self) -> list[str]:
+        """Ids of the tuned runs that were begun and not ended, oldest first."""
+        everything = Results(self.root)
+        return [run for run in everything.unfinished() if everything.resume(run)[0].tuned]
 
 
 def request(setup: Setup, job: Job, trials: list[FrozenTrial], data: Dataset, seed: int) -> Request:

@@ -614,6 +614,35 @@ def test_the_run_of_the_best_says_it_was_tuned_on_what_and_for_how_long(bowl):
     assert len(again["runs"]) == len(record.Results(Path("results")).records("tiny", "random90")) == 3
 
 
+def test_a_run_of_the_best_that_ctrl_c_stopped_goes_on_with_the_same_command(stepwise, monkeypatch):
+    heard = Epochs.fit
+
+    def interrupt(self, train, valid, context):
+        if any(frame.function == "_fit_and_score" for frame in inspect.stack()):
+            raise KeyboardInterrupt
+        heard(self, train, valid, context)
+
+    command = "tune stepwise --trials 1 --then-run --json"
+    with monkeypatch.context() as patch:
+        patch.setattr(Epochs, "fit", interrupt)
+        said = stepwise(command)
+    assert said.status == 130
+    assert "stopped after epoch 0; the same command goes on from there" in said.err
+    (stopped,) = record.Results(Path("results")).unfinished()
+    assert [one["request"]["run"] for one in told(stepwise(command))["runs"]] == [stopped]
+    assert record.Results(Path("results")).unfinished() == []
+
+
+def test_a_run_that_was_not_tuned_does_not_hide_that_its_twin_was(bowl):
+    plain = told(bowl("run bowl --json"))["request"]["run"]
+    command = "tune bowl --trials 1 --then-run --json"
+    (tuned,) = told(bowl(command))["runs"]
+    assert tuned["request"]["run"] != plain
+    assert tuned["request"]["tuned"]["study"] == "bowl-tiny-random90"
+    bowl("run bowl")
+    assert told(bowl(command))["runs"] == [tuned]
+
+
 def test_a_saved_preset_is_what_run_uses_and_spares_those_there_were(bowl):
     file = registry.own_presets("bowl")
     file.parent.mkdir(parents=True)

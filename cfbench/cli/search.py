@@ -133,25 +133,23 @@ def _carry_out(job: Job, asked: Asked) -> tuple[list[FrozenTrial], dict[str, flo
 
 
 def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> list[Record]:
-    """The best config's runs, one a seed; those made before are not made again."""
+    """The best config's runs, one a seed; a tuned one made before is not made again, one stopped goes on."""
     from cfbench import run as harness
     from cfbench import tune
-    from cfbench.record import Results
 
-    data, kept = obtain(asked.dataset), Results(asked.results)
+    data, kept = obtain(asked.dataset), tune.TunedResults(asked.results)
     runs = []
     for seed in range(asked.seeds):
         request = tune.request(found, job, trials, data, seed)
-        done = harness.finished_twin(request, kept)
-        if done is None:
-            watcher = console.Training(f"{found.name} seed {seed}")
-            try:
-                done, _ = harness.start(request, data, kept, watcher)
-            except harness.InterruptedRunError as fault:
-                console.say(f"stopped after epoch {fault.epoch}; go on with: cfbench run --resume {fault.run}")
-                raise typer.Exit(130) from None
-            finally:
-                watcher.end()
+        watcher = console.Training(f"{found.name} seed {seed}")
+        try:
+            done, _ = harness.ensure(request, data, kept, watcher)
+        except harness.InterruptedRunError as fault:
+            watcher.end()
+            console.say(f"stopped after epoch {fault.epoch}; the same command goes on from there")
+            raise typer.Exit(130) from None
+        finally:
+            watcher.end()
         runs.append(done)
         if not asked.json:
             console.result(conclusion(done))
