@@ -145,8 +145,14 @@ def test_the_first_trial_is_exactly_the_config_it_starts_from_even_outside_the_r
 def test_a_study_starts_from_the_preset_of_the_data_set_unless_told_otherwise(bowl):
     registry.own_presets("bowl").parent.mkdir(parents=True)
     registry.own_presets("bowl").write_text("[tiny]\nx = 1.5\n[other]\nx = 0.5\n")
-    for option, x in (("", 1.5), ("--preset other", 0.5), ("--no-preset", 4.5)):
-        result = told(bowl(f"tune bowl --trials 1 --study s{x} {option} --json"))
+    for option, x, place in (
+        ("", 1.5, "preset tiny"),
+        ("--preset other", 0.5, "preset other"),
+        ("--no-preset", 4.5, "the defaults"),
+    ):
+        said = bowl(f"tune bowl --trials 1 --study s{x} {option} --json")
+        assert f"split random90, from {place}, searching x, y" in said.err
+        result = told(said)
         assert result["start"]["config"]["x"] == result["best"]["config"]["x"] == x
 
 

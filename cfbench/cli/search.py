@@ -79,7 +79,7 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
         device=asked.device,
     )  # fmt: skip
     job = _job(setup, asked)
-    trials, shares = _carry_out(job, asked)
+    trials, shares = _carry_out(job, asked, setup.preset)
     told = tuned.facts(job, trials, shares)
     if not asked.json:
         tuned.conclude(told, setup)
@@ -106,7 +106,7 @@ def _job(setup: Setup, asked: Asked) -> Job:
     return tune.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
 
 
-def _carry_out(job: Job, asked: Asked) -> tuple[list[FrozenTrial], dict[str, float]]:
+def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenTrial], dict[str, float]]:
     """The trials of the study when it is over, and what each hyper-parameter counts for."""
     from cfbench import storage, study, tune, workers
 
@@ -116,7 +116,8 @@ def _carry_out(job: Job, asked: Asked) -> tuple[list[FrozenTrial], dict[str, flo
         job = job.model_copy(update={"deadline": time.time() + asked.timeout - study.seconds(past) / asked.workers})
     plan = job.plan
     console.say(
-        f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, searching {', '.join(plan.space)}"
+        f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, "
+        f"from {f'preset {preset}' if preset else 'the defaults'}, searching {', '.join(plan.space)}"
         + (f"; {len(past)} trials are there" if past else "")
     )
     try:
