@@ -314,6 +314,11 @@ def test_without_a_finished_trial_time_is_never_up(stepwise, here, monkeypatch):
         ("--fix x=1 --fix y=1 --fix whole=0 --fix shape=1 --fix kind=a", "nothing is left to tune: give ranges"),
         ("--timeout soon", "expected a time such as 30m, 2h or 90s, got 'soon'"),
         ("--all", "name a plugin, or give --all"),
+        ("--seeds 3", "--seeds needs --then-run"),
+        ("--split 5fold", "--split 5fold is all its folds, tuning needs one split with a validation part; choose"),
+        ("--split 5fold@7", "--split 5fold@7 is all its folds, tuning needs one split with a validation part"),
+        ("--split 5fol", "no split '5fol'; there are: last1, random80, random90; tuning needs one"),
+        ("--split random9", "no split 'random9'; did you mean 'random90'?; tuning needs one split with"),
         ("--study a/b", "--study a/b: expected letters, digits and . _ - @ only"),
         ("--storage nonsense", "--storage nonsense: expected an address, such as postgresql://me@host/studies"),
         ("--storage nonsense://x", "no driver for such a database is installed here"),
@@ -324,6 +329,14 @@ def test_what_cannot_be_searched_is_one_line_that_says_so(option, message, bowl)
     assert said.status == 2
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+def test_help_says_what_split_tuning_takes_and_an_address_that_is_whole_at_80_columns(terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = terminal("tune --help").out
+    assert "postgresql://me@host/db" in said
+    assert "validation" in said
+    assert "all five folds" not in said
 
 
 def test_ranges_given_take_the_place_of_declared_ones(bowl):

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cfbench.cli import completion, console, search, tuned
-from cfbench.cli.data import DatasetOption, obtain
-from cfbench.cli.runs import HERE, SPLIT, DeviceOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.data import DatasetOption, chosen, obtain
+from cfbench.cli.runs import HERE, SPLIT, DeviceOption, JsonOption, ResultsOption
 
 TRIALS = 50
 """How many, where neither a number nor a time is given."""
@@ -28,9 +28,19 @@ def _seconds(text: str) -> float:
 StorageOption = Annotated[
     str | None,
     typer.Option("--storage", envvar="CFBENCH_STORAGE", metavar="URL", show_default=False,
-                 help="A database for several machines, such as postgresql://me@host/studies; by default a file in "
+                 help="A database for several machines, such as postgresql://me@host/db; by default a file in "
                       "the results folder."),
 ]  # fmt: skip
+
+SplitOption = Annotated[
+    str,
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        help="How the ratings are cut: one split with a validation part; random90@7 is random90 drawn with seed 7.",
+        autocompletion=completion.splits,
+    ),
+]
 
 
 def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
@@ -109,7 +119,16 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         ),
     ] = False,
     then_run: Annotated[bool, typer.Option("--then-run", help="Run the best, score it on the test part.")] = False,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, metavar="K", help="Run it with so many seeds.")] = 1,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            min=1,
+            metavar="K",
+            show_default=False,
+            help="With --then-run: run it with so many seeds; by default one.",
+        ),
+    ] = None,
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:
@@ -125,16 +144,36 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         raise typer.BadParameter("name a plugin, or give --all")
     if all_ and (ranges or fixed or preset):
         raise typer.BadParameter("--all takes no --range, --fix or --preset: plugins differ in their hyper-parameters")
+    if seeds is not None and not then_run:
+        raise typer.BadParameter("--seeds needs --then-run: it says how often the best is run")
     trials = TRIALS if trials is None and timeout is None else trials
     asked = search.Asked(
         dataset, split, trials, timeout, workers, seed, study, storage, ranges or [], fixed or [], preset, no_preset,
-        device, save_preset, seeds if then_run else 0, results, json,
+        device, save_preset, (seeds or 1) if then_run else 0, results, json,
     )  # fmt: skip
+    _check_split(dataset, split)
     obtain(dataset)
     told = search.tune_all(asked) if all_ else [search.tune_one(str(plugin), asked)]
     if json:
         console.as_json(told if all_ else told[0])
     raise typer.Exit(0 if any(each["best"] for each in told) else 1)
+
+
+def _check_split(dataset: str | None, split: str) -> None:
+    """Raise `UsageError` for a split that is not one, and advise none that leaves nothing to tune on."""
+    from cfbench import card
+    from cfbench.errors import UnknownNameError, UsageError
+
+    asked = card.load(chosen(dataset))
+    if split.partition("@")[0] in asked.split_names:
+        return
+    wish = "tuning needs one split with a validation part"
+    good = [name for name in asked.split_names if getattr(asked.split(name), "valid", 0)]
+    try:
+        asked.family(split)
+    except UnknownNameError:
+        raise UnknownNameError("split", split, good, advice=wish) from None
+    raise UsageError(f"--split {split} is all its folds, {wish}; choose another, such as {SPLIT}")
 
 
 def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: JsonOption = False) -> None:
