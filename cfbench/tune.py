@@ -13,6 +13,7 @@ import json
 import math
 import time
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import optuna
@@ -26,6 +27,7 @@ from cfbench.files import write_atomically
 from cfbench.metrics import rmse
 from cfbench.record import Record, Request, Results, Tuned
 from cfbench.space import space
+from cfbench.split import DEFAULT
 from cfbench.study import Plan
 
 if TYPE_CHECKING:
@@ -253,17 +255,36 @@ def request(setup: Setup, job: Job, trials: list[FrozenTrial], data: Dataset, se
     return run.request(setup, data, data.split(job.plan.split), seed).model_copy(update={"tuned": facts})
 
 
-def save_preset(setup: Setup, name: str) -> str:
+def preset_name(plan: Plan) -> str:
+    """The data set's name, so that the preset is used there by default, but only of what was tuned on the usual split.
+
+    What was tuned on another may have seen the usual one's test ratings: it has to be asked for.
+    """
+    return plan.dataset if plan.split == DEFAULT else f"{plan.dataset}-{plan.split}"
+
+
+def save_preset(setup: Setup, job: Job, trials: list[FrozenTrial]) -> str:
     """Keep what a config does not leave to the defaults as a preset of one's own; returns where.
 
-    Raises `PlaceError`, and `PluginError` when those kept before cannot be read.
+    A comment above it says how it was found. Raises `PlaceError`, and `PluginError` when those kept before cannot be
+    read.
     """
-    file = registry.own_presets(setup.name)
+    file, name, best = registry.own_presets(setup.name), preset_name(job.plan), study.best(trials)
     chosen = {key: getattr(setup.config, key) for key, origin in setup.origins.items() if origin != "default"}
     presets = (registry.tables(setup.name, file) if file.exists() else {}) | {name: chosen}
+    count = len(study.ended(trials))
+    found = f"# study {job.name}, split {job.plan.split}, {count} trial{'s' if count != 1 else ''}"
+    notes = _notes(file.read_text(encoding="utf-8") if file.exists() else "")
+    notes[name] = f"{found}, validation RMSE {best.value:.4f}" if best else found
     lines = [f"# Your own presets of {setup.name}, written by `cfbench tune`; they win over those that came with it."]
     for preset, values in presets.items():
-        lines += ["", f"[{json.dumps(preset)}]"]
+        lines += ["", *([notes[preset]] if preset in notes else []), f"[{json.dumps(preset)}]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
     write_atomically(file, "\n".join(lines) + "\n")
     return str(file)
+
+
+def _notes(text: str) -> dict[str, str]:
+    """The comment in the line above each preset's name."""
+    pairs = pairwise(line.strip() for line in text.splitlines())
+    return {line.strip("[]\"' "): note for note, line in pairs if note.startswith("#") and line.startswith("[")}

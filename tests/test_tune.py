@@ -675,6 +675,25 @@ def test_a_saved_preset_is_what_run_uses_and_spares_those_there_were(bowl):
     assert "tiny" in registry.presets("bowl")
 
 
+def test_a_saved_preset_says_how_it_was_found_and_that_of_another_split_has_to_be_asked_for(bowl):
+    file = registry.own_presets("bowl")
+    usual = told(bowl("tune bowl --trials 3 --save-preset --json"))["best"]
+    said = bowl("tune bowl --trials 1 --split random80 --save-preset --json")
+    other = told(said)["best"]
+    assert "kept as preset tiny-random80 in" in said.err
+    assert "`cfbench run bowl --preset tiny-random80` uses it there" in said.err
+    lines = file.read_text().splitlines()
+    for name, found in (
+        ("tiny", f"bowl-tiny-random90, split random90, 3 trials, validation RMSE {usual['valid_rmse']:.4f}"),
+        ("tiny-random80", f"bowl-tiny-random80, split random80, 1 trial, validation RMSE {other['valid_rmse']:.4f}"),
+    ):
+        assert lines[lines.index(f'["{name}"]') - 1] == f"# study {found}"
+    assert told(bowl("run bowl --json"))["request"]["config"] == usual["config"]
+    bowl("tune bowl --trials 4 --no-preset --save-preset")
+    assert file.read_text().count("# study") == 2
+    assert "4 trials" in file.read_text()
+
+
 def test_ones_own_preset_wins_over_the_one_that_came_with_the_plugin(terminal):
     own = registry.own_presets("deepae")
     own.parent.mkdir(parents=True)

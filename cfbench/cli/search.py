@@ -90,8 +90,9 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
         return told
     found = tune.best_setup(setup, job, best)
     if asked.save_preset:
-        told["preset"] = tune.save_preset(found, job.plan.dataset)
-        console.say(f"kept as preset {job.plan.dataset} in {told['preset']}; `cfbench run {name}` uses it there")
+        told["preset"], preset = tune.save_preset(found, job, trials), tune.preset_name(job.plan)
+        option = "" if preset == job.plan.dataset else f" --preset {preset}"
+        console.say(f"kept as preset {preset} in {told['preset']}; `cfbench run {name}{option}` uses it there")
     return told | {"runs": [done.model_dump(mode="json") for done in _runs(found, job, trials, asked)]}
 
 

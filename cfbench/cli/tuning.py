@@ -115,7 +115,9 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     save_preset: Annotated[
         bool,
         typer.Option(
-            "--save-preset", help="Keep the best as your own preset of the data set, which `cfbench run` uses."
+            "--save-preset",
+            help="Keep the best as your own preset of the data set, which `cfbench run` uses; as DATASET-SPLIT, which "
+            f"`--preset` asks for, if tuned on another split than {SPLIT}.",
         ),
     ] = False,
     then_run: Annotated[bool, typer.Option("--then-run", help="Run the best, score it on the test part.")] = False,
