@@ -239,10 +239,9 @@ class TunedResults(Results):
         """The tuned runs of a data set and split, oldest first; raises `RecordError`."""
         return [done for done in super().records(dataset, split) if done.request.tuned]
 
-    def unfinished(self) -> list[str]:
-        """Ids of the tuned runs that were begun and not ended, oldest first."""
-        everything = Results(self.root)
-        return [run for run in everything.unfinished() if everything.resume(run)[0].tuned]
+    def interrupted(self) -> list[Request]:
+        """What the unfinished tuned runs were asked for."""
+        return [past for past in super().interrupted() if past.tuned]
 
 
 def request(setup: Setup, job: Job, trials: list[FrozenTrial], data: Dataset, seed: int) -> Request:
