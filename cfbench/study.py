@@ -152,8 +152,9 @@ def give_up(study: Study, pids: set[int], reason: str) -> None:
     mine = {f"{platform.node()}:{pid}" for pid in pids}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get("worker") in mine:
-            Trial(study, trial._trial_id).set_user_attr("reason", reason)  # noqa: SLF001 (a finished one takes none)
-            study.tell(trial.number, state=TrialState.PRUNED)
+            with suppress(ValueError, UpdateFinishedTrialError):  # another process took it for lost, and was faster
+                Trial(study, trial._trial_id).set_user_attr("reason", reason)  # noqa: SLF001 (a finished one takes none)
+                study.tell(trial.number, state=TrialState.PRUNED)
 
 
 def _is_lost(trial: FrozenTrial) -> bool:

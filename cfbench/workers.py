@@ -9,11 +9,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from optuna.trial import TrialState
+
 from cfbench import storage, study, tune
 from cfbench.errors import CfbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from optuna import Study
 
 
 GRACE = 5.0
@@ -29,13 +33,17 @@ def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
     if workers == 1 and job.deadline is None:
         tune.work(job, listen)
         return 0
-    crew = [_worker(job, workers) for _ in range(workers)]
+    with storage.faults(job.storage):
+        joined = study.join(job.name, job.storage, job.plan.seed)  # once: each has connections of its own
+    crew: list[subprocess.Popen[bytes]] = []
     late = False
     try:
+        while len(crew) < workers:
+            crew.append(_worker(job, workers))
         while not late and None in [worker.poll() for worker in crew]:  # of each: one killed is to be seen as gone
             listen()
             time.sleep(0.2)
-            late = _is_late(job)
+            late = _is_late(job, joined)
     except KeyboardInterrupt:
         _end(crew)
         raise
@@ -44,19 +52,20 @@ def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
             worker.kill()
             worker.wait()
     with storage.faults(job.storage):
-        joined = study.join(job.name, job.storage, job.plan.seed)
         if late:
             study.give_up(joined, {worker.pid for worker in crew}, "time is up")
         study.retry_stale(joined)
     return 0 if late else sum(worker.returncode != 0 for worker in crew)
 
 
-def _is_late(job: tune.Job) -> bool:
-    """Whether time is up for good, and some trial is there to show for it."""
+def _is_late(job: tune.Job, joined: Study) -> bool:
+    """Whether time is up for good, and some trial is there to show for it, or the first one has ended for nothing."""
     if job.deadline is None or time.time() < job.deadline + GRACE:
         return False
     with storage.faults(job.storage):
-        return study.best(study.join(job.name, job.storage, job.plan.seed).get_trials(deepcopy=False)) is not None
+        trials = joined.get_trials(deepcopy=False)
+    first = any(trial.state == TrialState.RUNNING and "start" in trial.user_attrs for trial in trials)
+    return study.best(trials) is not None or (job.over(trials) and not first)
 
 
 def _worker(job: tune.Job, workers: int) -> subprocess.Popen[bytes]:

@@ -18,7 +18,8 @@ import optuna
 import psycopg
 import pytest
 
-from cfbench import card, storage, study
+from cfbench import card, storage, study, workers
+from cfbench import tune as tuning
 from cfbench.files import data_home
 
 PLUGIN = '''
@@ -135,6 +136,14 @@ def tune(options, count, name):
     )  # fmt: skip
 
 
+def job_of(name, url, **bounds):
+    """A worker's job; what it is about is of no matter."""
+    plan = study.Plan(
+        plugin="slow", package="p", dataset="tiny", split="random90", fingerprint="f", seed=0, start={}, space={}
+    )
+    return tuning.Job(name=name, storage=url, plan=plan, device="cpu", **bounds)
+
+
 @pytest.fixture
 def look():
     """See the trials of a study, through one connection each."""
@@ -226,6 +235,49 @@ def test_a_fit_that_does_not_end_is_given_up_when_time_is_up(slow, look):
     assert (second.user_attrs["reason"], second.state.name) == ("time is up", "PRUNED")
     with pytest.raises(ProcessLookupError):
         os.kill(pid(second), 0)
+
+
+def test_waiting_for_the_first_fit_after_the_deadline_opens_the_storage_once(slow, look, monkeypatch):
+    url = storage.in_folder(Path("results"), "late")
+    _, err = tune("", 1, "late").communicate(timeout=60)
+    assert look(url, "late"), err
+    opened, real = [], storage.open_storage
+    monkeypatch.setattr(study, "open_storage", lambda asked: opened.append(asked) or real(asked))
+    monkeypatch.setattr(study, "best", lambda _: None)  # nothing to show yet
+    monkeypatch.setattr(workers, "_worker", lambda *_: subprocess.Popen(["sleep", "1.5"]))
+    job = job_of("late", url, trials=9, deadline=time.time() - 60)
+    monkeypatch.setattr(type(job), "over", lambda *_: False)
+    assert workers.carry_out(job, 1, lambda: None) == 0
+    assert opened == [url]
+
+
+def test_a_fit_that_does_not_end_is_given_up_though_the_first_one_failed(slow, look):
+    url = storage.in_folder(Path("results"), "late")
+    _, err = tune("", 1, "late").communicate(timeout=60)
+    assert look(url, "late"), err
+    job, joined = job_of("late", url, trials=9, deadline=time.time() - 60), study.join("late", url, 0)
+    first = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"start": True})
+    going = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"start": True})
+    for there, late in (([first], True), ([first, going], False)):
+        joined.get_trials = lambda there=there, **_: there
+        assert workers._is_late(job, joined) is late
+
+
+def test_workers_begun_before_one_that_cannot_be_are_ended(slow, monkeypatch):
+    url = storage.in_folder(Path("results"), "late")
+    tune("", 1, "late").communicate(timeout=60)
+    begun = []
+
+    def begin(*_):
+        if begun:
+            raise OSError("no more processes")
+        begun.append(subprocess.Popen(["sleep", "100"]))
+        return begun[0]
+
+    monkeypatch.setattr(workers, "_worker", begin)
+    with pytest.raises(OSError, match="no more processes"):
+        workers.carry_out(job_of("late", url, trials=9, deadline=None), 2, lambda: None)
+    assert begun[0].poll() is not None
 
 
 def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
