@@ -46,7 +46,9 @@ class NewUser:
     def predict(self, users: Codes, items: Codes) -> Scores:  # noqa: ARG002 (all of them are this one)
         """(n,) predictions of `items`; raises `UsageError` when the model cannot fold in."""
         if not isinstance(self.model, FoldIn):
-            raise UsageError(f"{self.plugin} cannot speak of a user it was not fitted on; {_who_can()}")
+            raise UsageError(
+                f"{self.plugin}, as configured in this run, cannot speak of a user it has not met; {_who_can()}"
+            )
         try:
             return self.model.fold_in(self.items, self.ratings, items)
         except PredictionError as fault:  # as it is configured, it cannot
@@ -54,7 +56,7 @@ class NewUser:
 
 
 def _who_can() -> str:
-    return f"these can: {', '.join(registry.folding())}"
+    return f"by default these can: {', '.join(registry.folding())}"
 
 
 def recommend(plugin: str, model: Predicts, user: int, rated: NDArray[np.bool_], n: int) -> tuple[Codes, Scores]:

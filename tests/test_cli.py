@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cfbench import cli, store
+from cfbench.files import data_home
 
 SMALL = "--hidden 16 --epochs 3 --batch-size 16"
 
@@ -89,6 +90,17 @@ def test_run_fetches_what_is_not_there(empty_terminal, monkeypatch):
     assert said.status == 0
     assert "test RMSE" in said.out
     assert "bias on tiny, split random90" in said.err
+
+
+def test_a_preset_on_another_split_than_it_was_chosen_on_is_said_to_have_met_some_of_its_test_ratings(terminal):
+    own = data_home() / "presets" / "bias.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("[tiny]\nuser_reg = 2\n")
+    said = "preset tiny was chosen by random90's validation ratings, and some of them are test ratings of"
+    assert said not in terminal("run bias").err
+    assert f"{said} random80; --no-preset leaves it out" in terminal("run bias --split random80").err
+    assert f"{said} 5fold;" in terminal("run bias --split 5fold").err
+    assert said not in terminal("run bias --split random80 --no-preset").err
 
 
 def test_a_run_says_data_set_split_preset_seed_and_device_and_its_scores(terminal):

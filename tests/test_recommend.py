@@ -145,8 +145,11 @@ def test_every_bad_line_of_a_file_of_ratings_is_told_with_its_number(terminal):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Flat, "fake cannot speak of a user it was not fitted on; these can: "),
-        (ByItems, "fake: its rows are items; these can: "),
+        (
+            Flat,
+            "fake, as configured in this run, cannot speak of a user it has not met; by default these can: ",
+        ),
+        (ByItems, "fake: its rows are items; by default these can: "),
     ],
 )
 def test_a_model_that_cannot_fold_in_says_so_and_who_can(terminal, register, model, message):
@@ -157,7 +160,7 @@ def test_a_model_that_cannot_fold_in_says_so_and_who_can(terminal, register, mod
         said = terminal(line)
         assert said.status == 2
         assert message in said.err
-        assert "bias" in said.err.partition("these can: ")[2]
+        assert "bias" in said.err.partition("by default these can: ")[2]
         assert said.err.count("\n") == 1
 
 

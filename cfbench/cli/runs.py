@@ -158,6 +158,11 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     )
     names = card.load(chosen(dataset)).family(split)
     data = obtain(dataset)
+    if setup.preset == data.card.name and names != [SPLIT]:
+        console.say(
+            f"preset {setup.preset} was chosen by {SPLIT}'s validation ratings, and some of them are test ratings of "
+            f"{split}; --no-preset leaves it out"
+        )
     if len(names) > 1:
         from cfbench.cli.folds import run_folds
 
