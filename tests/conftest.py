@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from cfbench import card, cli, registry, store
 from cfbench.cli import console
@@ -23,6 +24,9 @@ from cfbench.testing import planted
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+settings.register_profile("cfbench", deadline=None)  # a busy machine is no fault
+settings.load_profile("cfbench")
 
 CARD = """
 name = "tiny"

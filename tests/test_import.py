@@ -287,7 +287,7 @@ def test_a_file_that_is_not_there_and_a_name_that_is_none(empty_terminal):
     assert "'Mine!' is no name for a data set" in empty_terminal("import none.csv --name Mine!").err
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pairs=st.sets(st.tuples(st.integers(0, 99), st.integers(-99, 99)), min_size=2, max_size=30),
     separator=st.sampled_from([",", "\t", "::", "|", ";", " "]), header=st.sampled_from([HEADER, None]),

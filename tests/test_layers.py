@@ -43,7 +43,7 @@ def learned(*shape, seed=1, kind="fp32", device="cpu"):
 
 
 @given(seed=st.integers(0, 10_000), density=st.floats(0, 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_sparse_products_are_the_dense_ones(seed, density):
     ratings = table(seed, density=density)
     batch, x = one_batch(ratings), dense_of(ratings)

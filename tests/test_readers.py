@@ -105,7 +105,7 @@ def test_a_rating_of_zero_is_a_rating(read):
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="|:\t,"), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pairs=st.lists(st.tuples(NAME, NAME), min_size=1, max_size=30, unique=True),
     separator=st.sampled_from(["\t", "::", "|", ",", " | "]),
@@ -185,7 +185,7 @@ def test_a_first_line_with_an_endless_field_is_refused_in_words(read):
         read("1," + "x" * 200_000 + "\n", **TITLES | {"max_bytes": 300_000})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.text(st.sampled_from('ab1,"\r\n'), max_size=30), header=st.booleans())
 def test_whatever_a_quoted_file_holds_it_is_read_or_refused(tmp_path_factory, content, header):
     path = archive(tmp_path_factory.mktemp("a"), content)
@@ -196,7 +196,7 @@ def test_whatever_a_quoted_file_holds_it_is_read_or_refused(tmp_path_factory, co
 FIELD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=8)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     rows=st.lists(st.tuples(FIELD.filter(bool), FIELD), min_size=1, max_size=20),
     end=st.sampled_from(["\n", "\r\n"]),
@@ -220,7 +220,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(tmp_path_factory, rows, end, 
 ODD = st.text(st.sampled_from('ab1" \t\r\ufeff\x1fé:,.'), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts=st.lists(ODD, min_size=1, max_size=12), separator=st.sampled_from([",", "::", "\t", "é", ":,"]))
 def test_the_quick_way_of_splitting_gives_the_fields_of_the_careful_one(texts, separator):
     content = ("\n".join(texts) + "\n").replace("\r\n", "\n").encode()
@@ -240,7 +240,7 @@ def test_ordinary_files_are_split_the_quick_way(read, monkeypatch):
         assert len(read(content, separator=separator)) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=st.integers(1, 200), end=st.sampled_from(["\n", "\r\n"]), blank=st.integers(0, 5), header=st.booleans())
 def test_blocks_of_any_size_give_the_same_rows(tmp_path_factory, size, end, blank, header):
     rows = [(str(u), f"é{u}", float(u % 5 + 1), u) for u in range(30)]

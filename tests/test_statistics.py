@@ -8,7 +8,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cfbench import statistics
@@ -179,7 +179,6 @@ def test_a_perfect_model_has_a_score_of_nothing_and_no_width():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(deadline=None)
 def test_holms_adjustment_keeps_the_order_and_lies_between_none_and_bonferronis(p):
     adjusted = holm(p)
     for raw, after in zip(p, adjusted, strict=True):
