@@ -1,12 +1,11 @@
 """The published leaderboards: whole, small, and the same numbers in README."""
 
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from cfbench import leaderboard, record
+from cfbench import card, leaderboard, record
 from cfbench.record import Results
 from cfbench.standings import standings
 
@@ -53,13 +52,14 @@ def shelf(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dataset", ["ml-100k", "ml-1m"])
-def test_readme_shows_the_published_leaderboard(dataset, shelf, empty_terminal):
+def test_readme_shows_the_published_leaderboard(dataset, shelf):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.partition(f"`{dataset}`, split `random90`")[2].partition("\n\n|")[2].partition("\n\n")[0]
     shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    ranked = json.loads(empty_terminal(f"compare --dataset {dataset} --results {shelf} --json").out)["rows"]
-    assert [(cells[1], cells[2]) for cells in shown] == [(row["plugin"], f"{row['score']:.4f}") for row in ranked]
-    seeds = [f"{row['sd']:.4f} ({len(row['seeds'])})" if row["sd"] is not None else "" for row in ranked]
+    kept = Results(shelf)
+    rows = [each.row for each in standings(leaderboard.build(card.load(dataset), "random90", kept), kept, None)]
+    assert [(cells[1], cells[2]) for cells in shown] == [(row.plugin, f"{row.rmse:.4f}") for row in rows]
+    seeds = [f"{row.sd:.4f} ({len(row.seeds)})" if row.sd is not None else "" for row in rows]
     assert [cells[4] for cells in shown] == seeds
     for cells in shown:
         low, high = map(float, cells[3].split("–"))
