@@ -81,6 +81,13 @@ class Row:
         return self.mean(lambda outcome: outcome.valid_rmse)
 
     @property
+    def coverage(self) -> float | None:
+        """The share of the test ratings whose user and item training met: what a model can answer for by itself."""
+        reports = [record.request.split.report for record in self.records or self.others]
+        asked = sum(report.get("test", 0) for report in reports)
+        return 1 - sum(report.get("cold_ratings", 0) for report in reports) / asked if asked else None
+
+    @property
     def sd(self) -> float | None:
         """The standard deviation of the test RMSE over seeds; None for one seed."""
         each = [statistics.mean(r.outcome.rmse or 0.0 for r in records) for records in self.seeds.values()]

@@ -17,7 +17,7 @@ import pytest
 
 from cfbench import card, leaderboard, metrics, scoring, split, store
 from cfbench.card import Published
-from cfbench.cli import table
+from cfbench.cli import figures, table
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings, Scale
 from cfbench.record import (
@@ -207,6 +207,16 @@ def test_the_pareto_front_is_what_no_other_beats_in_score_and_time(results):
     )  # fmt: skip
     front = [s.on_front for s in standings(board(kept), kept, None)]
     assert front == [False, True, False, True, False, True, False]
+
+
+def test_coverage_is_the_share_of_the_test_ratings_whose_user_and_item_training_met(results):
+    one, two = made(0.9, run="a"), made(0.9, run="b", seed=1)
+    for run, cold in ((one, 3), (two, 3)):
+        run.request.split.report.update(test=200, cold_ratings=cold)
+    kept = results(one, two)
+    (told,) = standings(board(kept), kept, None)
+    assert told.as_dict()["coverage"] == pytest.approx(0.985)
+    assert figures.share(told.row.coverage) == "98.50%"
 
 
 def test_versions_of_a_plugins_package_are_rows_of_their_own(results):

@@ -22,6 +22,11 @@ def count(number: int | None) -> str:
     return NONE if number is None else f"{number:,}"
 
 
+def share(value: float | None) -> str:
+    """In per cent."""
+    return NONE if value is None else f"{value:.2%}"
+
+
 def megabytes(number: int | None) -> str:
     """Bytes in millions."""
     return NONE if number is None else f"{number / 1e6:,.0f} MB"

@@ -41,6 +41,7 @@ def columns(ranks: list[Standing], metric: str, *, all_runs: bool, pareto: bool 
         *(column(heading, values[name], 6 if name != "user-rmse" else 11) for name, heading in other.items()),
         column("new users", lambda s: figures.score(s.new_users), 9),
         column("new items", lambda s: figures.score(s.new_items), 9),
+        column("coverage", lambda s: figures.share(s.row.coverage), 17),
         column("valid", lambda s: figures.score(s.row.valid_rmse), 16),
         column("fit", lambda s: figures.duration(s.row.mean(lambda o: o.fit_seconds)), 5),
         column("predict", lambda s: figures.duration(s.row.mean(lambda o: o.predict_seconds)), 13),
