@@ -468,14 +468,19 @@ def test_the_same_seed_tries_the_same_configs_interrupted_or_not(bowl):
     assert whole[1:3] != other[1:]
 
 
-def test_ctrl_c_keeps_the_trials_and_tries_the_one_under_way_again(register, terminal):
+def interrupted(register, at):
+    """Ctrl-C comes in that trial, counted from 0, and in no later one."""
     count = iter(range(100))
 
     def interrupt(*_):
-        if next(count) == 2:
+        if next(count) == at:
             raise KeyboardInterrupt
 
     behaving(register, interrupt)
+
+
+def test_ctrl_c_keeps_the_trials_and_tries_the_one_under_way_again(register, terminal):
+    interrupted(register, at=2)
     said = terminal("tune bowl --trials 4")
     assert said.status == 130
     assert "stopped; 2 trials are kept. The same command goes on" in said.err
@@ -500,13 +505,7 @@ def test_the_trial_of_a_killed_process_is_tried_again_once(bowl):
 
 
 def test_an_interrupted_trial_that_is_killed_later_is_tried_again(register, terminal):
-    count = iter(range(100))
-
-    def interrupt(*_):
-        if next(count) == 1:
-            raise KeyboardInterrupt
-
-    behaving(register, interrupt)
+    interrupted(register, at=1)
     assert terminal("tune bowl --trials 2").status == 130
     joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
     lost = begin(joined)

@@ -113,17 +113,14 @@ def datasets(
             ]
         )
         return
-    from cfbench.cli import table
-
-    def counts(values: list[int | None]) -> list[str]:
-        return ["–" if n is None else f"{n:,}" for n in values]
+    from cfbench.cli import figures, table
 
     columns = [
         table.Column("data set", [c.name for c in cards]),
         table.Column("title", [c.title for c in cards], 6),
-        table.Column("users", counts([c.expected.users for c in cards]), 2, right=True),
-        table.Column("items", counts([c.expected.items for c in cards]), 3, right=True),
-        table.Column("ratings", counts([c.expected.ratings for c in cards]), 1, right=True),
+        table.Column("users", [figures.count(c.expected.users) for c in cards], 2, right=True),
+        table.Column("items", [figures.count(c.expected.items) for c in cards], 3, right=True),
+        table.Column("ratings", [figures.count(c.expected.ratings) for c in cards], 1, right=True),
         table.Column("scale", [str(c.scale) for c in cards], 4, right=True),
         table.Column("here", ["current" if c.name == current else "yes" if here[c.name] else "no" for c in cards], 1),
         table.Column("licence", [c.licence for c in cards], 5),

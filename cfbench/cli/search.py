@@ -143,15 +143,12 @@ def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> li
     runs = []
     for seed in range(asked.seeds):
         request = tune.request(found, job, trials, data, seed)
-        watcher = console.Training(f"{found.name} seed {seed}")
         try:
-            done, _ = harness.ensure(request, data, kept, watcher)
+            with console.Training(f"{found.name} seed {seed}") as watcher:
+                done, _ = harness.ensure(request, data, kept, watcher)
         except harness.InterruptedRunError as fault:
-            watcher.end()
             console.say(f"stopped after epoch {fault.epoch}; the same command goes on from there")
             raise typer.Exit(130) from None
-        finally:
-            watcher.end()
         runs.append(done)
         if not asked.json:
             console.result(conclusion(done))
