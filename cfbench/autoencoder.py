@@ -101,10 +101,11 @@ class RowModel:
         epochs: int,
         patience: int,
         learning_rate: Callable[[int], float],
+        average: int = 0,
     ) -> None:
         self._make, self._turned, self._residuals = make, turned, residuals
         self._batch_size, self._epochs, self._patience = batch_size, epochs, patience
-        self._learning_rate = learning_rate
+        self._learning_rate, self._average = learning_rate, average
 
     def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
         """Train with early stopping on `valid`; raises `DivergedError`."""
@@ -112,7 +113,7 @@ class RowModel:
         self._valid, self._asked = valid, self._ask(valid.users, valid.items)
         train(
             self, context, epochs=self._epochs, patience=self._patience, learning_rate=self._learning_rate,
-            scale=train_part.scale,
+            scale=train_part.scale, average=self._average,
         )  # fmt: skip
 
     def begin(self, train_part: Ratings, context: Context) -> None:

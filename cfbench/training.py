@@ -1,9 +1,10 @@
 """TRAINING: the loop that epoch-based models share.
 
-It keeps the best weights on validation, stops early, notices divergence, and keeps a checkpoint from which a killed run
-goes on to the same bits. Three things make that possible: the randomness of epoch k is a generator made of (seed, k)
-and nothing else, the learning rate is a function of the epoch, and all the rest (weights, best weights, optimizer
-state, curve) is in one safetensors file, replaced by one rename at the end of an epoch.
+It keeps the best weights on validation, or the best average of them over epochs, stops early, notices divergence, and
+keeps a checkpoint from which a killed run goes on to the same bits. Three things make that possible: the randomness of
+epoch k is a generator made of (seed, k) and nothing else, the learning rate is a function of the epoch, and all the
+rest (weights, their average, best weights, optimizer state, curve) is in one safetensors file, replaced by one rename
+at the end of an epoch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,7 +28,7 @@ from cfbench.errors import DeviceError, RecordError
 from cfbench.files import place_errors, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -67,10 +69,30 @@ class _Progress:
     best_epoch: int = 0
     best_valid: float = math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
         return len(self.curve)
+
+    @contextmanager
+    def averaged(self, learned: Mapping[str, Learned], over: int) -> Iterator[None]:
+        """Take the weights of the next epoch into the moving average, which stands in their place meanwhile.
+
+        Each of the first `over` epochs weighs the same; later ones 1 / `over`, and what was before fades.
+        """
+        if not over:
+            yield
+            return
+        own = {name: each.master.detach().clone() for name, each in learned.items()}
+        self.average = self.average or {name: torch.zeros_like(weights) for name, weights in own.items()}
+        for name, mean in self.average.items():
+            mean.lerp_(own[name], 1 / min(self.epoch + 1, over))
+        _load(learned, self.average)
+        try:
+            yield
+        finally:
+            _load(learned, own)
 
     def add(self, epoch: Epoch, learned: Mapping[str, Learned]) -> None:
         self.curve.append(epoch)
@@ -90,12 +112,15 @@ def train(
     patience: int,
     learning_rate: Callable[[int], float],
     scale: Scale,
+    average: int = 0,
 ) -> int:
     """Train, leave the best epoch's weights in the learner, and return that epoch (from 1).
 
     `patience`: stop after so many epochs without a better validation error; 0 never stops early. `learning_rate(k)` is
-    that of epoch k. Goes on from `context.checkpoint` when it is there. Raises `DivergedError` with the best weights
-    restored.
+    that of epoch k. `average`: validate and keep, in place of the weights at the end of an epoch, their moving average
+    over about so many epochs; 0: the weights (Polyak and Juditsky, "Acceleration of Stochastic Approximation by
+    Averaging", 1992; Izmailov et al., "Averaging Weights Leads to Wider Optima", UAI 2018). Goes on from
+    `context.checkpoint` when it is there. Raises `DivergedError` with the best weights restored.
     """
     checkpoint = Checkpoint(context)
     progress = checkpoint.load(learner)
@@ -107,9 +132,10 @@ def train(
             k = progress.epoch + 1
             learner.steps.rate = learning_rate(k)
             train_rmse = learner.epoch(k)
-            valid_rmse = learner.validate()
-            _check(k, train_rmse, valid_rmse, scale, usable=progress.best_epoch > 0)
-            progress.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - began), learner.learned())
+            with progress.averaged(learner.learned(), average):
+                valid_rmse = learner.validate()
+                _check(k, train_rmse, valid_rmse, scale, usable=progress.best_epoch > 0)
+                progress.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - began), learner.learned())
             checkpoint.offer(learner, progress)
             context.report(progress.curve[-1])
     except KeyboardInterrupt:
@@ -185,6 +211,7 @@ def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, T
     """Everything as named CPU tensors of their own, and the numbers as JSON."""
     tensors = {f"weights/{name}": each.master for name, each in learner.learned().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in progress.average.items()}
     memory = learner.steps.state()
     tensors |= {f"steps/{name}": value for name, value in memory.items() if isinstance(value, Tensor)}
     scalars = {name: value for name, value in memory.items() if not isinstance(value, Tensor)}
@@ -200,7 +227,7 @@ def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, T
 def _unpack(learner: Learner, tensors: dict[str, Tensor], notes: dict[str, Any], seed: int) -> _Progress:
     if notes["seed"] != seed:
         raise ValueError(f"it was made with seed {notes['seed']}, not {seed}")
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "steps": {}}
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "average": {}, "steps": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
@@ -209,7 +236,9 @@ def _unpack(learner: Learner, tensors: dict[str, Tensor], notes: dict[str, Any],
     _load(learner.learned(), parts["weights"])
     learner.steps.load_state(parts["steps"] | notes["steps"])
     best_valid = math.inf if notes["best_valid"] is None else notes["best_valid"]
-    return _Progress([Epoch(**epoch) for epoch in notes["curve"]], notes["best_epoch"], best_valid, parts["best"])
+    average = {name: tensor.to(learner.learned()[name].master.device) for name, tensor in parts["average"].items()}
+    curve = [Epoch(**epoch) for epoch in notes["curve"]]
+    return _Progress(curve, notes["best_epoch"], best_valid, parts["best"], average)
 
 
 def validation_rmse(predict: Callable[[Codes, Codes], Scores], valid: Ratings) -> float | None:

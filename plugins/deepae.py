@@ -93,6 +93,9 @@ class DeepAEConfig(Config):
     decay_biases: Annotated[bool, Tunable(choices=(True, False))] = Field(
         True, description="weight decay on the layers' biases too, as the reference has it"
     )
+    average: Annotated[int, Tunable(choices=(0, 10, 20))] = Field(
+        0, ge=0, description="keep the weights' moving average over about so many epochs; 0: the weights"
+    )
     batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(128, description="examples a step")
     epochs: PositiveInt = Field(100, description="at most")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -238,7 +241,7 @@ def build(config: DeepAEConfig) -> RowModel:
     return model_of_rows(
         partial(Autoencoder, config), orientation=config.orientation, residuals=config.residuals,
         batch_size=config.batch_size, epochs=config.epochs, patience=config.patience,
-        learning_rate=partial(learning_rate, config),
+        learning_rate=partial(learning_rate, config), average=config.average,
     )  # fmt: skip
 
 

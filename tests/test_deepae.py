@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cfbench import biases, training
+from cfbench import biases, metrics, training
 from cfbench.contract import Context, FoldIn
 from cfbench.layers import Cells
 from cfbench.plugins import deepae
@@ -217,6 +217,23 @@ def test_milestones_multiply_the_learning_rate_after_their_epoch():
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_averaged_weights_predict_better_where_steps_are_too_large_to_settle(precision):
+    data, best = planted(seed=2, noise=0.5), {}
+    for average in (0, 10):
+        curve = []
+        config = DeepAEConfig(
+            hidden=(16,), dropout=0.3, epochs=40, batch_size=4, optimizer="adam", lr=0.02, milestones=(), patience=0,
+            average=average, precision=precision,
+        )  # fmt: skip
+        model = deepae.PLUGIN.build(config)
+        model.fit(data.train, data.valid, Context(report=curve.append))
+        best[average] = min(e.valid_rmse for e in curve)
+        answers = data.valid.scale.clip(model.predict(data.valid.users, data.valid.items))
+        assert metrics.rmse(answers, data.valid.ratings) == pytest.approx(best[average])  # what was validated is kept
+    assert best[10] < best[0]
+
+
 def test_refeeding_brings_the_output_closer_to_a_fixed_point():
     data = planted(seed=5)
     gaps = []
@@ -272,11 +289,12 @@ def test_bfloat16_products_learn_what_float32_learns():
     assert best["bf16"] == pytest.approx(best["fp32"], abs=0.02)
 
 
+@pytest.mark.parametrize("average", [0, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_killed_training_goes_on_to_the_same_bits(precision, tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_to_the_same_bits(precision, average, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SHARE_OF_TIME", float("inf"))
     data, config = small_training()
-    config = config.model_copy(update={"precision": precision})
+    config = config.model_copy(update={"precision": precision, "average": average})
     whole = deepae.PLUGIN.build(config)
     whole.fit(data.train, data.valid, Context())
 

@@ -42,9 +42,11 @@ class Scripted:
         return self._valid[self._k - 1] if self._valid else None
 
 
-def run(learner, context=None, *, epochs=None, patience=0, lr=lambda _: 0.1):
+def run(learner, context=None, *, epochs=None, patience=0, lr=lambda _: 0.1, average=0):
     epochs = epochs or len(learner._valid)
-    return train(learner, context or Context(), epochs=epochs, patience=patience, learning_rate=lr, scale=STARS)
+    return train(
+        learner, context or Context(), epochs=epochs, patience=patience, learning_rate=lr, scale=STARS, average=average
+    )
 
 
 def weights_after(k):
@@ -82,6 +84,29 @@ def test_without_validation_the_last_epoch_is_kept():
     assert torch.equal(learner.weight, weights_after(4))
 
 
+def test_the_average_of_the_best_epoch_is_kept_and_training_goes_on_from_the_weights_themselves(monkeypatch):
+    own = [weights_after(k) for k in range(1, 6)]
+    learner, met = Scripted([1.0, 0.9, 0.8, 0.7, 0.95]), []
+    epoch, validate = learner.epoch, learner.validate
+    monkeypatch.setattr(learner, "epoch", lambda k: met.append((k, learner.weight.clone())) or epoch(k))
+    validated = []
+    monkeypatch.setattr(learner, "validate", lambda: validated.append(learner.weight.clone()) or validate())
+    assert run(learner, average=3) == 4
+    for k, before in met[1:]:
+        assert torch.equal(before, own[k - 2])
+    third = (own[0] + own[1] + own[2]) / 3
+    fourth = third * 2 / 3 + own[3] / 3
+    expected = [own[0], (own[0] + own[1]) / 2, third, fourth, fourth * 2 / 3 + own[4] / 3]
+    torch.testing.assert_close(torch.stack(validated), torch.stack(expected))
+    assert torch.equal(learner.weight, validated[3])
+
+
+def test_an_average_over_one_epoch_is_the_weights():
+    learner = Scripted([1.0, 0.9])
+    run(learner, average=1)
+    assert torch.equal(learner.weight, weights_after(2))
+
+
 @pytest.mark.parametrize(
     ("valid", "train_rmse", "message"),
     [
@@ -112,22 +137,23 @@ def test_the_learning_rate_is_set_before_each_epoch():
     assert rates == [1, 1 / 2, 1 / 3]
 
 
+@pytest.mark.parametrize("average", [0, 3])
 @pytest.mark.parametrize("killed_at", [1, 3, 5])
-def test_a_resumed_training_ends_in_the_same_bits_and_reports_every_epoch(tmp_path, monkeypatch, killed_at):
+def test_a_resumed_training_ends_in_the_same_bits_and_reports_every_epoch(tmp_path, monkeypatch, killed_at, average):
     monkeypatch.setattr(training, "SHARE_OF_TIME", float("inf"))  # a checkpoint after every epoch
-    valid = [1.0, 0.9, 0.7, 0.8, 0.85, 0.9]
+    valid = [1.0, 0.9, 0.7, 0.8, 0.85, 0.6]
     whole = Scripted(valid)
-    run(whole)
+    run(whole, average=average)
 
     def die(epoch):
         if epoch.epoch == killed_at:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        run(Scripted(valid), Context(checkpoint=tmp_path / "c", report=die))
+        run(Scripted(valid), Context(checkpoint=tmp_path / "c", report=die), average=average)
     resumed, told = Scripted(valid), []
     resumed._k = killed_at  # the script goes on where it was
-    run(resumed, Context(checkpoint=tmp_path / "c", report=told.append))
+    run(resumed, Context(checkpoint=tmp_path / "c", report=told.append), average=average)
     assert [e.epoch for e in told] == [1, 2, 3, 4, 5, 6]
     assert sorted(e.seconds for e in told) == [e.seconds for e in told]
     for name, each in whole.learned().items():
@@ -151,12 +177,12 @@ def test_ctrl_c_writes_the_last_whole_epoch_even_when_none_was_due(tmp_path, mon
         assert len(json.loads(file.metadata()["cfbench"])["curve"]) == 3
 
 
-def test_a_checkpoint_holds_weights_best_weights_optimizer_and_curve(tmp_path):
-    run(Scripted([1.0, 2.0]), Context(checkpoint=tmp_path / "c", seed=5))
+def test_a_checkpoint_holds_weights_their_average_best_weights_optimizer_and_curve(tmp_path):
+    run(Scripted([1.0, 2.0]), Context(checkpoint=tmp_path / "c", seed=5), average=4)
     with safe_open(tmp_path / "c", "pt") as file:
         names, notes = set(file.keys()), json.loads(file.metadata()["cfbench"])
     assert names == {
-        "weights/weight", "weights/noise", "best/weight", "best/noise",
+        "weights/weight", "weights/noise", "average/weight", "average/noise", "best/weight", "best/noise",
         "steps/0/exp_avg", "steps/0/exp_avg_sq", "steps/0/step",
     }  # fmt: skip
     assert notes["seed"] == 5
