@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # what happens to a trial is in its record
 
-FACTS = "cfbench"
+FACTS, START = "cfbench", "start"
 
 
 class Plan(BaseModel):
@@ -53,6 +53,8 @@ class Plan(BaseModel):
     seed: int
     start: dict[str, Any]
     """The config that the first trial has."""
+    fixed: tuple[str, ...]
+    """What of it was asked for by name."""
     space: dict[str, Dimension]
 
     def facts(self) -> dict[str, str]:
@@ -62,7 +64,8 @@ class Plan(BaseModel):
             "split fingerprint": self.fingerprint[:12], "seed": str(self.seed),
         }  # fmt: skip
         told |= {f"range of {name}": str(dimension) for name, dimension in self.space.items()}
-        return told | {f"starting {name}": str(value) for name, value in self.start.items()}
+        told |= {f"starting {name}": str(value) for name, value in self.start.items()}
+        return told | {"fixed": ", ".join(self.fixed) or "none"}
 
 
 class NumberedSampler(BaseSampler):
@@ -105,6 +108,16 @@ def checked_name(name: str) -> str:
     return name
 
 
+def start(name: str, url: str) -> dict[str, Any] | None:
+    """The config that a study started from; None when there is no such study. Raises `PlaceError`, `UsageError`."""
+    with faults(url):
+        opened = open_storage(url)
+        if name not in optuna.get_all_study_names(opened):
+            return None
+        kept: dict[str, Any] | None = optuna.load_study(storage=opened, study_name=name).user_attrs.get(START)
+        return kept
+
+
 def begin(name: str, url: str, plan: Plan) -> Study:
     """A study, made or opened again, its stale trials queued anew.
 
@@ -113,6 +126,7 @@ def begin(name: str, url: str, plan: Plan) -> Study:
     with faults(url):
         study = optuna.create_study(storage=open_storage(url), study_name=name, load_if_exists=True)
         if FACTS not in study.user_attrs:  # before the start is queued: another machine may begin it at the same time
+            study.set_user_attr(START, plan.start)
             study.set_user_attr(FACTS, plan.facts())
         _same(name, study.user_attrs[FACTS], plan.facts())
         if not any("start" in trial.user_attrs for trial in study.get_trials(deepcopy=False)):

@@ -14,7 +14,7 @@ import math
 import time
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -94,8 +94,20 @@ def plan(setup: Setup, dataset: Dataset, split: Split, seed: int, ranges: Iterab
     return Plan(
         plugin=setup.name, package=registry.find(setup.name).package, dataset=dataset.card.name, split=split.name,
         fingerprint=split.fingerprint, seed=seed, start=setup.config.model_dump(mode="json"),
-        space=space(setup.plugin, setup.config, fixed, ranges),
+        fixed=tuple(sorted(fixed)), space=space(setup.plugin, setup.config, fixed, ranges),
     )  # fmt: skip
+
+
+def as_it_began(setup: Setup, start: dict[str, Any] | None) -> Setup:
+    """The setup, but for its flags as a study started that is there already: presets may have changed since.
+
+    One of them is the preset that `--save-preset` made of the study's best. A start with other hyper-parameters than
+    the plugin now has is left, for the study to be refused.
+    """
+    if start is None or start.keys() != setup.config.model_dump().keys():
+        return setup
+    asked = {name: value for name, value in setup.config.model_dump().items() if setup.origins[name] == "flag"}
+    return replace(setup, config=setup.plugin.config.model_validate(start | asked))
 
 
 class Objective:

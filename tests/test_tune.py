@@ -381,6 +381,31 @@ def test_a_study_is_not_reopened_for_something_else(bowl, change, message):
     assert said.err == f"error: study 'mine' {message}; begin another with --study NAME\n"
 
 
+def test_a_study_goes_on_from_where_it_began_after_its_best_became_the_preset(bowl):
+    first = told(bowl("tune bowl --trials 6 --save-preset --json"))
+    assert first["improvement"] > 0
+    again = told(bowl("tune bowl --trials 12 --save-preset --json"))
+    assert sum(again["trials"].values()) == 12
+    assert again["start"] == first["start"]
+    assert again["best"]["valid_rmse"] <= first["best"]["valid_rmse"]
+    assert told(bowl("tune bowl --trials 1 --study other --json"))["start"]["config"] == again["best"]["config"]
+
+
+def test_a_preset_asked_for_by_name_is_where_a_study_starts_or_it_is_refused(bowl):
+    assert bowl("tune bowl --trials 6 --save-preset").status == 0
+    said = bowl("tune bowl --trials 7 --preset tiny")
+    assert said.status == 2
+    assert "error: study 'bowl-tiny-random90' has range of shape " in said.err
+    assert bowl("tune bowl --trials 7 --no-preset").status == 0  # it began there
+
+
+def test_a_value_fixed_in_a_study_is_fixed_as_long_as_it_goes_on(bowl):
+    assert told(bowl("tune bowl --trials 2 --fix size=2 --json"))["best"]["config"]["size"] == 2
+    assert "has fixed size, asked for is none" in bowl("tune bowl --trials 3").err
+    assert "has starting size 2, asked for is 3" in bowl("tune bowl --trials 3 --fix size=3").err
+    assert told(bowl("tune bowl --trials 3 --fix size=2 --json"))["best"]["config"]["size"] == 2
+
+
 def test_another_version_of_the_plugins_package_is_something_else(bowl, monkeypatch):
     bowl("tune bowl --trials 1")
     place = registry.Found("bowl", "cfbench.plugins.bias", package="other 2.0")

@@ -139,8 +139,9 @@ def tune(options, count, name):
 def job_of(name, url, **bounds):
     """A worker's job; what it is about is of no matter."""
     plan = study.Plan(
-        plugin="slow", package="p", dataset="tiny", split="random90", fingerprint="f", seed=0, start={}, space={}
-    )
+        plugin="slow", package="p", dataset="tiny", split="random90", fingerprint="f", seed=0, start={}, fixed=(),
+        space={},
+    )  # fmt: skip
     return tuning.Job(name=name, storage=url, plan=plan, device="cpu", **bounds)
 
 

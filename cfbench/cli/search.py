@@ -78,7 +78,7 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
         name, dataset=chosen(asked.dataset), flags=dict(fixed), preset=asked.preset, use_preset=not asked.no_preset,
         device=asked.device,
     )  # fmt: skip
-    job = _job(setup, asked)
+    setup, job = _job(setup, asked)
     trials, shares = _carry_out(job, asked, setup.preset)
     told = tuned.facts(job, trials, shares)
     if not asked.json:
@@ -96,15 +96,20 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
     return told | {"runs": [done.model_dump(mode="json") for done in _runs(found, job, trials, asked)]}
 
 
-def _job(setup: Setup, asked: Asked) -> Job:
-    """What is to be done. The data set is looked at here and let go: trials shall find no test part in memory."""
+def _job(setup: Setup, asked: Asked) -> tuple[Setup, Job]:
+    """What is to be done, and from where. The data set is let go: trials shall find no test part in memory."""
     from cfbench import storage, study, tune
 
     data = obtain(asked.dataset)
-    plan = tune.plan(setup, data, data.split(asked.split), asked.seed, asked.ranges)
+    split = data.split(asked.split)
+    plan = tune.plan(setup, data, split, asked.seed, asked.ranges)  # what is wrong shows before a database is made
     name = study.checked_name(asked.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
     where = asked.storage or storage.in_folder(asked.results, name)
-    return tune.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
+    if asked.preset is None and not asked.no_preset:
+        setup = tune.as_it_began(setup, study.start(name, where))
+        plan = tune.plan(setup, data, split, asked.seed, asked.ranges)
+    job = tune.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
+    return setup, job
 
 
 def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenTrial], dict[str, float]]:
