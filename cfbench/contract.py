@@ -59,13 +59,18 @@ class Tunable:
 
     def __str__(self) -> str:
         if self.choices:
-            return " | ".join(",".join(map(str, c)) if isinstance(c, tuple) else str(c) for c in self.choices)
+            return " | ".join(map(written, self.choices))
         return f"{self.low:g}–{self.high:g}" + (" log" if self.log else "")
 
     @staticmethod
     def of(field_info: FieldInfo) -> Tunable | None:
         """The range declared on a field of a Config, if any."""
         return next((mark for mark in field_info.metadata if isinstance(mark, Tunable)), None)
+
+
+def written(value: Any) -> str:
+    """A hyper-parameter's value as it is written on the command line."""
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple | list) else str(value)
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,8 @@ def configure(
 ) -> tuple[Config, dict[str, str]]:
     """The resolved config, and where each value came from: `default`, `preset` or `flag`.
 
-    Flags are the command line's text; a tuple is written with commas. Raises `ConfigError`, one line a wrong field.
+    Flags are the command line's text; a tuple is written with commas, an empty one `none`. Raises `ConfigError`, one
+    line a wrong field.
     """
     values: dict[str, Any] = preset | {name: _parsed(plugin.config, name, value) for name, value in flags.items()}
     try:
@@ -223,7 +224,7 @@ def configure(
 def _parsed(config: type[Config], name: str, value: str | bool) -> Any:
     field = config.model_fields.get(name)
     if field is not None and isinstance(value, str) and get_origin(field.annotation) is tuple:
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return () if value == "none" else tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ConfigDict
 
 from cfbench import registry
-from cfbench.contract import Config, Plugin, Tunable
+from cfbench.contract import Config, Plugin, Tunable, written
 from cfbench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Dimension(BaseModel):
 
 def _label(choice: Any) -> Any:
     """A choice as Optuna stores it: sizes of layers become `512,512`."""
-    return ",".join(map(str, choice)) if isinstance(choice, list | tuple) else choice
+    return written(choice) if isinstance(choice, list | tuple) else choice
 
 
 def declared(plugin: Plugin[Any]) -> dict[str, Dimension]:

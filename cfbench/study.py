@@ -206,6 +206,11 @@ def ended(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     ]  # fmt: skip
 
 
+def counted(number: int) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number} trial{'s' if number != 1 else ''}"
+
+
 def best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     """The finished trial with the smallest validation RMSE."""
     finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]

@@ -283,8 +283,7 @@ def save_preset(setup: Setup, job: Job, trials: list[FrozenTrial]) -> str:
     file, name, best = registry.own_presets(setup.name), preset_name(job.plan), study.best(trials)
     chosen = {key: getattr(setup.config, key) for key, origin in setup.origins.items() if origin != "default"}
     presets = (registry.tables(setup.name, file) if file.exists() else {}) | {name: chosen}
-    count = len(study.ended(trials))
-    found = f"# study {job.name}, split {job.plan.split}, {count} trial{'s' if count != 1 else ''}"
+    found = f"# study {job.name}, split {job.plan.split}, {study.counted(len(study.ended(trials)))}"
     notes = _notes(file.read_text(encoding="utf-8") if file.exists() else "")
     notes[name] = f"{found}, validation RMSE {best.value:.4f}" if best else found
     lines = [f"# Your own presets of {setup.name}, written by `cfbench tune`; they win over those that came with it."]

@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from cfbench import registry
+from cfbench.contract import written
 from cfbench.errors import ConfigError, PluginError, UnknownNameError
 from cfbench.plugins.bias import PLUGIN as BIAS
 from cfbench.plugins.deepae import PLUGIN as DEEPAE
@@ -80,6 +81,12 @@ def test_text_becomes_numbers_tuples_and_switches():
     )
     assert origins["hidden"] == "flag"
     assert origins["lr"] == "default"
+
+
+@pytest.mark.parametrize("milestones", [(), (3,), (3, 5)])
+def test_a_tuple_is_read_as_it_is_written(milestones):
+    config, _ = registry.configure(registry.load("deepae"), {}, {"milestones": written(milestones)})
+    assert config.milestones == milestones
 
 
 def test_a_flag_wins_over_the_preset_and_that_over_the_default():

@@ -476,7 +476,7 @@ def test_a_study_goes_on_to_the_number_asked_for_in_all(bowl):
     bowl("tune bowl --trials 3")
     first = [trial.params for trial in trials()]
     said = bowl("tune bowl --trials 5")
-    assert "3 trials are there" in said.err
+    assert "3 trials done before" in said.err
     assert [trial.params for trial in trials()][:3] == first
     assert len(trials()) == 5
     bowl("tune bowl --trials 5")
@@ -508,7 +508,7 @@ def test_ctrl_c_keeps_the_trials_and_tries_the_one_under_way_again(register, ter
     interrupted(register, at=2)
     said = terminal("tune bowl --trials 4")
     assert said.status == 130
-    assert "stopped; 2 trials are kept. The same command goes on" in said.err
+    assert "stopped; 2 trials kept. The same command goes on" in said.err
     states = [trial.state.name for trial in trials()]
     assert states == ["COMPLETE", "COMPLETE", "FAIL", "WAITING"]
     assert told(terminal("tune bowl --trials 4 --json"))["trials"] == {"finished": 4, "pruned": 0, "failed": 0}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cfbench.cli import console
+from cfbench.cli.figures import hyper
 from cfbench.cli.runs import DeviceOption, JsonOption
 
 
@@ -72,7 +73,7 @@ def _measure(measure: Any, model: Any, config: Any, ratings: Any, place: str, ro
 
 def _print(plugin: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        layers = ",".join(map(str, row["hidden"]))
+        layers = hyper(row["hidden"])
         again = "" if row["refeed"] is None else f", refeed {row['refeed']}"
         console.result(f"{plugin} {layers}, batch {row['batch']}{again}, {row['precision']} on {row['device']}")
         console.result(

@@ -105,4 +105,4 @@ def _print(one: str, two: str, differing: dict[str, tuple[Any, Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return figures.NONE
-    return f"{value:.6g}" if isinstance(value, float) else figures.plain(value)
+    return f"{value:.6g}" if isinstance(value, float) else figures.hyper(value)

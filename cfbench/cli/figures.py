@@ -52,6 +52,8 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
 
 
-def plain(value: object) -> str:
+def hyper(value: object) -> str:
     """A hyper-parameter as it is written on the command line."""
-    return ",".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    from cfbench.contract import written
+
+    return written(value)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.runs import JsonOption, metavar, ranges, text
+from cfbench.cli.figures import hyper
+from cfbench.cli.runs import JsonOption, metavar, ranges
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -105,7 +106,7 @@ def _page(row: dict[str, Any]) -> None:
         _table("hyper-parameter", {key: _meaning(told) for key, told in row["hyper_parameters"].items()})
     if row["presets"]:
         presets = {
-            preset: ["; ".join(f"{key} {text(value)}" for key, value in values.items())]
+            preset: ["; ".join(f"{key} {hyper(value)}" for key, value in values.items())]
             for preset, values in row["presets"].items()
         }
         _table("preset", presets)
@@ -116,7 +117,7 @@ def _meaning(told: dict[str, Any]) -> list[str]:
     """A hyper-parameter's default, and what it is."""
     choices = told["values"] if "|" in told["values"] else ""
     notes = "; ".join(part for part in (choices, told["bounds"]) if part)
-    return [text(told["default"]), f"{told['description']}" + (f" ({notes})" if notes else "")]
+    return [hyper(told["default"]), f"{told['description']}" + (f" ({notes})" if notes else "")]
 
 
 def _table(heading: str, rows: dict[str, list[str]]) -> None:

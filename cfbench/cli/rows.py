@@ -73,5 +73,5 @@ def _differing(rows: list[Row]) -> dict[int, str]:
         every = dict.fromkeys(name for config in configs for name in config)  # an older record may lack some
         names = [name for name in every if len({str(config.get(name)) for config in configs}) > 1]
         for row, config in zip(same, configs, strict=True):
-            told[id(row)] = " ".join(f"{name}={figures.plain(config.get(name))}" for name in names)
+            told[id(row)] = " ".join(f"{name}={figures.hyper(config.get(name))}" for name in names)
     return told

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from cfbench.cli import completion, console
+from cfbench.cli import completion, console, figures
 from cfbench.cli.data import DatasetOption, chosen, obtain
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _give_signature(function: Callable[..., None], options: dict[str, tuple[Any,
 def _option(name: str, field: FieldInfo, panel: str) -> Any:
     """The flag of a hyper-parameter: text, checked by the plugin's Config, except for switches."""
     flag = f"--{name.replace('_', '-')}"
-    told = f"{field.description} ({ranges(field)}default: {text(field.default)})"
+    told = f"{field.description} ({ranges(field)}default: {figures.hyper(field.default)})"
     if field.annotation is bool:
         return Annotated[
             bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=told, show_default=False, rich_help_panel=panel)
@@ -225,11 +225,6 @@ def ranges(field: FieldInfo) -> str:
     tunable = Tunable.of(field)
     parts = bounds + ([f"tuned over {tunable}"] if tunable else [])
     return "".join(f"{part}; " for part in parts)
-
-
-def text(value: Any) -> str:
-    """A hyper-parameter's value as it is written on the command line."""
-    return (",".join(map(str, value)) or "none") if isinstance(value, tuple | list) else str(value)
 
 
 def _announcement(asked: Any) -> str:

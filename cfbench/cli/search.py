@@ -124,14 +124,14 @@ def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenT
     console.say(
         f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, "
         f"from {f'preset {preset}' if preset else 'the defaults'}, searching {', '.join(plan.space)}"
-        + (f"; {len(past)} trials are there" if past else "")
+        + (f"; {study.counted(len(past))} done before" if past else "")
     )
     try:
         with Trials(job, begun, asked.workers) as watcher:
             lost = workers.carry_out(job, asked.workers, watcher)
     except KeyboardInterrupt:
         done = len(study.ended(begun.get_trials(deepcopy=False)))
-        console.say(f"stopped; {done} trials are kept. The same command goes on")
+        console.say(f"stopped; {study.counted(done)} kept. The same command goes on")
         raise typer.Exit(130) from None
     if lost:
         console.say(f"{lost} of {asked.workers} workers were lost; the same command makes up for missing trials")

@@ -100,7 +100,7 @@ def _facts(record: Record) -> dict[str, str]:
     }
     if asked.tuned:
         facts["tuned"] = _search(asked.tuned)
-    config = {f"  {name}": f"{figures.plain(value)} ({asked.origins[name]})" for name, value in asked.config.items()}
+    config = {f"  {name}": f"{figures.hyper(value)} ({asked.origins[name]})" for name, value in asked.config.items()}
     threads = f", {machine.threads} threads" if machine.threads else ""
     return facts | {"config": ""} | config | {
         "begun": f"{asked.started:%Y-%m-%d %H:%M:%S} UTC",

@@ -6,8 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
-from cfbench.cli.figures import NONE, duration, score
-from cfbench.cli.runs import text
+from cfbench.cli.figures import NONE, duration, hyper, score
 from cfbench.cli.trials import outcome
 
 if TYPE_CHECKING:
@@ -42,9 +41,11 @@ STATES = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 def conclude(told: dict[str, Any], setup: Setup) -> None:
     """Tell the best config, on standard output."""
+    from cfbench import study
+
     counts = ", ".join(f"{count} {name}" for name, count in told["trials"].items() if count)
     console.result(
-        f"{told['plugin']} on {told['dataset']}, split {told['split']}: {_trials(sum(told['trials'].values()))} "
+        f"{told['plugin']} on {told['dataset']}, split {told['split']}: {study.counted(sum(told['trials'].values()))} "
         f"({counts}) in {duration(told['seconds'])}, kept in {told['storage']}"
     )
     best = told["best"]
@@ -66,12 +67,8 @@ def _flags(told: dict[str, Any], setup: Setup) -> list[str]:
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            words.append(f"--{flag}={','.join(map(str, value)) if isinstance(value, list) else value}")
+            words.append(f"--{flag}={hyper(value)}")
     return words
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'s' if count != 1 else ''}"
 
 
 def _gain(told: dict[str, Any]) -> str:
@@ -92,7 +89,7 @@ def _configs(told: dict[str, Any]) -> Table:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else text(value)
+    return f"{value:.4g}" if isinstance(value, float) else hyper(value)
 
 
 def closing_table(rows: list[dict[str, Any]]) -> None:

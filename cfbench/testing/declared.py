@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cfbench import registry
-from cfbench.contract import Plugin, Tunable
+from cfbench.contract import Plugin, Tunable, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def _descriptions(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
 def _text(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     default = plugin.config()
     for name, value in default:
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        text = written(value)
         flag = value if isinstance(value, bool) else text
         if value is not None:  # leaving the flag out says so
             config, _ = registry.configure(plugin, {}, {name: flag})
