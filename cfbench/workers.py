@@ -44,6 +44,7 @@ def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
             listen()
             time.sleep(0.2)
             late = _is_late(job, joined)
+        lost = sum(worker.poll() not in (None, 0) for worker in crew)  # before those that go on are ended
     except KeyboardInterrupt:
         _end(crew)
         raise
@@ -55,7 +56,7 @@ def carry_out(job: tune.Job, workers: int, listen: Callable[[], None]) -> int:
         if late:
             study.give_up(joined, {worker.pid for worker in crew}, "time is up")
         study.retry_stale(joined)
-    return 0 if late else sum(worker.returncode != 0 for worker in crew)
+    return lost
 
 
 def _is_late(job: tune.Job, joined: Study) -> bool:

@@ -264,6 +264,19 @@ def test_a_fit_that_does_not_end_is_given_up_though_the_first_one_failed(slow, l
         assert workers._is_late(job, joined) is late
 
 
+def test_a_worker_killed_before_time_is_up_is_told_as_lost_and_one_ended_then_is_not(slow, look, monkeypatch):
+    url = storage.in_folder(Path("results"), "late")
+    _, err = tune("", 1, "late").communicate(timeout=60)
+    assert look(url, "late"), err
+    crew = [subprocess.Popen(["sleep", "100"]) for _ in range(2)]
+    crew[0].kill()
+    crew[0].wait()
+    monkeypatch.setattr(workers, "_worker", lambda *_, begun=iter(crew): next(begun))
+    job = job_of("late", url, trials=9, deadline=time.time() - 60)
+    assert workers.carry_out(job, 2, lambda: None) == 1
+    assert crew[1].poll() is not None
+
+
 def test_workers_begun_before_one_that_cannot_be_are_ended(slow, monkeypatch):
     url = storage.in_folder(Path("results"), "late")
     tune("", 1, "late").communicate(timeout=60)
