@@ -271,7 +271,8 @@ def test_a_worker_killed_before_time_is_up_is_told_as_lost_and_one_ended_then_is
     crew = [subprocess.Popen(["sleep", "100"]) for _ in range(2)]
     crew[0].kill()
     crew[0].wait()
-    monkeypatch.setattr(workers, "_worker", lambda *_, begun=iter(crew): next(begun))
+    begun = iter(crew)
+    monkeypatch.setattr(workers, "_worker", lambda *_: next(begun))
     job = job_of("late", url, trials=9, deadline=time.time() - 60)
     assert workers.carry_out(job, 2, lambda: None) == 1
     assert crew[1].poll() is not None
