@@ -22,7 +22,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict
 
@@ -69,22 +69,41 @@ class Plan(BaseModel):
 
 
 class NumberedSampler(BaseSampler):
-    """Optuna's multivariate TPE, its randomness from the seed and the trial's number: no two processes draw alike."""
+    """Optuna's multivariate TPE, its randomness from the seed and the trial's number: no two processes draw alike.
+
+    Values that were tried before are drawn again: a fit with the same seed would have the same error.
+    """
+
+    TPE, RANDOM = 5, 50
+    """Draws at most: TPE's may all be of what is good and was tried, random ones too where all was tried."""
 
     def __init__(self, seed: int) -> None:
         self._seed, self._tpe = seed, TPESampler()
 
+    def _of(self, trial: FrozenTrial, draw: int) -> int:
+        """The seed of a draw."""
+        return int(np.random.SeedSequence([self._seed, trial.number, *([draw] if draw else [])]).generate_state(1)[0])
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """TPE's; a trial begins here."""
-        state = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)
-        self._tpe = TPESampler(seed=int(state[0]))
+        self._tpe = TPESampler(seed=self._of(trial, 0))
         return self._tpe.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """TPE's."""
-        return self._tpe.sample_relative(study, trial, search_space)
+        """TPE's, or random ones as long as trials are too few for it."""
+        tried = [past.params for past in study.get_trials(deepcopy=False) if past.number != trial.number]
+        values: dict[str, Any] = {}
+        for draw in range(self.TPE + self.RANDOM):
+            kind = TPESampler if draw < self.TPE else RandomSampler
+            sampler = kind(seed=self._of(trial, draw))
+            values = sampler.sample_relative(study, trial, search_space) or {
+                name: sampler.sample_independent(study, trial, name, span) for name, span in search_space.items()
+            }
+            if values not in tried:
+                break
+        return values
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

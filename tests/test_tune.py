@@ -856,6 +856,20 @@ def test_the_sampler_draws_by_the_trials_number():
     assert len({draw(0, 1), draw(0, 2), draw(1, 1)}) == 3
 
 
+def test_the_sampler_tries_nothing_twice_as_long_as_there_is_something_else():
+    spaces = {
+        "whole": optuna.distributions.IntDistribution(1, 6),
+        "kind": optuna.distributions.CategoricalDistribution(["a", "b", "c"]),
+    }
+    made = optuna.create_study(sampler=study.NumberedSampler(0))
+    for _ in range(20):  # ten of them random, the others TPE's
+        trial = made.ask(spaces)
+        made.tell(trial, trial.params["whole"] + (trial.params["kind"] == "a"))
+    first = [(trial.params["whole"], trial.params["kind"]) for trial in made.trials[:15]]
+    assert len(set(first)) == 15
+    assert len(made.trials) == 20  # two more than there are: it goes on
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_whatever_a_plugins_ranges_offer_its_config_takes(name):
     plugin = registry.look(name)
