@@ -121,10 +121,11 @@ def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenT
     if asked.timeout is not None:
         job = job.model_copy(update={"deadline": time.time() + asked.timeout - study.seconds(past) / asked.workers})
     plan = job.plan
+    origin = f"from {f'preset {preset}' if preset else 'the defaults'}"
+    start = f"{study.counted(len(past))} done before" if past else origin
     console.say(
-        f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, "
-        f"from {f'preset {preset}' if preset else 'the defaults'}, searching {', '.join(plan.space)}"
-        + (f"; {study.counted(len(past))} done before" if past else "")
+        f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, {start}, "
+        f"searching {', '.join(plan.space)}"
     )
     try:
         with Trials(job, begun, asked.workers) as watcher:
