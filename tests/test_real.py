@@ -30,9 +30,9 @@ def test_a_run_of_deepae_twice_is_the_same_to_the_bit(ml_100k, tmp_path):
 @pytest.mark.parametrize(
     ("data", "name", "at_most"),
     [
-        ("ml-100k", "deepae", 0.880), ("ml-100k", "als", 0.910), ("ml-100k", "implicit-als", 0.900),
+        ("ml-100k", "deepae", 0.876), ("ml-100k", "als", 0.910), ("ml-100k", "implicit-als", 0.900),
         ("ml-1m", "deepae", 0.830), ("ml-1m", "autorec", 0.836), ("ml-1m", "als", 0.850), ("ml-1m", "svd", 0.855),
-        ("ml-1m", "bayes", 0.825), ("ml-1m", "implicit-als", 0.850), ("ml-1m", "knn", 0.860),
+        ("ml-1m", "bayes", 0.822), ("ml-1m", "implicit-als", 0.850), ("ml-1m", "knn", 0.860),
     ],
 )  # fmt: skip
 def test_a_shipped_preset_scores_as_promised(data, name, at_most, movielens, tmp_path):
