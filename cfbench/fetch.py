@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
@@ -231,7 +231,7 @@ def _download(source: OnTheWeb, target: Path, listener: Listener, *, hasty: bool
 
 def _ask_pip(source: Package, target: Path, listener: Listener, *, hasty: bool) -> None:
     """Have pip bring a wheel from the package index, whichever index this machine is set to."""
-    if find_spec("pip") is None:
+    if not _has_pip():
         raise FetchError(f"{source.place} needs pip, which this Python lacks (`{sys.executable} -m ensurepip` adds it)")
     require_space(target.parent, 2 * source.bytes + SPARE, SETTING)
     listener.progress(source.filename, 0, source.bytes)
@@ -252,6 +252,15 @@ def _ask_pip(source: Package, target: Path, listener: Listener, *, hasty: bool) 
             raise FetchError(f"{source.place} delivered no {source.filename}")
         _accept(wheel, target, source, listener)
     listener.progress(source.filename, source.bytes, source.bytes)
+
+
+def _has_pip() -> bool:
+    """Whether `python -m pip` will do.
+
+    Not asked of importlib.util: setuptools then takes this process for pip's, gives it the standard library's
+    distutils, and torch.compile fails in it.
+    """
+    return PathFinder.find_spec("pip") is not None
 
 
 def _accept(file: Path, target: Path, source: OnTheWeb | Package, listener: Listener) -> None:

@@ -473,8 +473,14 @@ def test_a_wrong_rest_of_an_earlier_download_is_thrown_away(server, tmp_path, le
     assert ends_with_only(tmp_path, "tiny.zip")
 
 
+def test_looking_for_pip_leaves_setuptools_as_it_was(tmp_path):
+    pytest.importorskip("setuptools")
+    code = "from cfbench.fetch import _has_pip; assert _has_pip(); import setuptools"  # torch.compile imports it
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
 def test_when_no_source_delivers_each_is_named_with_its_fault(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "find_spec", lambda _: None)
+    monkeypatch.setattr(fetch, "_has_pip", lambda: False)
     server.plan = [status(404)]
     with pytest.raises(FetchError) as caught:
         fetch.fetch(card_of(web(server.url), package()), tmp_path, listener=Quiet())
