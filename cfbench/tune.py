@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench import card, registry, run, storage, store, study
 from cfbench.contract import Context, DivergedError, Epoch, Model
@@ -101,13 +102,15 @@ def plan(setup: Setup, dataset: Dataset, split: Split, seed: int, ranges: Iterab
 def as_it_began(setup: Setup, start: dict[str, Any] | None) -> Setup:
     """The setup, but for its flags as a study started that is there already: presets may have changed since.
 
-    One of them is the preset that `--save-preset` made of the study's best. A start with other hyper-parameters than
-    the plugin now has is left, for the study to be refused.
+    One of them is the preset that `--save-preset` made of the study's best. A start that the plugin no longer takes is
+    left, for the study to be refused.
     """
     if start is None or start.keys() != setup.config.model_dump().keys():
         return setup
     asked = {name: value for name, value in setup.config.model_dump().items() if setup.origins[name] == "flag"}
-    return replace(setup, config=setup.plugin.config.model_validate(start | asked))
+    with suppress(ValidationError):
+        setup = replace(setup, config=setup.plugin.config.model_validate(start | asked))
+    return setup
 
 
 class Objective:

@@ -399,6 +399,20 @@ def test_a_preset_asked_for_by_name_is_where_a_study_starts_or_it_is_refused(bow
     assert bowl("tune bowl --trials 7 --no-preset").status == 0  # it began there
 
 
+def test_a_start_the_plugin_no_longer_takes_is_one_line(bowl, register):
+    assert bowl("tune bowl --trials 1 --fix size=9").status == 0
+
+    class Narrower(BowlConfig):
+        size: int = Field(7, le=8, description="nine is no longer taken")
+
+    register("bowl", Plugin("a bowl", "none", Narrower, Bowl))
+    said = bowl("tune bowl --trials 2")
+    assert said.status == 2
+    assert said.err == (
+        "error: study 'bowl-tiny-random90' has starting size 9, asked for is 7; begin another with --study NAME\n"
+    )
+
+
 def test_a_value_fixed_in_a_study_is_fixed_as_long_as_it_goes_on(bowl):
     assert told(bowl("tune bowl --trials 2 --fix size=2 --json"))["best"]["config"]["size"] == 2
     assert "has fixed size, asked for is none" in bowl("tune bowl --trials 3").err
