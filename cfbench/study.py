@@ -82,7 +82,7 @@ class NumberedSampler(BaseSampler):
 
     def _of(self, trial: FrozenTrial, draw: int) -> int:
         """The seed of a draw."""
-        return int(np.random.SeedSequence([self._seed, trial.number, *([draw] if draw else [])]).generate_state(1)[0])
+        return int(np.random.SeedSequence([self._seed, trial.number, draw]).generate_state(1)[0])
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """TPE's; a trial begins here."""

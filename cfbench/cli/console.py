@@ -9,12 +9,16 @@ import json
 import os
 import sys
 import time
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from cfbench.files import size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from cfbench.contract import Epoch
+    from cfbench.run import InterruptedRunError
 
 
 @cache
@@ -109,6 +114,19 @@ class Transfers:
             speed = (done - at_first) / max(time.monotonic() - began, 0.1)
             told = f"{size(done)} of {size(total)}, {size(speed)}/s"
         self._bars.update(self._tasks[what], completed=done, total=total, done=told)
+
+
+@contextmanager
+def training(what: str, stopped: Callable[[InterruptedRunError], str]) -> Iterator[Training]:
+    """Watch a run; when Ctrl-C ends it, tell what `stopped` says of that, and exit with status 130."""
+    from cfbench.run import InterruptedRunError
+
+    try:
+        with Training(what) as watcher:
+            yield watcher
+    except InterruptedRunError as fault:
+        say(stopped(fault))
+        raise typer.Exit(130) from None
 
 
 class Training:

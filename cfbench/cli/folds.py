@@ -5,8 +5,6 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-import typer
-
 from cfbench.cli import console, figures
 
 if TYPE_CHECKING:
@@ -36,12 +34,11 @@ def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results
 def _fold(asked: Request, dataset: Dataset, kept: Results, place: str) -> Record:
     from cfbench import run as harness
 
-    try:
-        with console.Training(f"{asked.plugin.name} {asked.split.name} ({place})") as watcher:
-            record, there = harness.ensure(asked, dataset, kept, watcher)
-    except harness.InterruptedRunError as fault:
-        console.say(f"stopped in {asked.split.name} after epoch {fault.epoch}; the same command goes on from there")
-        raise typer.Exit(130) from None
+    with console.training(
+        f"{asked.plugin.name} {asked.split.name} ({place})",
+        lambda stop: f"stopped in {asked.split.name} after epoch {stop.epoch}; the same command goes on from there",
+    ) as watcher:
+        record, there = harness.ensure(asked, dataset, kept, watcher)
     told = f"test RMSE {figures.score(record.outcome.rmse)}, fitted in {figures.duration(record.outcome.fit_seconds)}"
     console.say(f"{asked.split.name}: {told}, run {record.run}" + (", already there" if there else ""))
     return record

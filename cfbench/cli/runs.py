@@ -240,14 +240,10 @@ def _how(preset: str | None, seed: int, device: str) -> str:
 
 
 def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, json: bool) -> None:
-    from cfbench.run import InterruptedRunError
-
-    try:
-        with console.Training(what) as watcher:
-            done, place = work(watcher)
-    except InterruptedRunError as fault:
-        console.say(f"stopped after epoch {fault.epoch}; go on with: cfbench run --resume {fault.run}")
-        raise typer.Exit(130) from None
+    with console.training(
+        what, lambda stop: f"stopped after epoch {stop.epoch}; go on with: cfbench run --resume {stop.run}"
+    ) as watcher:
+        done, place = work(watcher)
     if json:
         console.as_json(done.model_dump(mode="json"))
         return

@@ -149,12 +149,11 @@ def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> li
     runs = []
     for seed in range(asked.seeds):
         request = tune.request(found, job, trials, data, seed)
-        try:
-            with console.Training(f"{found.name} seed {seed}") as watcher:
-                done, _ = harness.ensure(request, data, kept, watcher)
-        except harness.InterruptedRunError as fault:
-            console.say(f"stopped after epoch {fault.epoch}; the same command goes on from there")
-            raise typer.Exit(130) from None
+        with console.training(
+            f"{found.name} seed {seed}",
+            lambda stop: f"stopped after epoch {stop.epoch}; the same command goes on from there",
+        ) as watcher:
+            done, _ = harness.ensure(request, data, kept, watcher)
         runs.append(done)
         if not asked.json:
             console.result(conclusion(done))

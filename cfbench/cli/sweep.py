@@ -62,17 +62,13 @@ def _list(planned: list[Planned], *, json: bool) -> None:
 def _make(planned: list[Planned], results: Path, file: Path) -> list[Made]:
     from cfbench import sweep as sweeping
     from cfbench.record import Results
-    from cfbench.run import InterruptedRunError
 
     data = {name: obtain(name) for name in dict.fromkeys(one.dataset for one in planned)}
     made = []
     for at, one in enumerate(planned, 1):
-        try:
-            with console.Training(f"{at}/{len(planned)} {one}") as watcher:
-                done = sweeping.make(one, data[one.dataset], Results(results), watcher)
-        except InterruptedRunError:
-            console.say(f"stopped at run {at} of {len(planned)}; go on with: cfbench sweep {file}")
-            raise typer.Exit(130) from None
+        stopped = f"stopped at run {at} of {len(planned)}; go on with: cfbench sweep {file}"
+        with console.training(f"{at}/{len(planned)} {one}", lambda _: stopped) as watcher:  # noqa: B023 (called in here)
+            done = sweeping.make(one, data[one.dataset], Results(results), watcher)
         console.say(f"{at}/{len(planned)} {one}: {_outcome(done)}")
         made.append(done)
     return made
