@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench import card, record, store
-from cfbench.importing import Wish, import_file
+from cfbench import record
+from cfbench.data import card, store
+from cfbench.data.importing import Wish, import_file
+from cfbench.data.readers.table import Asked
 from cfbench.metrics import mae, rmse
-from cfbench.readers.table import Asked
 from cfbench.statistics import UserSums, intervals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.store import Dataset
+    from cfbench.data.store import Dataset
 
 ROUNDS = 5
 PLUGINS, CONFIGS, SEEDS = 10, 20, 5  # a thousand runs

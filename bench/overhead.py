@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import surprise
 
-from cfbench import card, run, store
+from cfbench import run
+from cfbench.data import card, store
 from cfbench.errors import CfbenchError
 from cfbench.record import Results
 
 if TYPE_CHECKING:
+    from cfbench.data.store import Dataset
     from cfbench.ratings import Ratings
-    from cfbench.store import Dataset
 
 ROUNDS = 5
 

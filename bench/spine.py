@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench import readers
-from cfbench.card import Table
 from cfbench.contract import Context
+from cfbench.data import readers
+from cfbench.data.card import Table
 from cfbench.plugins import deepae
 from cfbench.testing import planted
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from cfbench.card import Card, Published
+    from cfbench.data.card import Card, Published
     from cfbench.record import Outcome, Record, Results
 
 

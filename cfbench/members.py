@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.contract import Predicts
+    from cfbench.data.split import Split
     from cfbench.ratings import Codes, Ratings, Scores
     from cfbench.record import Record, Request, Results
-    from cfbench.split import Split
 
 
 class Parts:

@@ -13,10 +13,10 @@ import numpy as np
 
 from cfbench import registry
 from cfbench.contract import FoldIn
+from cfbench.data.split import TRAIN
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
 from cfbench.ratings import blocks
 from cfbench.run import predict
-from cfbench.split import TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.contract import Predicts
+    from cfbench.data.store import Dataset
     from cfbench.ratings import Codes, Scores
-    from cfbench.store import Dataset
 
 NOBODY = -1
 """The code of a new user."""

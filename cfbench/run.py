@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cfbench import card, members, record, registry, store
+from cfbench import members, record, registry
 from cfbench.contract import Config, Context, DivergedError, Epoch, FittedOnValid, Model, Plugin, Predicts
+from cfbench.data import card, store
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
 from cfbench.files import place_errors
 from cfbench.metrics import mae, rmse
@@ -27,9 +28,9 @@ from cfbench.record import Outcome, Record, Request, Results
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cfbench.data.split import Split
+    from cfbench.data.store import Dataset
     from cfbench.ratings import Codes, Scores
-    from cfbench.split import Split
-    from cfbench.store import Dataset
 
 
 class Listener(Protocol):

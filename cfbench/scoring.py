@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from cfbench.data.split import TRAIN
 from cfbench.errors import RecordError
 from cfbench.ratings import activity
 from cfbench.record import read_predictions
-from cfbench.split import TRAIN
 from cfbench.statistics import UserSums
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cfbench.data.split import Split
     from cfbench.ratings import Ratings
-    from cfbench.split import Split
     from cfbench.statistics import Floats
 
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]

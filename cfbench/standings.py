@@ -14,11 +14,11 @@ from cfbench.scoring import errors, slices, truth, user_sums
 from cfbench.statistics import against_best, intervals
 
 if TYPE_CHECKING:
+    from cfbench.data.store import Dataset
     from cfbench.leaderboard import Leaderboard, Row
     from cfbench.record import Results
     from cfbench.scoring import By, Errors, Metric, Slice, Truth
     from cfbench.statistics import Comparison, Interval, UserSums
-    from cfbench.store import Dataset
 
 ALPHA = 0.05
 """Rows whose adjusted p-value is at least that cannot be told from the best."""

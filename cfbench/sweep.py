@@ -26,16 +26,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cfbench import card, run
+from cfbench import run
+from cfbench.data import card
+from cfbench.data.split import DEFAULT
 from cfbench.errors import CfbenchError, PlaceError, UsageError
-from cfbench.split import DEFAULT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cfbench.data.store import Dataset
     from cfbench.record import Record, Results
     from cfbench.run import Listener, Setup
-    from cfbench.store import Dataset
 
 Names = Annotated[list[str], Field(min_length=1)]
 

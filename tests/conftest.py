@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from cfbench import card, cli, registry, store
+from cfbench import cli, registry
 from cfbench.cli import console
+from cfbench.data import card, store
+from cfbench.data.fetch import Quiet
 from cfbench.errors import FetchError
-from cfbench.fetch import Quiet
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cfbench import card, split
-from cfbench.card import Https, Package
+from cfbench.data import card, split
+from cfbench.data.card import Https, Package
 from cfbench.errors import CardError, UnknownNameError
 
 SHIPPED = Path(card.__file__).parent / "datasets"

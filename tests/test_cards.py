@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from cfbench import card, readers, store
-from cfbench.card import Table
+from cfbench.data import card, readers, store
+from cfbench.data.card import Table
+from cfbench.data.transfer import Quiet
 from cfbench.errors import ArchiveError, DataError, RowError
 from cfbench.leaderboard import published
 from cfbench.ratings import Scale
-from cfbench.transfer import Quiet
 
 MOVIES = {
     "1": "Toy Story (1995)",

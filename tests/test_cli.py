@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cfbench import cli, store
+from cfbench import cli
+from cfbench.data import store
 from cfbench.files import data_home
 
 SMALL = "--hidden 16 --epochs 3 --batch-size 16"
@@ -348,8 +349,8 @@ def test_a_reader_that_goes_away_is_no_error(terminal):
 
 
 def test_the_split_that_commands_use_is_the_default_one():
-    from cfbench import split
     from cfbench.cli import runs
+    from cfbench.data import split
 
     assert runs.SPLIT == split.DEFAULT
 

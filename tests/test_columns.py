@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfbench import columns
+from cfbench.data import column_files
 from cfbench.errors import DataError, PlaceError
 from cfbench.ratings import Scale, code
 
@@ -31,12 +31,12 @@ def test_blocks_of_any_size_give_the_same_table_as_the_whole(tmp_path_factory, t
     whole = frame(table, timed=timed, marked=marked)
     bounds = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     blocks = [whole[a:b] for a, b in pairwise(bounds)]
-    mapped, coder = columns.write(blocks, folder, STARS)
+    mapped, coder = column_files.write(blocks, folder, STARS)
     expected, catalogue = code(whole, None, STARS)
     assert mapped.fingerprint == expected.fingerprint
     assert coder.catalogue(None).users.equals(catalogue.users)
     assert coder.catalogue(None).items.equals(catalogue.items)
-    columns.write_parquet(mapped, folder / "ratings.parquet")
+    column_files.write_parquet(mapped, folder / "ratings.parquet")
     copy = pl.read_parquet(folder / "ratings.parquet", glob=False)
     assert copy["user"].to_list() == expected.users.tolist()
     assert copy["rating"].to_list() == expected.ratings.tolist()
@@ -44,48 +44,48 @@ def test_blocks_of_any_size_give_the_same_table_as_the_whole(tmp_path_factory, t
 
 
 def test_mapped_columns_cannot_be_written_to(tmp_path):
-    mapped, _ = columns.write([frame([("a", "u", 1.0)])], tmp_path, STARS)
+    mapped, _ = column_files.write([frame([("a", "u", 1.0)])], tmp_path, STARS)
     with pytest.raises(ValueError, match="read-only"):
         mapped.ratings[0] = 5
 
 
 def test_a_known_fingerprint_is_not_that_of_a_part(tmp_path):
-    columns.write([frame([("a", "u", 1.0), ("b", "u", 2.0)])], tmp_path, STARS)
-    known = columns.read(tmp_path, n_users=2, n_items=1, scale=STARS, fingerprint="f")
+    column_files.write([frame([("a", "u", 1.0), ("b", "u", 2.0)])], tmp_path, STARS)
+    known = column_files.read(tmp_path, n_users=2, n_items=1, scale=STARS, fingerprint="f")
     assert known.fingerprint == "f"
     assert known.take(np.array([0])).fingerprint != "f"
 
 
 def test_of_repeated_pairs_the_last_is_kept_in_the_order_of_the_source(tmp_path):
     table = [("a", "u", 1.0), ("b", "u", 2.0), ("a", "u", 3.0), ("a", "v", 4.0), ("b", "u", 5.0)]
-    mapped, _ = columns.write([frame(table)], tmp_path, STARS)
-    kept = columns.without_earlier(mapped, tmp_path)
+    mapped, _ = column_files.write([frame(table)], tmp_path, STARS)
+    kept = column_files.without_earlier(mapped, tmp_path)
     assert kept.ratings.tolist() == [3.0, 4.0, 5.0]
-    again = columns.read(tmp_path, n_users=2, n_items=2, scale=STARS)
+    again = column_files.read(tmp_path, n_users=2, n_items=2, scale=STARS)
     assert again.fingerprint == kept.fingerprint
     assert again.times.tolist() == [2, 3, 4]
 
 
 def test_no_ratings_and_uneven_blocks_are_one_line(tmp_path):
     with pytest.raises(DataError, match="the source holds no ratings; get the original file"):
-        columns.write([], tmp_path, STARS)
+        column_files.write([], tmp_path, STARS)
     blocks = [frame([("a", "u", 1.0)]), frame([("b", "u", 1.0)], timed=False)]
     with pytest.raises(DataError, match="a block has the columns"):
-        columns.write(blocks, tmp_path, STARS)
+        column_files.write(blocks, tmp_path, STARS)
 
 
 @pytest.mark.parametrize("damage", ["shorter", "odd", "gone", "other codes"])
 def test_columns_that_do_not_fit_together_are_one_line(tmp_path, damage):
-    columns.write([frame([("a", "u", 1.0), ("b", "v", 2.0)])], tmp_path, STARS)
+    column_files.write([frame([("a", "u", 1.0), ("b", "v", 2.0)])], tmp_path, STARS)
     file = tmp_path / "users.bin"
     content = {"shorter": file.read_bytes()[:4], "odd": file.read_bytes()[:-1], "other codes": b"\xff" * 8}
     file.unlink() if damage == "gone" else file.write_bytes(content[damage])
     with pytest.raises(DataError, match=r"holds no readable table of ratings \(") as fault:
-        columns.read(tmp_path, n_users=2, n_items=2, scale=STARS)
+        column_files.read(tmp_path, n_users=2, n_items=2, scale=STARS)
     assert "\n" not in str(fault.value)
 
 
 def test_a_folder_that_cannot_be_written_says_why(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PlaceError, match="a part of that path is a file, not a folder"):
-        columns.write([frame([("a", "u", 1.0)])], tmp_path / "file", STARS)
+        column_files.write([frame([("a", "u", 1.0)])], tmp_path / "file", STARS)

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import card, members, record, run, store
+from cfbench import members, record, run
 from cfbench.contract import Config, Context, DivergedError, Plugin
+from cfbench.data import card, store
+from cfbench.data.split import Split
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.metrics import rmse
 from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend
 from cfbench.ratings import Ratings, Scale
 from cfbench.record import Results
-from cfbench.split import Split
 
 N = 50_000
 SCALE = Scale(low=-100, high=100)

@@ -17,11 +17,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from cfbench import fetch, transfer
-from cfbench.card import Card
+from cfbench.data import fetch, transfer
+from cfbench.data.card import Card
+from cfbench.data.fetch import Quiet
+from cfbench.data.transfer import Patience
 from cfbench.errors import ChecksumError, FetchError, PlaceError
-from cfbench.fetch import Quiet
-from cfbench.transfer import Patience
 
 CONTENT = bytes(range(256)) * 200  # 51,200 bytes
 TABLE = {
@@ -475,7 +475,7 @@ def test_a_wrong_rest_of_an_earlier_download_is_thrown_away(server, tmp_path, le
 
 def test_looking_for_pip_leaves_setuptools_as_it_was(tmp_path):
     pytest.importorskip("setuptools")
-    code = "from cfbench.fetch import _has_pip; assert _has_pip(); import setuptools"  # torch.compile imports it
+    code = "from cfbench.data.fetch import _has_pip; assert _has_pip(); import setuptools"  # torch.compile imports it
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
@@ -622,8 +622,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from cfbench.card import Card
-from cfbench.fetch import fetch
+from cfbench.data.card import Card
+from cfbench.data.fetch import fetch
 
 class Ear:
     def say(self, line): print(line)

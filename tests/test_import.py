@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfbench import card, importing, store
+from cfbench.data import card, importing, store
+from cfbench.data.readers.table import Asked
+from cfbench.data.transfer import Quiet
 from cfbench.errors import CfbenchError, DataError
 from cfbench.ratings import Scale, from_frame
-from cfbench.readers.table import Asked
-from cfbench.transfer import Quiet
 
 ROWS = [("ann", "p", 4.5, 86400), ("bob", "q", 0.5, 86401), ("ann", "q", 3.0, 86402), ("cy", "p", 5.0, 172800)]
 HEADER = ("userId", "movieId", "rating", "timestamp")

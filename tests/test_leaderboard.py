@@ -15,9 +15,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cfbench import card, leaderboard, metrics, scoring, split, store
-from cfbench.card import Published
+from cfbench import leaderboard, metrics, scoring
 from cfbench.cli import figures, table
+from cfbench.data import card, split, store
+from cfbench.data.card import Published
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings, Scale
 from cfbench.record import (

@@ -18,16 +18,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cfbench import cli, readers
-from cfbench import synth as synth_module
-from cfbench.card import Table
+from cfbench import cli
 from cfbench.cli import console
+from cfbench.data import readers
+from cfbench.data.card import Table
+from cfbench.data.readers import netflix, netflix_files
+from cfbench.data.synth import netflix_archive as synth_module
+from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw
+from cfbench.data.synth.netflix_archive import titles, write_netflix
+from cfbench.data.transfer import Quiet
 from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, PlaceError, RowError, UsageError
 from cfbench.ratings import Scale, code
-from cfbench.readers import netflix, netflix_files
-from cfbench.synth import titles, write_netflix
-from cfbench.transfer import Quiet
-from cfbench.twin import DAYS, FIRST_DAY, draw
 
 STARS = Scale(low=1, high=5, step=1)
 SCALE = 0.0005

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cfbench import card, store
 from cfbench.cli import profile
+from cfbench.data import card, store
+from cfbench.data.split import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
 from cfbench.ratings import Scale
-from cfbench.split import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
 
 
 def test_the_numbers_are_those_of_counting_by_hand(terminal, monkeypatch):

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cfbench import readers
-from cfbench.card import Table
+from cfbench.data import readers
+from cfbench.data.card import Table
+from cfbench.data.readers import lines
+from cfbench.data.readers.archive import stream, unpack
 from cfbench.errors import ArchiveError, RowError
 from cfbench.ratings import Scale
-from cfbench.readers import lines
-from cfbench.readers.archive import stream, unpack
 
 STARS = Scale(low=1, high=5, step=1)
 RATINGS = {"user": 0, "item": 1, "rating": 2, "time": 3}
@@ -248,13 +248,13 @@ def test_blocks_of_any_size_give_the_same_rows(tmp_path_factory, size, end, blan
     path = archive(tmp_path_factory.mktemp("a"), text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "_BLOCK", size)
-        patch.setattr("cfbench.readers.archive._PIECE", 7)
+        patch.setattr("cfbench.data.readers.archive._PIECE", 7)
         assert whole(path, table(separator=",", header=header), STARS).rows() == rows
 
 
 def test_rows_come_in_blocks_as_they_are_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 1000)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 100)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 100)
     path = archive(tmp_path, "".join(f"{u}\t{u}\t3\t4\n" for u in range(1000)))
     sizes = [len(block) for block in readers.read(path, table(max_bytes=10**6), STARS)]
     assert sum(sizes) == 1000
@@ -264,7 +264,7 @@ def test_rows_come_in_blocks_as_they_are_unpacked(tmp_path, monkeypatch):
 
 def test_bad_rows_are_gathered_over_all_blocks_and_the_first_ten_are_named(read, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 40)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 10)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 10)
     content = "".join(f"{n}\t1\t{'x' if n % 2 else 3}\t4\n" for n in range(2, 30))
     named = ", ".join(str(line) for line in range(3, 23, 2))
     with pytest.raises(RowError) as caught:
@@ -277,7 +277,7 @@ def test_bad_rows_are_gathered_over_all_blocks_and_the_first_ten_are_named(read,
 
 def test_no_block_with_or_after_a_bad_row_is_given(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 1)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 8)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 8)
     path, given_rows = archive(tmp_path, "1\t1\t3\t4\n2\t1\t9\t4\n3\t1\t3\t4\n"), []
     with pytest.raises(RowError, match="line 2: rating 9 is off the scale"):
         given_rows.extend(block["user"].to_list() for block in readers.read(path, table(), STARS))
@@ -286,7 +286,7 @@ def test_no_block_with_or_after_a_bad_row_is_given(tmp_path, monkeypatch):
 
 def test_blank_lines_between_blocks_are_bad_rows_unless_nothing_follows(read, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 1)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 1)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 1)
     assert len(read("1\t1\t3\t4\n\n\r\n\n")) == 1
     with pytest.raises(RowError, match=r"line 2: expected 4 fields, got 1; .* 2 bad rows in all, on lines 2, 3;"):
         read("1\t1\t3\t4\n\n\n2\t1\t3\t4\n")
@@ -294,14 +294,14 @@ def test_blank_lines_between_blocks_are_bad_rows_unless_nothing_follows(read, mo
 
 def test_other_bytes_in_a_later_block_are_named_with_their_line(read, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 10)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 10)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 10)
     content = b"1\tToy Story\n" * 3 + b"2\tMis\xe9rables\n" + b"\n" * 50
     with pytest.raises(RowError, match="line 4: byte 0xe9 is not utf-8; set the card's encoding"):
         read(content, columns={"item": 0, "title": 1})
 
 
 def test_a_listener_hears_how_many_bytes_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 100)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 100)
     content, heard = "1\t1\t3\t4\n" * 100, []
 
     class Ear:
@@ -493,7 +493,7 @@ def test_an_absent_archive_is_refused(tmp_path):
 
 def test_damage_to_an_archive_is_never_taken_for_a_bad_row(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 16)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 8)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 8)
     path = archive(tmp_path, b"1\t2\t3\t4\n" * 20, compression=zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"1\t2\t3", b"1\t2\tx", 3).replace(b"1\t2\t3", b"\xff\t2\t3", 1))
     with pytest.raises(ArchiveError, match="Bad CRC-32"):
@@ -532,7 +532,7 @@ def test_a_thousand_damaged_archives_give_the_same_rows_or_a_clear_error(tmp_pat
 
 def test_a_thousand_damaged_texts_are_read_as_they_stand_or_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_BLOCK", 200)
-    monkeypatch.setattr("cfbench.readers.archive._PIECE", 64)
+    monkeypatch.setattr("cfbench.data.readers.archive._PIECE", 64)
     draw, refused = random.Random(6), 0
     for _ in range(1000):
         content = bytearray(CONTENT)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cfbench import card, leaderboard, record
+from cfbench import leaderboard, record
+from cfbench.data import card
 from cfbench.record import Results
 from cfbench.standings import standings
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import card, record, registry, run, store
+from cfbench import record, registry, run
 from cfbench.contract import Config, DivergedError, Epoch, Plugin
+from cfbench.data import card, store
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UnknownNameError
 from cfbench.record import Results
 
@@ -93,7 +94,7 @@ def test_a_model_meets_no_test_rating_before_it_is_scored(tiny, fake):
 
 
 def test_the_test_part_is_not_even_cut_out_until_the_fit_is_over(tiny, fake, monkeypatch):
-    from cfbench.split import Split
+    from cfbench.data.split import Split
 
     order, cut = [], Split.test
     monkeypatch.setattr(Split, "test", lambda self, ratings: order.append("test") or cut(self, ratings))
@@ -359,7 +360,8 @@ def test_the_peak_memory_is_of_the_run_alone(tiny, fake):
 DRIVER = """
 import sys
 from pathlib import Path
-from cfbench import card, cli
+from cfbench import cli
+from cfbench.data import card
 card._FOLDER = Path("cards").absolute()
 cli.main(sys.argv[1:])
 """

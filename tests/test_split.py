@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cfbench import split
-from cfbench.errors import SplitError
-from cfbench.ratings import Ratings, Scale
-from cfbench.split import (
+from cfbench.data import split
+from cfbench.data.split import (
     LEFT_OUT,
     TEST,
     TRAIN,
@@ -24,6 +22,8 @@ from cfbench.split import (
     RandomHoldout,
     TimeWindow,
 )
+from cfbench.errors import SplitError
+from cfbench.ratings import Ratings, Scale
 
 DAY = 86_400
 N_USERS, N_ITEMS = 6, 9

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import card as cards
-from cfbench import columns, files, split, store
-from cfbench.card import Card
+from cfbench import files
+from cfbench.data import card as cards
+from cfbench.data import split, store
+from cfbench.data.card import Card
+from cfbench.data.fetch import Quiet
+from cfbench.data.store import Dataset
 from cfbench.errors import ArchiveError, CountError, DataError, FetchError, PlaceError, SplitError, UnknownNameError
-from cfbench.fetch import Quiet
 from cfbench.ratings import Scale, code
-from cfbench.store import Dataset
 
 ROWS = [(f"u{k % 20}", f"i{(7 * k) % 30}", 1 + k % 5, 1_000_000 + 50 * k) for k in range(60)]
 
@@ -199,7 +200,7 @@ def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, 
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(columns, "write_table", fail)  # after ratings.parquet is written
+    monkeypatch.setattr(column_files, "write_table", fail)  # after ratings.parquet is written
     with pytest.raises(PlaceError if isinstance(fault, OSError) else fault):
         store.prepare(card, listener=Quiet(), from_file=archive)
     assert [path.name for path in (home / "datasets").iterdir() if path.suffix != ".lock"] == []
@@ -207,7 +208,7 @@ def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, 
 
 
 def test_a_fault_while_preparing_again_keeps_the_old_one(dataset, archive, card, monkeypatch):
-    monkeypatch.setattr(columns, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(column_files, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.prepare(card, listener=Quiet(), from_file=archive, again=True)
     assert len(store.open_dataset(card).ratings) == 60

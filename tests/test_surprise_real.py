@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cfbench import record, registry, run, split
+from cfbench import record, registry, run
 from cfbench.contract import Context
+from cfbench.data import split
 from cfbench.metrics import rmse
 from cfbench.record import Results
 

@@ -114,8 +114,8 @@ def test_a_run_that_fails_is_recorded_and_the_others_are_made(write, register):
 
 
 def test_a_split_that_cannot_be_cut_fails_its_runs_alone(write, monkeypatch):
+    from cfbench.data.store import Dataset
     from cfbench.errors import SplitError
-    from cfbench.store import Dataset
 
     real = Dataset.split
 

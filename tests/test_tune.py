@@ -17,8 +17,9 @@ import optuna
 import pytest
 from pydantic import Field
 
-from cfbench import card, record, registry, run, space, storage, store, study, tune, workers
+from cfbench import record, registry, run, space, storage, study, tune, workers
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
+from cfbench.data import card, store
 from cfbench.errors import ConfigError, PlaceError, RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings
 
@@ -173,7 +174,7 @@ def ratings():
 
 
 def test_no_test_rating_is_in_reach_of_a_model_that_looks_for_one(register, terminal, monkeypatch):
-    from cfbench.split import Split
+    from cfbench.data.split import Split
 
     tiny = store.open_dataset(card.load("tiny"))
     split = tiny.split("random90")
@@ -356,7 +357,7 @@ def test_a_choice_of_the_start_stays_a_choice():
 
 
 def test_a_split_without_validation_part_is_one_line(bowl, monkeypatch):
-    from cfbench import split
+    from cfbench.data import split
 
     monkeypatch.setitem(split.EVERYWHERE, "bare", split.RandomHoldout(valid=0))
     said = bowl("tune bowl --split bare")

@@ -18,8 +18,9 @@ import optuna
 import psycopg
 import pytest
 
-from cfbench import card, storage, study, workers
+from cfbench import storage, study, workers
 from cfbench import tune as tuning
+from cfbench.data import card
 from cfbench.files import data_home
 
 PLUGIN = '''

@@ -17,7 +17,8 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
     """
     import torch
 
-    from cfbench import __version__, card, record, store
+    from cfbench import __version__, record
+    from cfbench.data import card, store
     from cfbench.files import data_home
 
     machine = record.this_machine(None, torch.get_num_threads())

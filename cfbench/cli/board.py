@@ -13,11 +13,11 @@ from cfbench.cli.runs import HERE, SPLIT, JsonOption, ResultsOption, SplitOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cfbench.card import Card
+    from cfbench.data.card import Card
+    from cfbench.data.store import Dataset
     from cfbench.leaderboard import Leaderboard
     from cfbench.record import Results
     from cfbench.standings import Standing
-    from cfbench.store import Dataset
 
 # those of `scoring`, which loads too much for `--help`
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
@@ -82,8 +82,9 @@ def opened(
     dataset: str, split: str, results: Any, *, plugins: list[str], all_runs: bool
 ) -> tuple[Leaderboard, Results, Dataset | None, Card]:
     """The board of a split, and the data set if it is here: nothing is fetched to look at results."""
-    from cfbench import card as cards
-    from cfbench import leaderboard, store
+    from cfbench import leaderboard
+    from cfbench.data import card as cards
+    from cfbench.data import store
     from cfbench.record import Results
 
     card, kept = cards.load(dataset), Results(results)
@@ -192,7 +193,7 @@ def _published(board: Leaderboard) -> Table:
 
 def _remarks(board: Leaderboard, results: Results, *, here: bool) -> None:
     """What is not in the table, and what can be done about it."""
-    from cfbench import card
+    from cfbench.data import card
 
     if not board.rows:
         console.say(

@@ -24,8 +24,8 @@ def presets(ctx: typer.Context) -> list[str]:
 
 def splits(ctx: typer.Context) -> list[str]:
     """The splits of the data set the command works on."""
-    from cfbench import card
     from cfbench.cli.data import chosen
+    from cfbench.data import card
 
     name = chosen(ctx.params.get("dataset"))
     return card.load(name).split_names if name in card.names() else []

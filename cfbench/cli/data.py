@@ -10,7 +10,7 @@ import typer
 from cfbench.cli import console
 
 if TYPE_CHECKING:
-    from cfbench.store import Dataset
+    from cfbench.data.store import Dataset
 
 FIRST = "ml-100k"
 """What is fetched when nothing was chosen."""
@@ -18,7 +18,7 @@ FIRST = "ml-100k"
 
 def complete_datasets() -> list[str]:
     """Names for the shell's completion."""
-    from cfbench import card
+    from cfbench.data import card
 
     return card.names()
 
@@ -47,7 +47,7 @@ def download(
 
     Example: cfbench download ml-1m
     """
-    from cfbench import store
+    from cfbench.data import store
     from cfbench.files import data_home
 
     dataset = obtain(name, from_file=from_file, again=again)
@@ -61,14 +61,14 @@ def download(
 
 def chosen(name: str | None) -> str:
     """The data set a command works on: the one named, else the current one, else the first."""
-    from cfbench import store
+    from cfbench.data import store
 
     return name or store.current() or FIRST
 
 
 def obtain(name: str | None, *, from_file: Path | None = None, again: bool = False) -> Dataset:
     """The data set a command works on, fetched when it is not here; its terms are shown the first time."""
-    from cfbench import card, store
+    from cfbench.data import card, store
 
     asked = card.load(chosen(name))
     if not store.terms_shown(asked.name):
@@ -91,7 +91,7 @@ def datasets(
 
     Examples: cfbench datasets; cfbench datasets ml-100k
     """
-    from cfbench import card, store
+    from cfbench.data import card, store
 
     if name is not None:
         from cfbench.cli import profile

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cfbench.cli import console, figures
 
 if TYPE_CHECKING:
+    from cfbench.data.store import Dataset
     from cfbench.record import Record, Request, Results
-    from cfbench.store import Dataset
 
 
 def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results, *, json: bool) -> None:

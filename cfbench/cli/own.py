@@ -53,8 +53,8 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
 
     Example: cfbench import ratings.csv --name mine --user customer --rating stars
     """
-    from cfbench.importing import Wish, import_file, parse_scale
-    from cfbench.readers.table import Asked
+    from cfbench.data.importing import Wish, import_file, parse_scale
+    from cfbench.data.readers.table import Asked
 
     chosen = {"user": user, "item": item, "rating": rating, "time": time}
     columns = {role: column for role, column in chosen.items() if column is not None}

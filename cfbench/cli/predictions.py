@@ -13,8 +13,8 @@ from cfbench.cli.runs import HERE, DeviceOption, JsonOption, ResultsOption, RunA
 
 if TYPE_CHECKING:
     from cfbench.contract import Predicts
+    from cfbench.data.store import Dataset
     from cfbench.ratings import Codes, Scores
-    from cfbench.store import Dataset
 
 RatingsOption = Annotated[
     Path | None,

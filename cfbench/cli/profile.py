@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.cli import console
+from cfbench.data.fetch import remedy
 from cfbench.errors import SplitError
-from cfbench.fetch import remedy
 from cfbench.ratings import activity, blocks
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.card import Card
+    from cfbench.data.card import Card
+    from cfbench.data.split import Definition
+    from cfbench.data.store import Dataset
     from cfbench.ratings import Ratings
-    from cfbench.split import Definition
-    from cfbench.store import Dataset
 
 _BARS = 10
 _WIDTH = 40

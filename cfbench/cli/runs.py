@@ -149,8 +149,8 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     preset: str | None, no_preset: bool, skip_finished: bool, results: Path, json: bool,
 ) -> None:  # fmt: skip
     """What the command of a plugin does; the command line is checked before any data are fetched."""
-    from cfbench import card
     from cfbench import run as harness
+    from cfbench.data import card
     from cfbench.record import Results
 
     setup = harness.configure(

@@ -43,7 +43,8 @@ def show(
 
 def errors_of(record: Record, folder: Path) -> Errors | None:
     """The run's errors, when it has any and the ratings it was scored on are here; raises `RecordError`."""
-    from cfbench import card, scoring, store
+    from cfbench import scoring
+    from cfbench.data import card, store
 
     asked = record.request
     if not record.scored or asked.dataset.name not in card.names():

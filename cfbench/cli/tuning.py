@@ -163,7 +163,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
 
 def _check_split(dataset: str | None, split: str) -> None:
     """Raise `UsageError` for a split that is not one, and advise none that leaves nothing to tune on."""
-    from cfbench import card
+    from cfbench.data import card
     from cfbench.errors import UnknownNameError, UsageError
 
     asked = card.load(chosen(dataset))

@@ -33,7 +33,7 @@ def synth(
     """
     import shlex
 
-    from cfbench.synth import write_netflix
+    from cfbench.data.synth.netflix_archive import write_netflix
 
     if out.exists() and (out.is_dir() or not force):
         advice = "choose another name" if out.is_dir() else "choose another name, or replace it with --force"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench import biases, metrics, split
+from cfbench import biases, metrics
 from cfbench.contract import Context, Model, Plugin, Predicts
+from cfbench.data import split
 from cfbench.ratings import Ratings, Scale, Scores
 
 if TYPE_CHECKING:

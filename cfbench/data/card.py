@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cfbench.data.split import EVERYWHERE, Definition, KFold
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
-from cfbench.split import EVERYWHERE, Definition, KFold
 
-_FOLDER = Path(__file__).parent / "datasets"
+_FOLDER = Path(__file__).parents[1] / "datasets"
 
 
 class _Frozen(BaseModel):

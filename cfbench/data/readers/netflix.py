@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cfbench.data.readers.netflix_files import PROBE, TEXT, TITLES, Part, State, parts, small, whole_lines
+from cfbench.data.readers.netflix_lines import PAD, Faults, Lines, Start, Text, pairs, ratings
+from cfbench.data.readers.stream import ahead
 from cfbench.errors import ArchiveError, RowError
-from cfbench.readers.netflix_files import PROBE, TEXT, TITLES, Part, State, parts, small, whole_lines
-from cfbench.readers.netflix_lines import PAD, Faults, Lines, Start, Text, pairs, ratings
-from cfbench.readers.stream import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.card import Table
+    from cfbench.data.card import Table
+    from cfbench.data.transfer import Listener
     from cfbench.ratings import Scale
-    from cfbench.transfer import Listener
 
 _BLOCK = 3_000_000  # rows
 _WORKERS = min(2, os.cpu_count() or 1)

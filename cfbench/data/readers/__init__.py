@@ -1,14 +1,14 @@
 """READER: an archive → columns. One module a format; `READERS` names them, and a card's table chooses by its `format`.
 
-To add a format: write a module with a function like `delimited.read`, name it in `READERS` and in `cfbench.card.Table`.
+To add a format: write a module with a function like `delimited.read`, name it in `READERS` and in `card.Table`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from cfbench.readers import delimited, jester, netflix
-from cfbench.transfer import Listener, Quiet
+from cfbench.data.readers import delimited, jester, netflix
+from cfbench.data.transfer import Listener, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.card import Table
+    from cfbench.data.card import Table
     from cfbench.ratings import Scale
 
 

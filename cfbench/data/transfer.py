@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-    from cfbench.card import OnTheWeb
+    from cfbench.data.card import OnTheWeb
 
 SPARE = 20_000_000
 """Bytes that must stay free on the disk."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cfbench.data.readers.archive import stream
+from cfbench.data.readers.lines import BadRows, Check, Rows, blocks, tell, text_of
 from cfbench.errors import RowError
-from cfbench.readers.archive import stream
-from cfbench.readers.lines import BadRows, Check, Rows, blocks, tell, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.card import Table
+    from cfbench.data.card import Table
+    from cfbench.data.transfer import Listener
     from cfbench.ratings import Scale
-    from cfbench.transfer import Listener
 
 
 def read(path: Path, table: Table, scale: Scale | None, listener: Listener | None = None) -> Iterator[pl.DataFrame]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from cfbench.card import Table
+from cfbench.data.card import Table
+from cfbench.data.readers import archive
+from cfbench.data.readers.lines import Rows, blocks
+from cfbench.data.readers.stream import AGAIN, pieces
 from cfbench.errors import ArchiveError, RowError, UsageError
-from cfbench.readers import archive
-from cfbench.readers.lines import Rows, blocks
-from cfbench.readers.stream import AGAIN, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.transfer import Listener
+    from cfbench.data.transfer import Listener
 
 NAMES = {
     "user": ("user", "userid", "uid", "customer", "customerid", "reviewer", "reviewerid", "member", "memberid"),

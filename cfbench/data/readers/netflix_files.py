@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cfbench.data.readers.members import Member, listing, members, tar_members
 from cfbench.errors import ArchiveError, RowError
 from cfbench.files import size
-from cfbench.readers.members import Member, listing, members, tar_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from cfbench.card import Table
+    from cfbench.data.card import Table
 
 RATINGS = 100_480_507
 """How many there are in the real one."""

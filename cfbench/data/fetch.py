@@ -15,16 +15,16 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
-from cfbench.card import Https, Local, Package, Parts
+from cfbench.data.card import Https, Local, Package, Parts
+from cfbench.data.transfer import SPARE, Listener, Quiet, transfer
 from cfbench.errors import ChecksumError, FetchError, HastyError
 from cfbench.files import SETTING, make_folder, place_errors, require_space, sweep, workplace, write_atomically
-from cfbench.transfer import SPARE, Listener, Quiet, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cfbench.card import Card, OnTheWeb, Source
+    from cfbench.data.card import Card, OnTheWeb, Source
 
 __all__ = ["Listener", "Quiet", "checksum", "fetch", "locked", "remedy"]
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from cfbench.data.synth.generator import DAYS, FIRST_DAY, RATINGS, Twin, draw, require_scale
 from cfbench.files import folder_appearing, make_folder, place_errors, replacing, require_space
-from cfbench.twin import DAYS, FIRST_DAY, RATINGS, Twin, draw, require_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.transfer import Listener
+    from cfbench.data.transfer import Listener
 
 Layout = Literal["archive", "folder", "kaggle"]
 _BLOCK, _RECORD = 512, 10_240  # bytes; a tar's unit, and what its length is a multiple of

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, BinaryIO, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, field_validator
 
-from cfbench import columns, readers
+from cfbench.data import column_files, readers
+from cfbench.data.fetch import checksum, fetch, locked, remedy
+from cfbench.data.split import Count, Split, make, restore
 from cfbench.errors import CountError, DataError, PlaceError
-from cfbench.fetch import checksum, fetch, locked, remedy
 from cfbench.files import SETTING, data_home, folder_appearing, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Ratings
-from cfbench.split import Count, Split, make, restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.card import Card
-    from cfbench.fetch import Listener
-    from cfbench.split import Definition
+    from cfbench.data.card import Card
+    from cfbench.data.fetch import Listener
+    from cfbench.data.split import Definition
 
 _CUT = "cfbench parts 2"  # part of a cached split's key: raise it when `split` cuts the same definition otherwise
 _SUM = 32  # bytes of a SHA-256
@@ -140,7 +140,7 @@ def open_dataset(card: Card) -> Dataset:
     for file in manifest.files:
         if file.endswith(".bin"):
             _checked(home, card, manifest, file)
-    ratings = columns.read(
+    ratings = column_files.read(
         _folder(home, card.name), n_users=manifest.users, n_items=manifest.items, scale=card.scale,
         fingerprint=manifest.fingerprint,
     )  # fmt: skip
@@ -232,16 +232,16 @@ def _install(  # the one way into the store
     """Write all files aside and let the folder appear, in place of the one that may be there."""
     folder = _folder(data_home(), card.name)
     with folder_appearing(folder, SETTING, replace=True) as hidden:
-        ratings, coder = columns.write(blocks, hidden, card.scale)
+        ratings, coder = column_files.write(blocks, hidden, card.scale)
         catalogue = coder.catalogue(titles)
         if keep_last:
-            ratings = columns.without_earlier(ratings, hidden)
+            ratings = column_files.without_earlier(ratings, hidden)
         else:
             _refuse_repeats(ratings, catalogue, where)
         _compare(card, ratings, where)
-        columns.write_parquet(ratings, hidden / "ratings.parquet")
-        columns.write_table(catalogue.users, hidden / "users.parquet")
-        columns.write_table(catalogue.items, hidden / "items.parquet")
+        column_files.write_parquet(ratings, hidden / "ratings.parquet")
+        column_files.write_table(catalogue.users, hidden / "users.parquet")
+        column_files.write_table(catalogue.items, hidden / "items.parquet")
         files = sorted(hidden.iterdir())
         manifest = _Manifest(
             name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
@@ -259,7 +259,7 @@ def _whole(blocks: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def _refuse_repeats(ratings: Ratings, catalogue: Catalogue, where: str) -> None:
     """Raise `CountError` when a pair is rated twice: which rating would count?"""
-    keys = columns.pairs(ratings.users, ratings.items, ratings.n_items)
+    keys = column_files.pairs(ratings.users, ratings.items, ratings.n_items)
     keys.sort()
     repeated = np.flatnonzero(keys[1:] == keys[:-1])
     if len(repeated):

@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 from zipfile import ZipFile
 
+from cfbench.data.readers.archive import faults
+from cfbench.data.readers.stream import AGAIN, PIECE, Line, ahead, pieces
 from cfbench.errors import ArchiveError, ChecksumError
 from cfbench.files import size as bytes_for_people
-from cfbench.readers.archive import faults
-from cfbench.readers.stream import AGAIN, PIECE, Line, ahead, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

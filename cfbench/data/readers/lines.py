@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.card import Table
+    from cfbench.data.card import Table
 
 _BLOCK, _QUOTED_BLOCK = 1 << 26, 1 << 23  # bytes; quoted lines are split in Python, at a higher cost in memory
 _BOM = b"\xef\xbb\xbf"

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cfbench.data.readers.archive import members, unpack
+from cfbench.data.readers.lines import NAMED, BadRows
+from cfbench.data.transfer import Quiet
 from cfbench.errors import ArchiveError, DataError, RowError
-from cfbench.readers.archive import members, unpack
-from cfbench.readers.lines import NAMED, BadRows
-from cfbench.transfer import Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.card import Table
+    from cfbench.data.card import Table
+    from cfbench.data.transfer import Listener
     from cfbench.ratings import Scale
-    from cfbench.transfer import Listener
 
 JOKES = 100
 """Columns of ratings in a workbook."""

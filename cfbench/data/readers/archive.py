@@ -15,16 +15,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from cfbench.data.readers.stream import AGAIN
+from cfbench.data.transfer import Quiet
 from cfbench.errors import ArchiveError
 from cfbench.files import size
-from cfbench.readers.stream import AGAIN
-from cfbench.transfer import Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cfbench.transfer import Listener
+    from cfbench.data.transfer import Listener
 
 _PIECE = 1 << 20
 _ENCRYPTED = 0x1

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from cfbench import card, columns, store
+from cfbench.data import card, column_files, store
+from cfbench.data.readers.lines import NAMED, BadRows, Check, named, tell
+from cfbench.data.readers.table import Asked, Block, Opened, open_table
 from cfbench.errors import CountError, DataError, RowError, UsageError
 from cfbench.files import SETTING, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Coder, Scale, blocks
-from cfbench.readers.lines import NAMED, BadRows, Check, named, tell
-from cfbench.readers.table import Asked, Block, Opened, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.store import Dataset
-    from cfbench.transfer import Listener
+    from cfbench.data.store import Dataset
+    from cfbench.data.transfer import Listener
 
 Duplicates = Literal["error", "last", "mean"]
 _BLOCK = 4_000_000  # rows
@@ -236,7 +236,7 @@ def _time(sample: pl.Series) -> pl.Expr:
 
 def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: Listener) -> _Table:
     """One rating a pair. Raises `CountError` under the policy `error`."""
-    keys = columns.pairs(table.users, table.items, len(table.catalogue.items))
+    keys = column_files.pairs(table.users, table.items, len(table.catalogue.items))
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
