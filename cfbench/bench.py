@@ -21,8 +21,8 @@ from cfbench.ratings import Ratings, Scale
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.autoencoder import RowModel
-    from cfbench.precision import Precision
+    from cfbench.learning.autoencoder import RowModel
+    from cfbench.learning.precision import Precision
 
 STEP_BYTES = {"momentum": 20, "adam": 28, "adamw": 28, "adagrad": 20, "rmsprop": 28}
 """Memory traffic of a step a learned number: numbers and memory read and written, gradients read, all float32."""

@@ -94,7 +94,7 @@ def configure(
 
 def _device(name: str, plugin: Plugin[Any], asked: str) -> str:
     if plugin.gpu:
-        from cfbench.training import resolve_device
+        from cfbench.learning.training import resolve_device
 
         return resolve_device(asked)
     if asked not in ("auto", "cpu"):

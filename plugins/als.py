@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from cfbench import biases
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.precision import Learned, Steps
+from cfbench.learning import biases
+from cfbench.learning.precision import Learned, Steps
+from cfbench.learning.ridge import Regressions, solve_one
+from cfbench.learning.training import arrays, generator, load_arrays, train, validation_rmse
 from cfbench.ratings import blocks
-from cfbench.ridge import Regressions, solve_one
-from cfbench.training import arrays, generator, load_arrays, train, validation_rmse
 
 if TYPE_CHECKING:
     from torch import Tensor

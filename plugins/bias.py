@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from cfbench import biases
 from cfbench.contract import Config, Context, Plugin, State, Tunable
+from cfbench.learning import biases
 
 if TYPE_CHECKING:
     from cfbench.ratings import Codes, Ratings, Scores

@@ -23,17 +23,17 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
-from cfbench import precision
-from cfbench.autoencoder import model_of_rows, one_cycle
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.layers import linear, linear_at, linear_back, mean_square, output_at
-from cfbench.precision import Learned, Steps
+from cfbench.learning import precision
+from cfbench.learning.autoencoder import model_of_rows, one_cycle
+from cfbench.learning.layers import linear, linear_at, linear_back, mean_square, output_at
+from cfbench.learning.precision import Learned, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.autoencoder import RowModel
-    from cfbench.layers import Batch
+    from cfbench.learning.autoencoder import RowModel
+    from cfbench.learning.layers import Batch
     from cfbench.ratings import Scale
 
 # name → function, and the open ends of its range

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from cfbench import biases
 from cfbench.contract import Config, Context, Plugin, State, Tunable
+from cfbench.learning import biases
 from cfbench.ratings import blocks
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ImplicitALS:
         """(n_users, k) the users' regressions."""
         import torch
 
-        from cfbench.ridge import Regressions
+        from cfbench.learning.ridge import Regressions
 
         left = replace(train, ratings=train.ratings - self._biases.predict(train.users, train.items))
         penalty = torch.full((self._config.factors,), self._config.ridge)
@@ -100,7 +100,7 @@ class ImplicitALS:
 
     def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
         """(n,) predictions of `asked` for a new user: their bias, and a ridge regression like any other's."""
-        from cfbench.ridge import solve_one
+        from cfbench.learning.ridge import solve_one
 
         at_items, at_asked = (self._biases.fold_in(items, ratings, codes) for codes in (items, asked))
         w = solve_one(self._items[items], ratings - at_items, self._config.ridge)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cfbench import biases
+from cfbench.learning import biases
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted
 

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from cfbench import biases, metrics, training
+from cfbench import metrics
 from cfbench.contract import Context, FoldIn
-from cfbench.layers import Cells
+from cfbench.learning import biases, training
+from cfbench.learning.layers import Cells
+from cfbench.learning.training import generator
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted
-from cfbench.training import generator
 
 STARS = Scale(low=1, high=5, step=1)
 VECTORS = np.load(Path(__file__).parent / "data" / "deepae_step_vectors.npz")

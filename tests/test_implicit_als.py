@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cfbench import biases
 from cfbench.contract import Context
+from cfbench.learning import biases
 from cfbench.plugins.implicit_als import ImplicitALS, ImplicitALSConfig, _balanced
 from cfbench.ratings import Ratings, Scale
 from cfbench.testing import planted

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from cfbench.layers import SAMPLED, Cells, linear, linear_at, linear_back, mean_square, output_at
-from cfbench.precision import Learned
+from cfbench.learning.layers import SAMPLED, Cells, linear, linear_at, linear_back, mean_square, output_at
+from cfbench.learning.precision import Learned
 from cfbench.ratings import Ratings, Scale
 
 GPU = pytest.param(

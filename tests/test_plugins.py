@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pydantic import Field, field_serializer
 
-from cfbench import biases, registry
+from cfbench import registry
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
+from cfbench.learning import biases
 from cfbench.metrics import rmse
 from cfbench.testing import CHECKS, check
 

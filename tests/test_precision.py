@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from cfbench import precision
-from cfbench.precision import Learned, Steps, resolve
+from cfbench.learning import precision
+from cfbench.learning.precision import Learned, Steps, resolve
 
 RULES = {
     "momentum": lambda p: torch.optim.SGD(p, 0.01, momentum=0.9, weight_decay=0.1, fused=True),

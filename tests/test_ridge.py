@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cfbench import ridge
+from cfbench.learning import ridge
+from cfbench.learning.ridge import Regressions, solve_one
 from cfbench.ratings import Rows
-from cfbench.ridge import Regressions, solve_one
 from cfbench.testing import planted
 
 EXPONENT = 0.5

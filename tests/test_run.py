@@ -403,7 +403,8 @@ def status(process):
 
 DIE = """
 import os, signal
-from cfbench import record, training
+from cfbench import record
+from cfbench.learning import training
 def die(*arguments):
     if arguments:
         open(arguments[1], "w").write("half")

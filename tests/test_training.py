@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from cfbench import training
 from cfbench.contract import Context, DivergedError
 from cfbench.errors import DeviceError, PlaceError, RecordError
-from cfbench.precision import Learned, Steps
+from cfbench.learning import training
+from cfbench.learning.precision import Learned, Steps
+from cfbench.learning.training import generator, load_arrays, resolve_device, train
 from cfbench.ratings import Scale
-from cfbench.training import generator, load_arrays, resolve_device, train
 
 STARS = Scale(low=1, high=5, step=1)
 

@@ -30,9 +30,9 @@ def bench(
     """
     from cfbench import bench as measure
     from cfbench import registry
-    from cfbench.autoencoder import RowModel
     from cfbench.errors import ConfigError
-    from cfbench.training import resolve_device
+    from cfbench.learning.autoencoder import RowModel
+    from cfbench.learning.training import resolve_device
 
     place = resolve_device(device)
     found = registry.load(plugin)

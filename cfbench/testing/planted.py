@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench import biases, metrics
+from cfbench import metrics
 from cfbench.contract import Context, Model, Plugin, Predicts
 from cfbench.data import split
+from cfbench.learning import biases
 from cfbench.ratings import Ratings, Scale, Scores
 
 if TYPE_CHECKING:

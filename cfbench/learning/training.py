@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cfbench.precision import Learned, Steps
+    from cfbench.learning.precision import Learned, Steps
     from cfbench.ratings import Codes, Ratings, Scale, Scores
 
 SHARE_OF_TIME = 0.05

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import torch
 
-from cfbench import biases
-from cfbench.layers import Batch, Cells
+from cfbench.learning import biases
+from cfbench.learning.layers import Batch, Cells
+from cfbench.learning.training import arrays, generator, load_arrays, train, validation_rmse
 from cfbench.ratings import Rows
-from cfbench.training import arrays, generator, load_arrays, train, validation_rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfbench.contract import Context, State
-    from cfbench.precision import Learned, Steps
+    from cfbench.learning.precision import Learned, Steps
     from cfbench.ratings import Codes, Ratings, Scale, Scores
 
 

@@ -30,7 +30,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cfbench.precision import Learned
+    from cfbench.learning.precision import Learned
     from cfbench.ratings import Rows
 
 SPARSE = 0.1

@@ -1,0 +1,1 @@
+"""LEARNING: what models share: biases, ridge regressions, the epoch loop, autoencoders over sparse rows."""
