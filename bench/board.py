@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench import record
 from cfbench.data import card, store
 from cfbench.data.importing import Wish, import_file
 from cfbench.data.readers.table import Asked
 from cfbench.metrics import mae, rmse
+from cfbench.runs import record
 from cfbench.statistics import UserSums, intervals
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from cfbench import bench
-from cfbench.bench import Bench
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import DeepAEConfig
+from cfbench.runs import speed
+from cfbench.runs.speed import Bench
 
 if TYPE_CHECKING:
     from cfbench.ratings import Ratings
@@ -58,7 +58,7 @@ class Textbook:
         """Seconds of an iteration, over one epoch."""
         order = np.random.default_rng(0).permutation(len(self.lists)).tolist()
         batches = [order[k : k + self.config.batch_size] for k in range(0, len(order), self.config.batch_size)]
-        return bench.timed(lambda: [self.iteration(batch) for batch in batches]) / len(batches)
+        return speed.timed(lambda: [self.iteration(batch) for batch in batches]) / len(batches)
 
     def iteration(self, users: list[int]) -> None:
         """A step on the ratings, and one on each re-fed output."""
@@ -88,12 +88,12 @@ class Textbook:
                 y = self.net(self.dense([user]))[0]
                 [y[item].item() for item in items]
 
-        return bench.timed(work) / len(some)
+        return speed.timed(work) / len(some)
 
 
 def against_the_textbook(rounds: int) -> None:
     """Training with and without re-feeding, and evaluation: ours and the textbook's in turn."""
-    ratings = bench.netflix_shaped(USERS)
+    ratings = speed.netflix_shaped(USERS)
     asked = ratings.take(np.arange(0, len(ratings), 20))
     for refeed in (1, 0):
         config = DeepAEConfig(refeed=refeed).on("cpu")
@@ -113,16 +113,16 @@ def row(what: str, pairs: list[tuple[float, float]]) -> None:
 
 def against_the_machine(rounds: int) -> None:
     """An iteration beside its roofline, in both precisions."""
-    ratings = bench.netflix_shaped(USERS)
+    ratings = speed.netflix_shaped(USERS)
     for precision in dict.fromkeys(("fp32", DeepAEConfig().on("cpu").precision)):
-        speed = bench.machine("cpu", precision)
-        print(f"{precision}: peak {speed.flops / 1e9:.0f} GFLOP/s, copy {speed.bandwidth / 1e9:.1f} GB/s")
+        device = speed.machine("cpu", precision)
+        print(f"{precision}: peak {device.flops / 1e9:.0f} GFLOP/s, copy {device.bandwidth / 1e9:.1f} GB/s")
         for refeed in (1, 0):
             config = DeepAEConfig(refeed=refeed, precision=precision)
             ours = Bench(deepae.build(config), config, ratings, "cpu")
             ours.train()
             seconds = statistics.median(ours.train() for _ in range(rounds))
-            products, steps = ours.roofline(speed)
+            products, steps = ours.roofline(device)
             print(
                 f"  refeed {refeed}: iteration {seconds * 1e3:7.1f} ms; roofline {products * 1e3:6.1f} ms products + "
                 f"{steps * 1e3:5.1f} ms steps, {(products + steps) / seconds:6.0%} of it reached",
@@ -134,7 +134,7 @@ def growth(rounds: int) -> None:
     """How an epoch grows with users, and with items."""
     base = None
     for users, items in ((USERS, 17_768), (2 * USERS, 17_768), (4 * USERS, 17_768), (USERS, 35_536), (USERS, 71_072)):
-        ratings, config = bench.netflix_shaped(users, items), DeepAEConfig().on("cpu")
+        ratings, config = speed.netflix_shaped(users, items), DeepAEConfig().on("cpu")
         ours = Bench(deepae.build(config), config, ratings, "cpu")
         ours.train()
         seconds = statistics.median(ours.train() * ours.iterations for _ in range(max(1, rounds // 2)))

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import surprise
 
-from cfbench import run
 from cfbench.data import card, store
 from cfbench.errors import CfbenchError
-from cfbench.record import Results
+from cfbench.runs import run
+from cfbench.runs.record import Results
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset

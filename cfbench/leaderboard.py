@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cfbench.data.card import Card, Published
-    from cfbench.record import Outcome, Record, Results
+    from cfbench.runs.record import Outcome, Record, Results
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from cfbench.data.split import TRAIN
 from cfbench.errors import RecordError
 from cfbench.ratings import activity
-from cfbench.record import read_predictions
+from cfbench.runs.record import read_predictions
 from cfbench.statistics import UserSums
 
 if TYPE_CHECKING:

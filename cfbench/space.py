@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from cfbench import registry
 from cfbench.contract import Config, Plugin, Tunable, written
 from cfbench.errors import ConfigError, UnknownNameError
+from cfbench.runs import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,7 @@ from cfbench.statistics import against_best, intervals
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.leaderboard import Leaderboard, Row
-    from cfbench.record import Results
+    from cfbench.runs.record import Results
     from cfbench.scoring import By, Errors, Metric, Slice, Truth
     from cfbench.statistics import Comparison, Interval, UserSums
 

@@ -21,14 +21,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cfbench import registry, run, storage, study
+from cfbench import storage, study
 from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.data import card, store
 from cfbench.data.split import DEFAULT
 from cfbench.errors import RecordError, SplitError
 from cfbench.files import write_atomically
 from cfbench.metrics import rmse
-from cfbench.record import Record, Request, Results, Tuned
+from cfbench.runs import registry, run
+from cfbench.runs.record import Record, Request, Results, Tuned
 from cfbench.space import space
 from cfbench.study import Plan
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from cfbench.data.split import Split
     from cfbench.data.store import Dataset
     from cfbench.ratings import Ratings
-    from cfbench.run import Setup
+    from cfbench.runs.run import Setup
 
 WARM_UP = 1 / 3
 """No fit is ended before this share of its epochs: a one-cycle learning rate rises so long. Replayed over 24 whole fits

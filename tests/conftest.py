@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from cfbench import cli, registry
+from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import card, store
 from cfbench.data.fetch import Quiet
 from cfbench.errors import FetchError
 from cfbench.ratings import Ratings, Scale
+from cfbench.runs import registry
 from cfbench.testing import planted
 
 if TYPE_CHECKING:

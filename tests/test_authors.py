@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import registry
 from cfbench.cli.authors import FILES
 from cfbench.contract import Context, FoldIn, Model, Plugin
 from cfbench.plugins.bias import Bias, BiasConfig
+from cfbench.runs import registry
 from cfbench.testing import CHECKS
 
 ROOT = Path(__file__).parents[1]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cfbench import registry
 from cfbench.contract import Context
 from cfbench.errors import ConfigError
 from cfbench.plugins.bayes import PLUGIN, Bayes, BayesConfig, Keeper, _myfm, features
 from cfbench.ratings import Ratings, Scale
+from cfbench.runs import registry
 from cfbench.testing import Planted, planted
 from cfbench.testing.planted import rmse
 

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from cfbench import bench
-from cfbench.bench import Bench, Machine
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import DeepAEConfig
+from cfbench.runs import speed
+from cfbench.runs.speed import Bench, Machine
 
 
 def test_made_up_ratings_have_the_shape_of_the_netflix_prize():
-    ratings = bench.netflix_shaped(3000)
+    ratings = speed.netflix_shaped(3000)
     per_user = np.bincount(ratings.users, minlength=3000)
     per_item = np.sort(np.bincount(ratings.items, minlength=17_768))[::-1]
     assert 150 < per_user.mean() < 230
@@ -22,7 +22,7 @@ def test_made_up_ratings_have_the_shape_of_the_netflix_prize():
 
 
 def test_the_roofline_counts_each_product_and_each_step():
-    ratings = bench.netflix_shaped(300, 400, rated=20)
+    ratings = speed.netflix_shaped(300, 400, rated=20)
     config = DeepAEConfig(hidden=(8, 4), batch_size=10, refeed=2, precision="fp32")
     subject = Bench(deepae.build(config), config, ratings, "cpu")
     forward = 2 * 10 * 2 * (400 * 8 + 8 * 4)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import members, record, run
 from cfbench.contract import Config, Context, DivergedError, Plugin
 from cfbench.data import card, store
 from cfbench.data.split import Split
@@ -13,7 +12,8 @@ from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.metrics import rmse
 from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend
 from cfbench.ratings import Ratings, Scale
-from cfbench.record import Results
+from cfbench.runs import members, record, run
+from cfbench.runs.record import Results
 
 N = 50_000
 SCALE = Scale(low=-100, high=100)

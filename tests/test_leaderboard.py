@@ -21,7 +21,7 @@ from cfbench.data import card, split, store
 from cfbench.data.card import Published
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings, Scale
-from cfbench.record import (
+from cfbench.runs.record import (
     DatasetFacts,
     Machine,
     Outcome,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cfbench import registry
 from cfbench.contract import Context
 from cfbench.ratings import Ratings, Scale
+from cfbench.runs import registry
 from cfbench.testing import planted
 
 

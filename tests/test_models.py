@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cfbench import registry
 from cfbench.plugins.bias import PLUGIN as BIAS
+from cfbench.runs import registry
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pydantic import Field, field_serializer
 
-from cfbench import registry
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.learning import biases
 from cfbench.metrics import rmse
+from cfbench.runs import registry
 from cfbench.testing import CHECKS, check
 
 # the mean cannot be better than itself; tests/test_mean.py says what it is on any scale

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cfbench import record, run
-from cfbench.record import Results
+from cfbench.runs import record, run
+from cfbench.runs.record import Results
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 

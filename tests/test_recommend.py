@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cfbench import recommend
 from cfbench.cli import console, predictions
 from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
 from cfbench.data.split import TRAIN
 from cfbench.errors import PredictionError
 from cfbench.learning import biases
+from cfbench.runs import recommend
 
 
 class Flat:

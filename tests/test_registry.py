@@ -4,11 +4,11 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from cfbench import registry
 from cfbench.contract import written
 from cfbench.errors import ConfigError, PluginError, UnknownNameError
 from cfbench.plugins.bias import PLUGIN as BIAS
 from cfbench.plugins.deepae import PLUGIN as DEEPAE
+from cfbench.runs import registry
 
 
 @pytest.fixture

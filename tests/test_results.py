@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cfbench import leaderboard, record
+from cfbench import leaderboard
 from cfbench.data import card
-from cfbench.record import Results
+from cfbench.runs import record
+from cfbench.runs.record import Results
 from cfbench.standings import standings
 
 ROOT = Path(__file__).parents[1]

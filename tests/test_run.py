@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import record, registry, run
 from cfbench.contract import Config, DivergedError, Epoch, Plugin
 from cfbench.data import card, store
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UnknownNameError
-from cfbench.record import Results
+from cfbench.runs import record, registry, run
+from cfbench.runs.record import Results
 
 
 class Watcher:
@@ -403,7 +403,7 @@ def status(process):
 
 DIE = """
 import os, signal
-from cfbench import record
+from cfbench.runs import record
 from cfbench.learning import training
 def die(*arguments):
     if arguments:

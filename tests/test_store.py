@@ -14,7 +14,7 @@ import pytest
 
 from cfbench import files
 from cfbench.data import card as cards
-from cfbench.data import split, store
+from cfbench.data import column_files, split, store
 from cfbench.data.card import Card
 from cfbench.data.fetch import Quiet
 from cfbench.data.store import Dataset

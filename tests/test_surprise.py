@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import surprise
 
-from cfbench import registry
 from cfbench.contract import Context, DivergedError, FoldIn
 from cfbench.errors import ConfigError
 from cfbench.plugins._surprise import Training, Units, grouped
 from cfbench.ratings import Ratings, Scale
+from cfbench.runs import registry
 from cfbench.testing import planted
 
 STARS = Scale(low=1, high=5, step=1)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cfbench import record, registry, run
 from cfbench.contract import Context
 from cfbench.data import split
 from cfbench.metrics import rmse
-from cfbench.record import Results
+from cfbench.runs import record, registry, run
+from cfbench.runs.record import Results
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench import sweep
 from cfbench.cli import console, plot
 from cfbench.contract import Config, Plugin
-from cfbench.record import Results
+from cfbench.runs import sweep
+from cfbench.runs.record import Results
 
 SWEEP = """
 datasets = ["tiny"]

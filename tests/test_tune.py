@@ -17,11 +17,12 @@ import optuna
 import pytest
 from pydantic import Field
 
-from cfbench import record, registry, run, space, storage, study, tune, workers
+from cfbench import space, storage, study, tune, workers
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.data import card, store
 from cfbench.errors import ConfigError, PlaceError, RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings
+from cfbench.runs import record, registry, run
 
 
 class BowlConfig(Config):

@@ -17,9 +17,10 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
     """
     import torch
 
-    from cfbench import __version__, record
+    from cfbench import __version__
     from cfbench.data import card, store
     from cfbench.files import data_home
+    from cfbench.runs import record
 
     machine = record.this_machine(None, torch.get_num_threads())
     cuda = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]

@@ -35,7 +35,7 @@ def new_plugin(
     """
     import shlex
 
-    from cfbench import registry
+    from cfbench.runs import registry
 
     if not registry.NAME.fullmatch(name):
         raise UsageError(f"a plugin cannot be called {name!r}; a name is of a-z, 0-9 and -, such as shrunken-mean")
@@ -103,7 +103,7 @@ def _held(name: str) -> Iterator[dict[str, Any]]:
     """A row a check, as it is done: `holds` is None where there is nothing to check."""
     from functools import partial
 
-    from cfbench import registry
+    from cfbench.runs import registry
     from cfbench.testing import CHECKS, check
 
     plugin = registry.load(name)

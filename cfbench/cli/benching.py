@@ -28,11 +28,11 @@ def bench(
 
     Examples: cfbench bench; cfbench bench deepae --device cuda --users 65536
     """
-    from cfbench import bench as measure
-    from cfbench import registry
     from cfbench.errors import ConfigError
     from cfbench.learning.autoencoder import RowModel
     from cfbench.learning.training import resolve_device
+    from cfbench.runs import registry
+    from cfbench.runs import speed as measure
 
     place = resolve_device(device)
     found = registry.load(plugin)

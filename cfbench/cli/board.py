@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cfbench.data.card import Card
     from cfbench.data.store import Dataset
     from cfbench.leaderboard import Leaderboard
-    from cfbench.record import Results
+    from cfbench.runs.record import Results
     from cfbench.standings import Standing
 
 # those of `scoring`, which loads too much for `--help`
@@ -85,7 +85,7 @@ def opened(
     from cfbench import leaderboard
     from cfbench.data import card as cards
     from cfbench.data import store
-    from cfbench.record import Results
+    from cfbench.runs.record import Results
 
     card, kept = cards.load(dataset), Results(results)
     data = store.open_dataset(card) if store.is_ready(card) else None

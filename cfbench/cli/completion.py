@@ -9,14 +9,14 @@ import typer
 
 def plugins() -> list[str]:
     """All plugins."""
-    from cfbench import registry
+    from cfbench.runs import registry
 
     return registry.names()
 
 
 def presets(ctx: typer.Context) -> list[str]:
     """The presets of the plugin named on the line."""
-    from cfbench import registry
+    from cfbench.runs import registry
 
     words = [*ctx.args, ctx.info_name]  # an option without its value leaves an argument among the unread ones
     return next(([*registry.presets(word)] for word in words if word in registry.names()), [])
@@ -44,7 +44,7 @@ def runs(ctx: typer.Context) -> list[str]:
 
 def unfinished(ctx: typer.Context) -> list[str]:
     """Interrupted runs by id."""
-    from cfbench.record import Results
+    from cfbench.runs.record import Results
 
     return Results(_results(ctx)).unfinished()
 

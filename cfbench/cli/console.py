@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from cfbench.contract import Epoch
-    from cfbench.run import InterruptedRunError
+    from cfbench.runs.run import InterruptedRunError
 
 
 @cache
@@ -119,7 +119,7 @@ class Transfers:
 @contextmanager
 def training(what: str, stopped: Callable[[InterruptedRunError], str]) -> Iterator[Training]:
     """Watch a run; when Ctrl-C ends it, tell what `stopped` says of that, and exit with status 130."""
-    from cfbench.run import InterruptedRunError
+    from cfbench.runs.run import InterruptedRunError
 
     try:
         with Training(what) as watcher:

@@ -12,7 +12,7 @@ from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cfbench.record import Record
+    from cfbench.runs.record import Record
     from cfbench.statistics import Comparison
 
 _SCORES = ("status", "rmse", "mae", "valid_rmse", "epochs", "best_epoch", "parameters", "fit_seconds",
@@ -34,7 +34,7 @@ def diff(
 
     Example: cfbench diff 3f2a last
     """
-    from cfbench.record import Results
+    from cfbench.runs.record import Results
 
     kept = Results(results)
     (one, place), (two, elsewhere) = kept.find(run), kept.find(other)

@@ -9,7 +9,7 @@ from cfbench.cli import console, figures
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
-    from cfbench.record import Record, Request, Results
+    from cfbench.runs.record import Record, Request, Results
 
 
 def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results, *, json: bool) -> None:
@@ -32,7 +32,7 @@ def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results
 
 
 def _fold(asked: Request, dataset: Dataset, kept: Results, place: str) -> Record:
-    from cfbench import run as harness
+    from cfbench.runs import run as harness
 
     with console.training(
         f"{asked.plugin.name} {asked.split.name} ({place})",

@@ -27,7 +27,7 @@ def plugins(
 
     Examples: cfbench plugins; cfbench plugins deepae
     """
-    from cfbench import registry
+    from cfbench.runs import registry
 
     told = [_facts(each) for each in (registry.names() if name is None else [name])]
     if json:
@@ -40,8 +40,8 @@ def plugins(
 
 def _facts(name: str) -> dict[str, Any]:
     """All that is known of a plugin; of one that cannot be used, `trouble` says why."""
-    from cfbench import registry
     from cfbench.errors import PluginError
+    from cfbench.runs import registry
 
     place = registry.find(name)
     told: dict[str, Any] = {

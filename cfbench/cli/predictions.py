@@ -59,8 +59,8 @@ def predict(
         what = "USER,ITEM pairs" if ratings is None else "ITEMs"
         raise typer.BadParameter(f"nothing to predict: give {what} or --file PATH")
     asked = [_pair(text, where) for where, text in texts] if ratings is None else [("", text) for _, text in texts]
-    from cfbench import run as harness
-    from cfbench.recommend import NOBODY
+    from cfbench.runs import run as harness
+    from cfbench.runs.recommend import NOBODY
 
     plugin, model, dataset, _ = _reopen(run, results, device, ratings)
     items = dataset.catalogue.item_codes([item for _, item in asked])
@@ -90,8 +90,8 @@ def recommend(
         raise typer.BadParameter("whom for? give either --user ID or --ratings PATH")
     import numpy as np
 
-    from cfbench.recommend import NOBODY, NewUser, rated_in_training
-    from cfbench.recommend import recommend as best
+    from cfbench.runs.recommend import NOBODY, NewUser, rated_in_training
+    from cfbench.runs.recommend import recommend as best
 
     plugin, model, dataset, split = _reopen(run, results, device, ratings)
     if isinstance(model, NewUser):
@@ -107,9 +107,9 @@ def recommend(
 
 def _reopen(run: str, results: Path, device: str, ratings: Path | None) -> tuple[str, Predicts, Dataset, str]:
     """The run's plugin, its model (speaking of a new user, if `ratings` are given), data set and split."""
-    from cfbench import run as harness
-    from cfbench.recommend import NewUser, read_ratings
-    from cfbench.record import Results
+    from cfbench.runs import run as harness
+    from cfbench.runs.recommend import NewUser, read_ratings
+    from cfbench.runs.record import Results
 
     record, folder = Results(results).find(run)
     plugin, split = record.request.plugin.name, record.request.split.name
@@ -137,7 +137,7 @@ def _pair(text: str, where: str) -> tuple[str, str]:
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
     """Where each line is that says something, and the line; a heading is passed over."""
-    from cfbench.recommend import lines
+    from cfbench.runs.recommend import lines
 
     for number, line in lines(file, "user,item", "item"):
         yield f"{file}, line {number}: {line!r}", line

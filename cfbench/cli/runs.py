@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from cfbench.record import Record
-    from cfbench.run import Listener
+    from cfbench.runs.record import Record
+    from cfbench.runs.run import Listener
 
 RunArgument = Annotated[
     str,
@@ -54,13 +54,13 @@ class RunGroup(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the names are the same everywhere)
         """All plugins."""
-        from cfbench import registry
+        from cfbench.runs import registry
 
         return registry.names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """What help lists: the plugin's first line, read without importing it."""
-        from cfbench import registry
+        from cfbench.runs import registry
 
         stand_in = typer.Typer(add_completion=False)
         stand_in.command(cmd_name, help=registry.find(cmd_name).summary)(lambda: None)
@@ -100,15 +100,15 @@ def run(
     if resume is None:
         typer.echo(context.get_help())
         return
-    from cfbench import run as harness
-    from cfbench.record import Results
+    from cfbench.runs import run as harness
+    from cfbench.runs.record import Results
 
     _carry_out(lambda watcher: harness.resume(resume, Results(results), watcher), f"resuming {resume}", json=json)
 
 
 def command(name: str) -> Any:
     """The Typer command of a plugin: the harness's options and one for each hyper-parameter."""
-    from cfbench import registry
+    from cfbench.runs import registry
 
     plugin = registry.load(name)
     fields = plugin.config.model_fields
@@ -149,9 +149,9 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     preset: str | None, no_preset: bool, skip_finished: bool, results: Path, json: bool,
 ) -> None:  # fmt: skip
     """What the command of a plugin does; the command line is checked before any data are fetched."""
-    from cfbench import run as harness
     from cfbench.data import card
-    from cfbench.record import Results
+    from cfbench.runs import run as harness
+    from cfbench.runs.record import Results
 
     setup = harness.configure(
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from optuna.trial import FrozenTrial
 
-    from cfbench.record import Record
-    from cfbench.run import Setup
+    from cfbench.runs.record import Record
+    from cfbench.runs.run import Setup
     from cfbench.tune import Job
 
 
@@ -48,8 +48,9 @@ class Asked:
 
 def tune_all(asked: Asked) -> list[dict[str, Any]]:
     """One plugin after the other; what goes wrong with one is told and no hindrance to the others."""
-    from cfbench import registry, space
+    from cfbench import space
     from cfbench.errors import CfbenchError
+    from cfbench.runs import registry
 
     rows = []
     for name in registry.names():
@@ -70,8 +71,9 @@ def tune_all(asked: Asked) -> list[dict[str, Any]]:
 
 def tune_one(name: str, asked: Asked) -> dict[str, Any]:
     """Tune one plugin and tell what came of it."""
-    from cfbench import registry, space, study, tune
-    from cfbench import run as harness
+    from cfbench import space, study, tune
+    from cfbench.runs import registry
+    from cfbench.runs import run as harness
 
     fixed = space.assignments(registry.load(name), asked.fixed, "--fix")
     setup = harness.configure(
@@ -142,8 +144,8 @@ def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenT
 
 def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> list[Record]:
     """The best config's runs, one a seed; a tuned one made before is not made again, one stopped goes on."""
-    from cfbench import run as harness
     from cfbench import tune
+    from cfbench.runs import run as harness
 
     data, kept = obtain(asked.dataset), tune.TunedResults(asked.results)
     runs = []

@@ -10,7 +10,7 @@ from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cfbench.record import Record, Tuned
+    from cfbench.runs.record import Record, Tuned
     from cfbench.scoring import By, Errors, Slice
 
 BY: tuple[By, ...] = ("rating", "user-activity")
@@ -25,7 +25,7 @@ def show(
 
     Example: cfbench show last
     """
-    from cfbench.record import Results, read_curve
+    from cfbench.runs.record import Results, read_curve
     from cfbench.scoring import slices
 
     record, folder = Results(results).find(run)

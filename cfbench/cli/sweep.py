@@ -13,7 +13,7 @@ from cfbench.cli.data import obtain
 from cfbench.cli.runs import HERE, JsonOption, ResultsOption
 
 if TYPE_CHECKING:
-    from cfbench.sweep import Made, Planned
+    from cfbench.runs.sweep import Made, Planned
 
 
 def sweep(
@@ -31,7 +31,7 @@ def sweep(
 
     Example: cfbench sweep night.toml
     """
-    from cfbench import sweep as sweeping
+    from cfbench.runs import sweep as sweeping
 
     declared = sweeping.read(file)
     planned = sweeping.plan(declared)
@@ -60,8 +60,8 @@ def _list(planned: list[Planned], *, json: bool) -> None:
 
 
 def _make(planned: list[Planned], results: Path, file: Path) -> list[Made]:
-    from cfbench import sweep as sweeping
-    from cfbench.record import Results
+    from cfbench.runs import sweep as sweeping
+    from cfbench.runs.record import Results
 
     data = {name: obtain(name) for name in dict.fromkeys(one.dataset for one in planned)}
     made = []

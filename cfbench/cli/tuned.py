@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from rich.table import Table
 
-    from cfbench.run import Setup
+    from cfbench.runs.run import Setup
     from cfbench.tune import Job
 
 

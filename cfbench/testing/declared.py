@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cfbench import registry
 from cfbench.contract import Plugin, Tunable, written
+from cfbench.runs import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

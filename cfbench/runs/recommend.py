@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench import registry
 from cfbench.contract import FoldIn
 from cfbench.data.split import TRAIN
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
 from cfbench.ratings import blocks
-from cfbench.run import predict
+from cfbench.runs import registry
+from cfbench.runs.run import predict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench import record
 from cfbench.errors import RecordError
+from cfbench.runs import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cfbench.contract import Predicts
     from cfbench.data.split import Split
     from cfbench.ratings import Codes, Ratings, Scores
-    from cfbench.record import Record, Request, Results
+    from cfbench.runs.record import Record, Request, Results
 
 
 class Parts:

@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cfbench import run
 from cfbench.data import card
 from cfbench.data.split import DEFAULT
 from cfbench.errors import CfbenchError, PlaceError, UsageError
+from cfbench.runs import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.data.store import Dataset
-    from cfbench.record import Record, Results
-    from cfbench.run import Listener, Setup
+    from cfbench.runs.record import Record, Results
+    from cfbench.runs.run import Listener, Setup
 
 Names = Annotated[list[str], Field(min_length=1)]
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cfbench import members, record, registry
 from cfbench.contract import Config, Context, DivergedError, Epoch, FittedOnValid, Model, Plugin, Predicts
 from cfbench.data import card, store
 from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
 from cfbench.files import place_errors
 from cfbench.metrics import mae, rmse
-from cfbench.record import Outcome, Record, Request, Results
+from cfbench.runs import members, record, registry
+from cfbench.runs.record import Outcome, Record, Request, Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable

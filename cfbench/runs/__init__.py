@@ -1,0 +1,1 @@
+"""RUNS: a model is fitted, scored and recorded."""
