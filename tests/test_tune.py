@@ -17,12 +17,12 @@ import optuna
 import pytest
 from pydantic import Field
 
-from cfbench import space, storage, study, tune, workers
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.data import card, store
 from cfbench.errors import ConfigError, PlaceError, RecordError, UnknownNameError, UsageError
 from cfbench.ratings import Ratings
 from cfbench.runs import record, registry, run
+from cfbench.tuning import database, search, space, study, workers
 
 
 class BowlConfig(Config):
@@ -106,7 +106,7 @@ def behaving(register, fit):
 
 
 def trials(name="bowl-tiny-random90"):
-    kept = study.everything(storage.in_folder(Path("results"), name))
+    kept = study.everything(database.in_folder(Path("results"), name))
     return kept[0].get_trials(deepcopy=False)
 
 
@@ -278,7 +278,7 @@ def test_a_fit_worse_than_half_of_the_trials_ends_after_a_third_of_its_epochs_bu
 @pytest.fixture
 def here(monkeypatch):
     """Trials with a deadline run in this process, which knows the test's plugins and its clock."""
-    monkeypatch.setattr(workers, "carry_out", lambda job, _, listen: tune.work(job, listen) or 0)
+    monkeypatch.setattr(workers, "carry_out", lambda job, _, listen: search.work(job, listen) or 0)
 
 
 def test_when_time_is_up_the_fit_under_way_ends_with_its_epoch(stepwise, here, monkeypatch):
@@ -433,20 +433,22 @@ def test_other_ratings_under_the_same_name_are_something_else(bowl):
     bowl("tune bowl --trials 1")
     tiny = store.open_dataset(card.load("tiny"))
     setup = run.configure("bowl", dataset="tiny", flags={}, preset=None)
-    plan = tune.plan(setup, tiny, tiny.split("random90"), 0, [])
-    url = storage.in_folder(Path("results"), "bowl-tiny-random90")
+    plan = search.plan(setup, tiny, tiny.split("random90"), 0, [])
+    url = database.in_folder(Path("results"), "bowl-tiny-random90")
     other = plan.model_copy(update={"fingerprint": "f" * 64})
     with pytest.raises(UsageError, match=r"has split fingerprint [0-9a-f]{12}, asked for is f{12}"):
         study.begin("bowl-tiny-random90", url, other)
     with pytest.raises(RecordError, match="split random90 of tiny changed since the study began; begin another"):
-        tune.work(tune.Job(name="s", storage=url, plan=other, device="cpu", trials=1, deadline=None))
+        search.work(search.Job(name="s", storage=url, plan=other, device="cpu", trials=1, deadline=None))
 
 
 @pytest.fixture
 def bowl_plan(bowl):
     """What a study of the bowl is about."""
     tiny = store.open_dataset(card.load("tiny"))
-    return tune.plan(run.configure("bowl", dataset="tiny", flags={}, preset=None), tiny, tiny.split("random90"), 0, [])
+    return search.plan(
+        run.configure("bowl", dataset="tiny", flags={}, preset=None), tiny, tiny.split("random90"), 0, []
+    )
 
 
 def beginning(monkeypatch, method, rival):
@@ -462,14 +464,14 @@ def beginning(monkeypatch, method, rival):
 
 
 def test_of_two_machines_that_begin_a_study_together_one_queues_the_start(bowl_plan, monkeypatch):
-    url = storage.in_folder(Path("results"), "s")
+    url = database.in_folder(Path("results"), "s")
     beginning(monkeypatch, "set_user_attr", lambda: study.begin("s", url, bowl_plan))
     study.begin("s", url, bowl_plan)
     assert [trial.user_attrs for trial in trials("s")] == [{"start": True}]
 
 
 def test_of_two_machines_that_begin_different_studies_under_one_name_the_second_is_told(bowl_plan, monkeypatch):
-    url = storage.in_folder(Path("results"), "s")
+    url = database.in_folder(Path("results"), "s")
 
     def rival():
         with pytest.raises(UsageError, match="study 's' has seed 0, asked for is 5"):
@@ -481,8 +483,8 @@ def test_of_two_machines_that_begin_different_studies_under_one_name_the_second_
 
 
 def test_a_study_whose_beginning_was_killed_still_gets_its_start(bowl_plan):
-    url = storage.in_folder(Path("results"), "s")
-    made = optuna.create_study(storage=storage.open_storage(url), study_name="s")
+    url = database.in_folder(Path("results"), "s")
+    made = optuna.create_study(storage=database.open_storage(url), study_name="s")
     made.set_user_attr(study.FACTS, bowl_plan.facts())
     study.begin("s", url, bowl_plan)
     assert [trial.user_attrs for trial in trials("s")] == [{"start": True}]
@@ -533,7 +535,7 @@ def test_ctrl_c_keeps_the_trials_and_tries_the_one_under_way_again(register, ter
 
 def test_the_trial_of_a_killed_process_is_tried_again_once(bowl):
     bowl("tune bowl --trials 2")
-    url = storage.in_folder(Path("results"), "bowl-tiny-random90")
+    url = database.in_folder(Path("results"), "bowl-tiny-random90")
     for _ in range(2):
         joined = study.join("bowl-tiny-random90", url, 0)
         lost = begin(joined)
@@ -548,7 +550,7 @@ def test_the_trial_of_a_killed_process_is_tried_again_once(bowl):
 def test_an_interrupted_trial_that_is_killed_later_is_tried_again(register, terminal):
     interrupted(register, at=1)
     assert terminal("tune bowl --trials 2").status == 130
-    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    joined = study.join("bowl-tiny-random90", database.in_folder(Path("results"), "bowl-tiny-random90"), 0)
     lost = begin(joined)
     lost.set_user_attr("worker", study.here().rpartition(":")[0] + ":4194999")  # no such process
     study.retry_stale(joined)
@@ -560,7 +562,7 @@ def test_an_interrupted_trial_that_is_killed_later_is_tried_again(register, term
 
 def test_a_trial_tried_again_is_not_lost_before_its_new_process_says_who_it_is(bowl):
     bowl("tune bowl --trials 1")
-    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    joined = study.join("bowl-tiny-random90", database.in_folder(Path("results"), "bowl-tiny-random90"), 0)
     lost = begin(joined)
     lost.set_user_attr("worker", study.here().rpartition(":")[0] + ":4194999")  # no such process
     lost.set_user_attr("reason", "of the first try")
@@ -573,7 +575,7 @@ def test_a_trial_tried_again_is_not_lost_before_its_new_process_says_who_it_is(b
 
 def test_a_lost_trial_that_two_processes_see_is_queued_once(bowl, monkeypatch):
     bowl("tune bowl --trials 1")
-    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    joined = study.join("bowl-tiny-random90", database.in_folder(Path("results"), "bowl-tiny-random90"), 0)
     lost = begin(joined)
     lost.set_user_attr("worker", study.here().rpartition(":")[0] + ":4194999")  # no such process
     real = joined.sampler.after_trial
@@ -589,7 +591,7 @@ def test_a_lost_trial_that_two_processes_see_is_queued_once(bowl, monkeypatch):
 
 def test_a_trial_under_way_elsewhere_is_left_alone(bowl):
     bowl("tune bowl --trials 2")
-    joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+    joined = study.join("bowl-tiny-random90", database.in_folder(Path("results"), "bowl-tiny-random90"), 0)
     for worker in (study.here(), "another-machine:1", ""):
         trial = begin(joined)
         if worker:
@@ -600,13 +602,13 @@ def test_a_trial_under_way_elsewhere_is_left_alone(bowl):
 
 def test_a_fit_that_keeps_pythons_lock_for_two_hours_is_not_taken_for_dead(bowl):
     bowl("tune bowl --trials 1")
-    url = storage.in_folder(Path("results"), "bowl-tiny-random90")
+    url = database.in_folder(Path("results"), "bowl-tiny-random90")
     joined = study.join("bowl-tiny-random90", url, 0)
     trial = begin(joined)
     trial.set_user_attr("worker", study.here())
     joined._storage.record_heartbeat(trial._trial_id)
-    with contextlib.closing(sqlite3.connect(storage.shown(url))) as database, database:
-        database.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-2 hours')")
+    with contextlib.closing(sqlite3.connect(database.shown(url))) as connection, connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-2 hours')")
     study.retry_stale(joined)
     assert trials()[1].state.name == "RUNNING"
 
@@ -617,7 +619,7 @@ def test_a_trial_that_another_process_ended_meanwhile_is_no_fault(register, term
 
     def end(*_):
         if next(count) == 1:
-            joined = study.join("bowl-tiny-random90", storage.in_folder(Path("results"), "bowl-tiny-random90"), 0)
+            joined = study.join("bowl-tiny-random90", database.in_folder(Path("results"), "bowl-tiny-random90"), 0)
             joined.tell(1, state=optuna.trial.TrialState.FAIL)
             if fault:
                 raise fault
@@ -641,13 +643,13 @@ def test_workers_that_begin_at_once_do_not_make_a_trial_too_many(bowl):
     bowl("tune bowl --trials 2")
     tiny = store.open_dataset(card.load("tiny"))
     setup = run.configure("bowl", dataset="tiny", flags={}, preset=None)
-    plan = tune.plan(setup, tiny, tiny.split("random90"), 0, [])
-    url = storage.in_folder(Path("results"), "bowl-tiny-random90")
-    job = tune.Job(name="bowl-tiny-random90", storage=url, plan=plan, device="cpu", trials=3, deadline=None)
+    plan = search.plan(setup, tiny, tiny.split("random90"), 0, [])
+    url = database.in_folder(Path("results"), "bowl-tiny-random90")
+    job = search.Job(name="bowl-tiny-random90", storage=url, plan=plan, device="cpu", trials=3, deadline=None)
     joined = study.join(job.name, url, 0)
     rival = begin(joined)
     assert job.taken(joined.get_trials())
-    objective = tune.Objective(job, *tune._parts(plan), lambda: None)
+    objective = search.Objective(job, *search._parts(plan), lambda: None)
     joined.optimize(objective, n_trials=1, catch=RuntimeError)
     joined.tell(rival, 1.0)
     assert [trial.number for trial in study.ended(trials())] == [0, 1, 2]
@@ -808,15 +810,15 @@ def test_the_end_is_told_with_a_command_that_runs_the_best(bowl):
 
 def test_a_postgresql_address_is_psycopgs_and_its_password_is_not_shown(monkeypatch):
     url = "postgresql://me:secret@127.0.0.1:9/studies"
-    assert storage._address(url).drivername == "postgresql+psycopg"
+    assert database._address(url).drivername == "postgresql+psycopg"
     with pytest.raises(
         PlaceError, match=r"the study's storage postgresql://me:\*\*\*@127.0.0.1:9/studies fails: "
     ) as told:
-        storage.open_storage(url)
+        database.open_storage(url)
     assert "secret" not in str(told.value)
-    monkeypatch.setattr(storage.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(database.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"PostgreSQL needs psycopg, not installed here; pip install 'cfbench-recsys"):
-        storage.open_storage(url)
+        database.open_storage(url)
 
 
 def test_too_few_trials_say_nothing_of_importance(bowl):
@@ -828,7 +830,7 @@ def test_too_few_trials_say_nothing_of_importance(bowl):
 
 
 def test_a_damaged_study_is_one_line(bowl):
-    file = Path(storage.shown(storage.in_folder(Path("results"), "bowl-tiny-random90")))
+    file = Path(database.shown(database.in_folder(Path("results"), "bowl-tiny-random90")))
     file.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     said = bowl("tune bowl --trials 1")
     assert said.status == 1

@@ -18,10 +18,10 @@ import optuna
 import psycopg
 import pytest
 
-from cfbench import storage, study, workers
-from cfbench import tune as tuning
 from cfbench.data import card
 from cfbench.files import data_home
+from cfbench.tuning import database, study, workers
+from cfbench.tuning import search as tuning
 
 PLUGIN = '''
 """Takes its time."""
@@ -116,7 +116,7 @@ def _server_programs():
 def where(request, slow):
     """The option that names the storage, and its address by the study's name."""
     if request.param == "sqlite":
-        return "", lambda name: storage.in_folder(Path("results"), name)
+        return "", lambda name: database.in_folder(Path("results"), name)
     address = request.getfixturevalue("server")
     return f"--storage {address}", lambda _: address
 
@@ -153,7 +153,7 @@ def look():
 
     def trials(url, name):
         if url not in opened:
-            opened[url] = storage.open_storage(url)
+            opened[url] = database.open_storage(url)
         try:
             return optuna.load_study(storage=opened[url], study_name=name).get_trials(deepcopy=False)
         except KeyError:  # not begun yet
@@ -232,7 +232,7 @@ def test_a_fit_that_does_not_end_is_given_up_when_time_is_up(slow, look):
     _, err = late.communicate(timeout=300)
     assert late.returncode == 0, err
     assert "lost" not in err
-    first, second = look(storage.in_folder(Path("results"), "late"), "late")
+    first, second = look(database.in_folder(Path("results"), "late"), "late")
     assert (first.value, first.state.name) == (1.5, "COMPLETE")
     assert (second.user_attrs["reason"], second.state.name) == ("time is up", "PRUNED")
     with pytest.raises(ProcessLookupError):
@@ -240,10 +240,10 @@ def test_a_fit_that_does_not_end_is_given_up_when_time_is_up(slow, look):
 
 
 def test_waiting_for_the_first_fit_after_the_deadline_opens_the_storage_once(slow, look, monkeypatch):
-    url = storage.in_folder(Path("results"), "late")
+    url = database.in_folder(Path("results"), "late")
     _, err = tune("", 1, "late").communicate(timeout=60)
     assert look(url, "late"), err
-    opened, real = [], storage.open_storage
+    opened, real = [], database.open_storage
     monkeypatch.setattr(study, "open_storage", lambda asked: opened.append(asked) or real(asked))
     monkeypatch.setattr(study, "best", lambda _: None)  # nothing to show yet
     monkeypatch.setattr(workers, "_worker", lambda *_: subprocess.Popen(["sleep", "1.5"]))
@@ -254,7 +254,7 @@ def test_waiting_for_the_first_fit_after_the_deadline_opens_the_storage_once(slo
 
 
 def test_a_fit_that_does_not_end_is_given_up_though_the_first_one_failed(slow, look):
-    url = storage.in_folder(Path("results"), "late")
+    url = database.in_folder(Path("results"), "late")
     _, err = tune("", 1, "late").communicate(timeout=60)
     assert look(url, "late"), err
     job, joined = job_of("late", url, trials=9, deadline=time.time() - 60), study.join("late", url, 0)
@@ -266,7 +266,7 @@ def test_a_fit_that_does_not_end_is_given_up_though_the_first_one_failed(slow, l
 
 
 def test_a_worker_killed_before_time_is_up_is_told_as_lost_and_one_ended_then_is_not(slow, look, monkeypatch):
-    url = storage.in_folder(Path("results"), "late")
+    url = database.in_folder(Path("results"), "late")
     _, err = tune("", 1, "late").communicate(timeout=60)
     assert look(url, "late"), err
     crew = [subprocess.Popen(["sleep", "100"]) for _ in range(2)]
@@ -280,7 +280,7 @@ def test_a_worker_killed_before_time_is_up_is_told_as_lost_and_one_ended_then_is
 
 
 def test_workers_begun_before_one_that_cannot_be_are_ended(slow, monkeypatch):
-    url = storage.in_folder(Path("results"), "late")
+    url = database.in_folder(Path("results"), "late")
     tune("", 1, "late").communicate(timeout=60)
     begun = []
 
@@ -298,7 +298,7 @@ def test_workers_begun_before_one_that_cannot_be_are_ended(slow, monkeypatch):
 
 def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
     stopped = tune("--workers 2", 20, "mine")
-    trials = partial(look, storage.in_folder(Path("results"), "mine"), "mine")
+    trials = partial(look, database.in_folder(Path("results"), "mine"), "mine")
     there = until(trials, lambda there: len(underway(there)) == 2)
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=300)

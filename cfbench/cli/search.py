@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cfbench.runs.record import Record
     from cfbench.runs.run import Setup
-    from cfbench.tune import Job
+    from cfbench.tuning.search import Job
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Asked:
 
 def tune_all(asked: Asked) -> list[dict[str, Any]]:
     """One plugin after the other; what goes wrong with one is told and no hindrance to the others."""
-    from cfbench import space
     from cfbench.errors import CfbenchError
     from cfbench.runs import registry
+    from cfbench.tuning import space
 
     rows = []
     for name in registry.names():
@@ -71,9 +71,9 @@ def tune_all(asked: Asked) -> list[dict[str, Any]]:
 
 def tune_one(name: str, asked: Asked) -> dict[str, Any]:
     """Tune one plugin and tell what came of it."""
-    from cfbench import space, study, tune
     from cfbench.runs import registry
     from cfbench.runs import run as harness
+    from cfbench.tuning import search, space, study
 
     fixed = space.assignments(registry.load(name), asked.fixed, "--fix")
     setup = harness.configure(
@@ -90,9 +90,9 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
         last = f"the last one {told['last']}" if told["last"] else "none was begun"
         console.error(f"no trial of study {job.name} finished, {last}; mend that and begin another with --study NAME")
         return told
-    found = tune.best_setup(setup, job, best)
+    found = search.best_setup(setup, job, best)
     if asked.save_preset:
-        told["preset"], preset = tune.save_preset(found, job, trials), tune.preset_name(job.plan)
+        told["preset"], preset = search.save_preset(found, job, trials), search.preset_name(job.plan)
         option = "" if preset == job.plan.dataset else f" --preset {preset}"
         console.say(f"kept as preset {preset} in {told['preset']}; `cfbench run {name}{option}` uses it there")
     return told | {"runs": [done.model_dump(mode="json") for done in _runs(found, job, trials, asked)]}
@@ -100,23 +100,23 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
 
 def _job(setup: Setup, asked: Asked) -> tuple[Setup, Job]:
     """What is to be done, and from where. The data set is let go: trials shall find no test part in memory."""
-    from cfbench import storage, study, tune
+    from cfbench.tuning import database, search, study
 
     data = obtain(asked.dataset)
     split = data.split(asked.split)
-    plan = tune.plan(setup, data, split, asked.seed, asked.ranges)  # what is wrong shows before a database is made
+    plan = search.plan(setup, data, split, asked.seed, asked.ranges)  # what is wrong shows before a database is made
     name = study.checked_name(asked.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
-    where = asked.storage or storage.in_folder(asked.results, name)
+    where = asked.storage or database.in_folder(asked.results, name)
     if asked.preset is None and not asked.no_preset:
-        setup = tune.as_it_began(setup, study.start(name, where))
-        plan = tune.plan(setup, data, split, asked.seed, asked.ranges)
-    job = tune.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
+        setup = search.as_it_began(setup, study.start(name, where))
+        plan = search.plan(setup, data, split, asked.seed, asked.ranges)
+    job = search.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
     return setup, job
 
 
 def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenTrial], dict[str, float]]:
     """The trials of the study when it is over, and what each hyper-parameter counts for."""
-    from cfbench import storage, study, tune, workers
+    from cfbench.tuning import database, search, study, workers
 
     begun = study.begin(job.name, job.storage, job.plan)
     past = study.ended(begun.get_trials(deepcopy=False))
@@ -138,19 +138,19 @@ def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenT
         raise typer.Exit(130) from None
     if lost:
         console.say(f"{lost} of {asked.workers} workers were lost; the same command makes up for missing trials")
-    with storage.faults(job.storage):
-        return study.ended(begun.get_trials(deepcopy=False)), tune.importances(begun)
+    with database.faults(job.storage):
+        return study.ended(begun.get_trials(deepcopy=False)), search.importances(begun)
 
 
 def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> list[Record]:
     """The best config's runs, one a seed; a tuned one made before is not made again, one stopped goes on."""
-    from cfbench import tune
     from cfbench.runs import run as harness
+    from cfbench.tuning import search
 
-    data, kept = obtain(asked.dataset), tune.TunedResults(asked.results)
+    data, kept = obtain(asked.dataset), search.TunedResults(asked.results)
     runs = []
     for seed in range(asked.seeds):
-        request = tune.request(found, job, trials, data, seed)
+        request = search.request(found, job, trials, data, seed)
         with console.training(
             f"{found.name} seed {seed}",
             lambda stop: f"stopped after epoch {stop.epoch}; the same command goes on from there",

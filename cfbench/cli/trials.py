@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from cfbench.tune import Job
+    from cfbench.tuning.search import Job
 
 
 class Trials:
@@ -58,12 +58,12 @@ class Trials:
             self._looked = time.monotonic()
 
     def _ended(self) -> list[FrozenTrial]:
-        from cfbench import study
+        from cfbench.tuning import study
 
         return study.ended(self._study.get_trials(deepcopy=False))
 
     def _look(self) -> None:
-        from cfbench import study
+        from cfbench.tuning import study
 
         trials = self._study.get_trials(deepcopy=False)
         done = study.ended(trials)
@@ -81,7 +81,7 @@ class Trials:
 
     def _left(self, done: list[FrozenTrial]) -> str:
         """The time left, by the trials so far."""
-        from cfbench import study
+        from cfbench.tuning import study
 
         bounds = []
         if self._job.trials is not None and done:
@@ -95,7 +95,7 @@ class Trials:
         from rich import box
         from rich.table import Table
 
-        from cfbench import study
+        from cfbench.tuning import study
 
         best = study.best(done)
         of = f" of {self._job.trials}" if self._job.trials is not None else ""

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cfbench.runs.run import Setup
-    from cfbench.tune import Job
+    from cfbench.tuning.search import Job
 
 
 def facts(job: Job, trials: list[FrozenTrial], importances: dict[str, float]) -> dict[str, Any]:
     """A study as plain data; errors are those of the validation part."""
-    from cfbench import storage, study
+    from cfbench.tuning import database, study
 
     best = study.best(trials)
     start = next((trial.value for trial in trials if "start" in trial.user_attrs and trial.values), None)
     counts = {name: sum(t.state.name == state for t in trials) for name, state in STATES.items()}
     return {
-        "study": job.name, "storage": storage.shown(job.storage), "plugin": job.plan.plugin,
+        "study": job.name, "storage": database.shown(job.storage), "plugin": job.plan.plugin,
         "dataset": job.plan.dataset, "split": job.plan.split, "seed": job.plan.seed, "trials": counts,
         "seconds": study.seconds(trials), "start": {"valid_rmse": start, "config": job.plan.start},
         "best": best and {"trial": best.number, "valid_rmse": best.value, "config": best.user_attrs["config"]},
@@ -41,7 +41,7 @@ STATES = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
 
 def conclude(told: dict[str, Any], setup: Setup) -> None:
     """Tell the best config, on standard output."""
-    from cfbench import study
+    from cfbench.tuning import study
 
     counts = ", ".join(f"{count} {name}" for name, count in told["trials"].items() if count)
     console.result(
@@ -108,7 +108,7 @@ def closing_table(rows: list[dict[str, Any]]) -> None:
 
 def summary(study: Study) -> dict[str, Any]:
     """A line of the list of studies."""
-    from cfbench import study as studies
+    from cfbench.tuning import study as studies
 
     trials = studies.ended(study.get_trials(deepcopy=False))
     best = studies.best(trials)

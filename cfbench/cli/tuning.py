@@ -183,8 +183,8 @@ def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: 
 
     Example: cfbench studies
     """
-    from cfbench import storage as storages
-    from cfbench import study
+    from cfbench.tuning import database as storages
+    from cfbench.tuning import study
 
     urls = [storage] if storage else storages.in_results(results)
     rows = [tuned.summary(each) for url in urls for each in study.everything(url)]

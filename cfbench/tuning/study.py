@@ -27,8 +27,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict
 
 from cfbench.errors import UsageError
-from cfbench.space import Dimension  # noqa: TC001 (pydantic reads the annotation at run time)
-from cfbench.storage import faults, open_storage, quietly, retry_killed
+from cfbench.tuning.database import faults, open_storage, quietly, retry_killed
+from cfbench.tuning.space import Dimension  # noqa: TC001 (pydantic reads the annotation at run time)
 
 if TYPE_CHECKING:
     from optuna import Study

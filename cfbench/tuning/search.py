@@ -21,7 +21,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cfbench import storage, study
 from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.data import card, store
 from cfbench.data.split import DEFAULT
@@ -30,8 +29,9 @@ from cfbench.files import write_atomically
 from cfbench.metrics import rmse
 from cfbench.runs import registry, run
 from cfbench.runs.record import Record, Request, Results, Tuned
-from cfbench.space import space
-from cfbench.study import Plan
+from cfbench.tuning import database, study
+from cfbench.tuning.space import space
+from cfbench.tuning.study import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -191,7 +191,7 @@ def work(job: Job, listen: Callable[[], None] = lambda: None, orphaned: Callable
     """Add trials to a study until there are enough, in this process. Ctrl-C queues the trial in flight anew."""
     objective = Objective(job, *_parts(job.plan), listen)
     joined = study.join(job.name, job.storage, job.plan.seed)
-    with storage.faults(job.storage):
+    with database.faults(job.storage):
         while not job.over(trials := joined.get_trials(deepcopy=False)) and not orphaned():
             if job.taken(trials):  # the last ones are under way elsewhere, and may be lost
                 time.sleep(0.2)
@@ -209,7 +209,7 @@ def _one_trial(joined: Study, objective: Objective) -> None:
     except KeyboardInterrupt:
         mine = _trial(joined, objective.number)
         if mine and mine.state == TrialState.FAIL and "reason" not in mine.user_attrs:
-            storage.retry(joined, mine)
+            database.retry(joined, mine)
         raise
     except Exception:
         mine = _trial(joined, objective.number)

@@ -1,0 +1,1 @@
+"""TUNING: hyper-parameters are searched, by validation alone."""
