@@ -23,9 +23,9 @@ import numpy as np
 from cfbench.data import card, store
 from cfbench.data.importing import Wish, import_file
 from cfbench.data.readers.table import Asked
+from cfbench.leaderboard.intervals import UserSums, intervals
 from cfbench.metrics import mae, rmse
 from cfbench.runs import record
-from cfbench.statistics import UserSums, intervals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

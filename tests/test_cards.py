@@ -12,7 +12,7 @@ from cfbench.data import card, readers, store
 from cfbench.data.card import Table
 from cfbench.data.transfer import Quiet
 from cfbench.errors import ArchiveError, DataError, RowError
-from cfbench.leaderboard import published
+from cfbench.leaderboard.board import published
 from cfbench.ratings import Scale
 
 MOVIES = {

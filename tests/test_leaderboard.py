@@ -15,11 +15,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cfbench import leaderboard, metrics, scoring
+from cfbench import metrics
 from cfbench.cli import figures, table
 from cfbench.data import card, split, store
 from cfbench.data.card import Published
 from cfbench.errors import RecordError, UnknownNameError, UsageError
+from cfbench.leaderboard import scoring
+from cfbench.leaderboard.board import build_board, published
+from cfbench.leaderboard.ranking import _new, standings
 from cfbench.ratings import Ratings, Scale
 from cfbench.runs.record import (
     DatasetFacts,
@@ -33,7 +36,6 @@ from cfbench.runs.record import (
     Tuned,
     write_predictions,
 )
-from cfbench.standings import _new, standings
 
 CLOCK = count()
 
@@ -66,7 +68,7 @@ def results(tmp_path):
 
 def board(kept, split="random90", *, all_runs=True, plugins=()):
     prints = dict.fromkeys(card.load("ml-100k").family(split), "f" * 64)
-    return leaderboard.build(card.load("ml-100k"), split, kept, prints, all_runs=all_runs, plugins=plugins)
+    return build_board(card.load("ml-100k"), split, kept, prints, all_runs=all_runs, plugins=plugins)
 
 
 def runs(of):
@@ -92,7 +94,7 @@ def test_only_runs_of_the_same_fingerprint_are_ranked_and_others_are_counted(res
 
 def test_without_the_data_the_fingerprint_of_the_newest_run_holds(results):
     kept = results(made(0.95, run="b"), made(0.5, run="a", fingerprint="0" * 64))
-    found = leaderboard.build(card.load("ml-100k"), "random90", kept)
+    found = build_board(card.load("ml-100k"), "random90", kept)
     assert runs(found) == [["a"]]
     assert found.left_out == 1
 
@@ -187,8 +189,8 @@ def test_published_scores_are_those_of_the_same_protocol_best_first(results):
 def test_a_protocol_is_matched_whole_not_by_its_beginning():
     score = Published(protocol="random 90/100", method="m", rmse=1, source="s")
     one = card.load("ml-100k").model_copy(update={"published": (score,)})
-    assert leaderboard.published(one, "random 90/10") == []
-    assert leaderboard.published(one, "") == []
+    assert published(one, "random 90/10") == []
+    assert published(one, "") == []
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"schema_version": 1}'])
@@ -281,7 +283,7 @@ class Tiny:
 
     def standings(self, split="random90", **how):
         prints = {name: self.data.split(name).fingerprint for name in self.card.family(split)}
-        found = leaderboard.build(self.card, split, self.kept, prints, all_runs=True)
+        found = build_board(self.card, split, self.kept, prints, all_runs=True)
         return standings(found, self.kept, self.data, **how)
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfbench import statistics
-from cfbench.statistics import UserSums, against_best, compare, holm, intervals
+from cfbench.leaderboard import intervals as module
+from cfbench.leaderboard.intervals import UserSums, against_best, compare, holm, intervals
 
 
 def squares(rng, counts, level, luck=0.0):
@@ -27,7 +27,7 @@ def world(rng, users, *, sigma=0.8, models=1, luck=0.0):
 
 
 def test_the_formula_in_the_docstring_holds():
-    assert doctest.testmod(statistics).failed == 0
+    assert doctest.testmod(module).failed == 0
 
 
 def test_the_score_is_the_mean_over_parts_of_the_root_of_the_ratio():
@@ -75,7 +75,7 @@ def test_an_interval_over_ratings_instead_of_users_would_be_too_narrow():
 def test_an_interval_of_many_users_by_random_groups_is_as_wide_as_by_users(monkeypatch):
     (score,) = world(np.random.default_rng(5), 3000)
     low, high = intervals([score])[0]
-    monkeypatch.setattr(statistics, "GROUPS", 1000)
+    monkeypatch.setattr(module, "GROUPS", 1000)
     assert intervals([score])[0] == pytest.approx((low, high), abs=0.1 * (high - low))
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from cfbench.data.card import Card
     from cfbench.data.store import Dataset
-    from cfbench.leaderboard import Leaderboard
+    from cfbench.leaderboard.board import Leaderboard
+    from cfbench.leaderboard.ranking import Standing
     from cfbench.runs.record import Results
-    from cfbench.standings import Standing
 
 # those of `scoring`, which loads too much for `--help`
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
@@ -62,7 +62,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
     Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
     cfbench compare --all-runs --plugin deepae --format csv
     """
-    from cfbench.standings import standings
+    from cfbench.leaderboard.ranking import standings
 
     board, kept, data, card = opened(chosen(dataset), split, results, plugins=plugin or [], all_runs=all_runs)
     ranks = standings(board, kept, data, metric=metric, by=by)
@@ -82,15 +82,15 @@ def opened(
     dataset: str, split: str, results: Any, *, plugins: list[str], all_runs: bool
 ) -> tuple[Leaderboard, Results, Dataset | None, Card]:
     """The board of a split, and the data set if it is here: nothing is fetched to look at results."""
-    from cfbench import leaderboard
     from cfbench.data import card as cards
     from cfbench.data import store
+    from cfbench.leaderboard.board import build_board
     from cfbench.runs.record import Results
 
     card, kept = cards.load(dataset), Results(results)
     data = store.open_dataset(card) if store.is_ready(card) else None
     prints = None if data is None else {name: data.split(name).fingerprint for name in card.family(split)}
-    board = leaderboard.build(card, split, kept, prints, plugins=plugins, all_runs=all_runs)
+    board = build_board(card, split, kept, prints, plugins=plugins, all_runs=all_runs)
     return board, kept, data, card
 
 

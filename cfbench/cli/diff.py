@@ -12,8 +12,8 @@ from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cfbench.leaderboard.intervals import Comparison
     from cfbench.runs.record import Record
-    from cfbench.statistics import Comparison
 
 _SCORES = ("status", "rmse", "mae", "valid_rmse", "epochs", "best_epoch", "parameters", "fit_seconds",
            "predict_seconds", "peak_memory")  # fmt: skip
@@ -78,8 +78,8 @@ def _differing(one: dict[str, Any], two: dict[str, Any]) -> dict[str, tuple[Any,
 def _tested(one: Record, place: Path, two: Record, elsewhere: Path) -> tuple[Comparison | None, str]:
     """The paired test, or why there is none."""
     from cfbench.cli.show import errors_of
-    from cfbench.scoring import user_sums
-    from cfbench.statistics import compare
+    from cfbench.leaderboard.intervals import compare
+    from cfbench.leaderboard.scoring import user_sums
 
     if one.request.split.fingerprint != two.request.split.fingerprint:
         return None, "no paired test: the runs met different test ratings"

@@ -11,8 +11,8 @@ from cfbench.cli.table import Column
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.leaderboard import Row
-    from cfbench.standings import Standing
+    from cfbench.leaderboard.board import Row
+    from cfbench.leaderboard.ranking import Standing
 
 HEADINGS = {"rmse": "RMSE", "mae": "MAE", "user-rmse": "user RMSE"}
 

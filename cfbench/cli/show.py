@@ -10,8 +10,8 @@ from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cfbench.leaderboard.scoring import By, Errors, Slice
     from cfbench.runs.record import Record, Tuned
-    from cfbench.scoring import By, Errors, Slice
 
 BY: tuple[By, ...] = ("rating", "user-activity")
 
@@ -25,8 +25,8 @@ def show(
 
     Example: cfbench show last
     """
+    from cfbench.leaderboard.scoring import slices
     from cfbench.runs.record import Results, read_curve
-    from cfbench.scoring import slices
 
     record, folder = Results(results).find(run)
     curve, errors = read_curve(folder), errors_of(record, folder)
@@ -43,8 +43,8 @@ def show(
 
 def errors_of(record: Record, folder: Path) -> Errors | None:
     """The run's errors, when it has any and the ratings it was scored on are here; raises `RecordError`."""
-    from cfbench import scoring
     from cfbench.data import card, store
+    from cfbench.leaderboard import scoring
 
     asked = record.request
     if not record.scored or asked.dataset.name not in card.names():

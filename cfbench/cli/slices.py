@@ -10,8 +10,8 @@ from cfbench.cli.table import Column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cfbench.scoring import Slice
-    from cfbench.standings import Standing
+    from cfbench.leaderboard.ranking import Standing
+    from cfbench.leaderboard.scoring import Slice
 
 HEADINGS = {"user-activity": "user's ratings", "item-popularity": "item's ratings", "rating": "rating"}
 """The first two count ratings in training."""

@@ -98,14 +98,14 @@ def _row(made: Made) -> dict[str, Any]:
 
 
 def _board(dataset: str, split: str, results: Path) -> dict[str, Any]:
-    from cfbench.standings import standings
+    from cfbench.leaderboard.ranking import standings
 
     board, kept, data, _ = opened(dataset, split, results, plugins=[], all_runs=True)
     return as_json(board, standings(board, kept, data), "rmse")
 
 
 def _show(dataset: str, split: str, results: Path) -> None:
-    from cfbench.standings import standings
+    from cfbench.leaderboard.ranking import standings
 
     board, kept, data, card = opened(dataset, split, results, plugins=[], all_runs=True)
     show_board(board, standings(board, kept, data), card, all_runs=True)

@@ -149,7 +149,7 @@ class Leaderboard:
         return [row for row in self.rows if row.ranked]
 
 
-def build(
+def build_board(
     card: Card,
     split: str,
     results: Results,

@@ -15,9 +15,9 @@ import numpy as np
 
 from cfbench.data.split import TRAIN
 from cfbench.errors import RecordError
+from cfbench.leaderboard.intervals import UserSums
 from cfbench.ratings import activity
 from cfbench.runs.record import read_predictions
-from cfbench.statistics import UserSums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.split import Split
+    from cfbench.leaderboard.intervals import Floats
     from cfbench.ratings import Ratings
-    from cfbench.statistics import Floats
 
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
 By: TypeAlias = Literal["user-activity", "item-popularity", "rating"]

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cfbench.errors import UsageError
-from cfbench.scoring import errors, slices, truth, user_sums
-from cfbench.statistics import against_best, intervals
+from cfbench.leaderboard.intervals import against_best, intervals
+from cfbench.leaderboard.scoring import errors, slices, truth, user_sums
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
-    from cfbench.leaderboard import Leaderboard, Row
+    from cfbench.leaderboard.board import Leaderboard, Row
+    from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
+    from cfbench.leaderboard.scoring import By, Errors, Metric, Slice, Truth
     from cfbench.runs.record import Results
-    from cfbench.scoring import By, Errors, Metric, Slice, Truth
-    from cfbench.statistics import Comparison, Interval, UserSums
 
 ALPHA = 0.05
 """Rows whose adjusted p-value is at least that cannot be told from the best."""

@@ -1,0 +1,1 @@
+"""LEADERBOARD: runs are ranked, and doubted."""
