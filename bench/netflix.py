@@ -30,7 +30,7 @@ EXPECTED = {
 """The most seconds and gigabytes that a step should take at full size on two cores."""
 COMMAND = "from cfbench.cli import main; main({!r})"
 OPENED = (
-    "import time; from cfbench import card, store; began = time.perf_counter(); "
+    "import time; from cfbench.data import card, store; began = time.perf_counter(); "
     "dataset = store.open_dataset(card.load('netflix-twin')); {}; print(f'{{time.perf_counter() - began:.2f}}')"
 )
 HERE = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import netflix; "

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from cfbench import __version__, cli
+from cfbench import __version__
+from cfbench.cli import app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
@@ -26,7 +27,7 @@ def test_the_documents_promise_commands():
 
 @pytest.mark.parametrize("line", promised())
 def test_every_command_in_the_documents_exists_with_its_options(line):
-    at = typer.main.get_command(cli.app)
+    at = typer.main.get_command(app.app)
     context = at.make_context("cfbench", [], resilient_parsing=True)
     words = line.split()[1:]
     while words and hasattr(at, "resolve_command") and re.fullmatch("[a-z-]+", words[0]) and words[0][0] != "-":

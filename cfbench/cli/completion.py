@@ -24,7 +24,7 @@ def presets(ctx: typer.Context) -> list[str]:
 
 def splits(ctx: typer.Context) -> list[str]:
     """The splits of the data set the command works on."""
-    from cfbench.cli.data import chosen
+    from cfbench.cli.options import chosen
     from cfbench.data import card
 
     name = chosen(ctx.params.get("dataset"))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfbench.cli import completion, console, figures
-from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli import completion, console
+from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +49,9 @@ def diff(
     if tested is None:
         console.say(reason)
         return
-    told = f"{figures.signed(tested.low)} to {figures.signed(tested.high)}, p {figures.p_value(tested.p)}"
+    told = f"{numbers.signed(tested.low)} to {numbers.signed(tested.high)}, p {numbers.p_value(tested.p)}"
     console.result(
-        f"RMSE of the first minus the second: {figures.signed(tested.difference)} (95 %: {told}; over users)"
+        f"RMSE of the first minus the second: {numbers.signed(tested.difference)} (95 %: {told}; over users)"
     )
 
 
@@ -104,5 +105,5 @@ def _print(one: str, two: str, differing: dict[str, tuple[Any, Any]]) -> None:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return figures.NONE
-    return f"{value:.6g}" if isinstance(value, float) else figures.hyper(value)
+        return numbers.NONE
+    return f"{value:.6g}" if isinstance(value, float) else numbers.hyper(value)

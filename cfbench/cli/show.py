@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cfbench.cli import console, figures
-from cfbench.cli.runs import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli import console
+from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def errors_of(record: Record, folder: Path) -> Errors | None:
 def _print(facts: dict[str, str], curve: list[dict[str, Any]], parts: dict[By, list[Slice]]) -> None:
     from rich.table import Table
 
-    from cfbench.cli import plot, slices
+    from cfbench.cli.view import curves, slices
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -72,7 +73,7 @@ def _print(facts: dict[str, str], curve: list[dict[str, Any]], parts: dict[By, l
     console.out().print(table, markup=False)
     if curve:
         console.result("")
-        for line in plot.curve(curve, width=min(console.out().width, 100)):
+        for line in curves.curve(curve, width=min(console.out().width, 100)):
             console.out().print(line, markup=False, no_wrap=True)
     for by, of in parts.items():
         slices.show(of, by)
@@ -87,21 +88,21 @@ def _facts(record: Record) -> dict[str, str]:
         "data set": f"{asked.dataset.name}, version {asked.dataset.card_version}, {asked.dataset.fingerprint[:12]}",
         "split": f"{asked.split.name}, {asked.split.fingerprint[:12]}",
         "parts": ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in asked.split.report.items()),
-        "test RMSE": figures.score(o.rmse),
-        "test MAE": figures.score(o.mae),
-        "validation RMSE": figures.score(o.valid_rmse)
+        "test RMSE": numbers.score(o.rmse),
+        "test MAE": numbers.score(o.mae),
+        "validation RMSE": numbers.score(o.valid_rmse)
         + (f" in epoch {o.best_epoch} of {o.epochs}" if o.epochs else ""),
-        "parameters": figures.count(o.parameters),
-        "fit": f"{figures.duration(o.fit_seconds)} ({figures.duration(o.fit_cpu_seconds)} of processor time)",
-        "predict": figures.duration(o.predict_seconds),
-        "peak memory": figures.megabytes(o.peak_memory),
+        "parameters": numbers.count(o.parameters),
+        "fit": f"{numbers.duration(o.fit_seconds)} ({numbers.duration(o.fit_cpu_seconds)} of processor time)",
+        "predict": numbers.duration(o.predict_seconds),
+        "peak memory": numbers.megabytes(o.peak_memory),
         "seed": str(asked.seed),
         "device": asked.device + (f" ({machine.accelerator})" if machine.accelerator else ""),
         "preset": asked.preset or "none",
     }
     if asked.tuned:
         facts["tuned"] = _search(asked.tuned)
-    config = {f"  {name}": f"{figures.hyper(value)} ({asked.origins[name]})" for name, value in asked.config.items()}
+    config = {f"  {name}": f"{numbers.hyper(value)} ({asked.origins[name]})" for name, value in asked.config.items()}
     threads = f", {machine.threads} threads" if machine.threads else ""
     return facts | {"config": ""} | config | {
         "begun": f"{asked.started:%Y-%m-%d %H:%M:%S} UTC",
@@ -112,5 +113,5 @@ def _facts(record: Record) -> dict[str, str]:
 
 def _search(tuned: Tuned) -> str:
     where = f"the validation part of {tuned.dataset}, {tuned.split}"
-    best = f"best {figures.score(tuned.valid_rmse)} (study {tuned.study})"
-    return f"{tuned.trials} trials in {figures.duration(tuned.seconds)} on {where}: {best}"
+    best = f"best {numbers.score(tuned.valid_rmse)} (study {tuned.study})"
+    return f"{tuned.trials} trials in {numbers.duration(tuned.seconds)} on {where}: {best}"

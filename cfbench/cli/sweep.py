@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfbench.cli import console, figures
-from cfbench.cli.board import as_json, opened, show_board
-from cfbench.cli.data import obtain
-from cfbench.cli.runs import HERE, JsonOption, ResultsOption
+from cfbench.cli import console
+from cfbench.cli.compare import as_json, opened, show_board
+from cfbench.cli.options import HERE, JsonOption, ResultsOption, obtain
+from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from cfbench.runs.sweep import Made, Planned
@@ -78,7 +78,7 @@ def _outcome(made: Made) -> str:
     if made.record is None:
         return f"failed: {made.fault}"
     outcome = made.record.outcome
-    told = f"test RMSE {figures.score(outcome.rmse)}, fitted in {figures.duration(outcome.fit_seconds)}"
+    told = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
     return told + (", already there" if made.there else "") + ("" if outcome.status == "finished" else " (diverged)")
 
 

@@ -198,7 +198,7 @@ def against_best(scores: Sequence[UserSums]) -> list[tuple[Comparison, float]]:
 
     The family is all pairs of scores. Which one is the best was read off the same test ratings: comparing with it means
     to look for the widest of all gaps, and adjusting for its own comparisons alone finds one in 13 % of boards of ten
-    equal models, where 5 % are promised (tests/test_statistics.py).
+    equal models, where 5 % are promised (tests/leaderboard/test_intervals.py).
     """
     if not scores:
         return []

@@ -1,0 +1,1 @@
+"""VIEW: what people see: tables, numbers, curves."""

@@ -1,0 +1,394 @@
+"""deepae against the reference implementation's exact numbers, and against what each option must do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cfbench import metrics
+from cfbench.contract import Context, FoldIn
+from cfbench.learning import biases, training
+from cfbench.learning.layers import Cells
+from cfbench.learning.training import generator
+from cfbench.plugins import deepae
+from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
+from cfbench.ratings import Ratings, Scale
+from cfbench.testing import planted
+
+STARS = Scale(low=1, high=5, step=1)
+VECTORS = np.load(Path(__file__).parents[1] / "vectors" / "deepae_step_vectors.npz")
+CASES = json.loads(str(VECTORS["cases_json"]))
+
+
+def network(n, config, scale=STARS):
+    config = config.model_copy(update={"precision": "fp32"})
+    return Autoencoder(config, n, scale, generator(0, "weights"), "cpu")
+
+
+def outputs(net, dense):
+    """The whole output for dense rows, computed as for prediction."""
+    with torch.inference_mode():
+        return net.decode(net.encode(dense))
+
+
+def only_batch(table, *, sparse=True):
+    """All rows of a table as one batch."""
+    cells = Cells(table.rows("user"), "cpu")
+    cells.sparse = sparse
+    return next(cells.batches(torch.arange(table.n_users), table.n_users))
+
+
+def as_stored(name, array):
+    """Our encoder's matrices are (outer, inner), the reference's the other way round."""
+    return torch.tensor(array.T if name.startswith("encode_w") else array)
+
+
+def config_of(case):
+    return DeepAEConfig(
+        hidden=tuple(case["hidden"]), dropout=case["dropout"], noise=case["noise"], activation=case["activation"],
+        refeed=case["refeed"], tied=case["tied"], last_activation="on" if case["last_activation"] else "off",
+        lr=case["lr"], momentum=case["momentum"], optimizer="momentum",
+    )  # fmt: skip
+
+
+def whole_table(dense):
+    """The table whose rated cells are the non-zero ones."""
+    users, items = np.nonzero(dense)
+    return Ratings(users, items, dense[users, items], *dense.shape, scale=STARS)
+
+
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['case']}-{c['activation']}-refeed{c['refeed']}")
+def test_three_iterations_match_the_reference_to_1e_5(case, sparse):
+    config, name = config_of(case), case["case"]
+    dense = VECTORS["ratings"]
+    net = network(dense.shape[1], config)
+    for key, each in net.learned().items():
+        each.load(as_stored(key, VECTORS[f"{name}/before/{key}"]))
+    np.testing.assert_allclose(outputs(net, torch.tensor(dense)), VECTORS[f"{name}/forward"], atol=1e-5)
+
+    batch, random = only_batch(whole_table(dense), sparse=sparse), generator(0, "epoch")
+    losses = [[float(x) for x in net.train_losses(batch, random)] for _ in range(3)]
+
+    np.testing.assert_allclose(losses, VECTORS[f"{name}/losses"], rtol=1e-5, atol=1e-5)
+    after = {key for key in VECTORS.files if key.startswith(f"{name}/after/")}
+    assert after == {f"{name}/after/{key}" for key in net.learned()}
+    for key, each in net.learned().items():
+        np.testing.assert_allclose(each.master.detach(), as_stored(key, VECTORS[f"{name}/after/{key}"]), atol=1e-5)
+
+
+def test_the_vectors_cover_every_curved_activation_each_refeed_and_both_ties():
+    assert len(CASES) == 19
+    assert {c["activation"] for c in CASES} == set(ACTIVATIONS) - {"none"}
+    assert {c["refeed"] for c in CASES} == {0, 1, 2}
+    assert {c["tied"] for c in CASES} == {False, True}
+
+
+@pytest.mark.parametrize(
+    ("layers", "parameters"),
+    [(2, 4_566_504), (4, 4_599_528), (6, 4_632_552), (8, 4_665_576), (10, 4_698_600), (12, 4_731_624)],
+)
+def test_parameter_counts_are_those_of_the_depth_table(layers, parameters):
+    net = network(17_768, DeepAEConfig(hidden=(128,) * (layers // 2)))
+    assert sum(each.master.numel() for each in net.learned().values()) == parameters
+
+
+def test_tied_weights_are_counted_once_and_biases_stay_apart():
+    net = network(50, DeepAEConfig(hidden=(8, 4), tied=True))
+    assert sum(each.master.numel() for each in net.learned().values()) == 50 * 8 + 8 * 4 + (8 + 4) + (8 + 50)
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "bounded"),
+    [
+        ("sigmoid", STARS, False), ("tanh", STARS, False), ("selu", STARS, True), ("relu6", STARS, True),
+        ("selu", Scale(low=-10, high=10), False), ("relu", Scale(low=-10, high=10), False),
+        ("relu6", Scale(low=0, high=10), False), ("lrelu", Scale(low=-10, high=10), True),
+    ],
+)  # fmt: skip
+def test_the_last_layer_is_linear_when_the_activation_cannot_reach_the_scale(activation, scale, bounded):
+    config = DeepAEConfig(hidden=(4,), activation=activation, dropout=0)
+    out = outputs(network(6, config, scale), torch.full((1, 6), 3.0))
+    forced = network(6, config.model_copy(update={"last_activation": "on" if bounded else "off"}), scale)
+    assert torch.equal(out, outputs(forced, torch.full((1, 6), 3.0)))
+
+
+def test_weights_begin_xavier_uniform_and_biases_zero():
+    net = network(400, DeepAEConfig(hidden=(100,)))
+    bound = (6 / 500) ** 0.5
+    for w in (*net.encode_w, *net.decode_w):
+        assert w.master.abs().max() <= bound
+        assert w.master.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert not any(b.master.any() for b in (*net.encode_b, *net.decode_b))
+
+
+def test_dropout_falls_on_the_code_only_when_training_and_keeps_its_mean():
+    x = torch.ones(2000, 50)
+    dropped = deepae.drop(x, 0.8, generator(0, "drop"))
+    assert set(dropped.unique().tolist()) == {0.0, 5.0}
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    net = network(20, DeepAEConfig(hidden=(8,), dropout=0.8))
+    assert torch.equal(net.encode(x[:, :20]), net.encode(x[:, :20]))
+    assert not torch.equal(net.encode(x[:, :20]), net.encode(x[:, :20], generator(0, "drop")))
+
+
+def test_noise_makes_a_zeroed_copy_both_input_and_target():
+    config = DeepAEConfig(hidden=(8,), dropout=0, noise=0.5, refeed=1, lr=1e-9)
+    table = whole_table(VECTORS["ratings"])
+    net = network(table.n_items, config)
+    y = outputs(net, torch.tensor(VECTORS["ratings"]))
+    noised = deepae.drop(y, 0.5, generator(1, "epoch"))
+    kept = noised != 0
+    expected = ((outputs(net, noised) - noised)[kept] ** 2).mean().item()
+    losses = net.train_losses(only_batch(table), generator(1, "epoch"))
+    assert losses[1].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_rating_of_zero_is_learned_as_a_rating():
+    rng = np.random.default_rng(0)
+    users, items = (x.ravel() for x in np.indices((40, 30)))
+    ratings = np.where(items % 2, 0.0, 4.0)
+    kept = rng.random(len(users)) < 0.6
+    table = Ratings(users[kept], items[kept], ratings[kept], 40, 30, Scale(low=0, high=4, step=1))
+    config = DeepAEConfig(hidden=(8,), dropout=0, activation="none", epochs=150, batch_size=8, lr=0.005, milestones=())
+    model = deepae.PLUGIN.build(config)
+    model.fit(table, table.take(np.arange(0)), Context())
+    odd = np.arange(1, 30, 2, dtype=np.int32)
+    assert np.abs(model.predict(np.zeros_like(odd), odd)).max() < 0.5
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "adamw", "adagrad", "rmsprop"])
+def test_every_optimizer_learns_in_both_orientations(optimizer, orientation):
+    data = planted(seed=3)
+    lr = {"momentum": 0.02, "adagrad": 0.1, "rmsprop": 0.002}.get(optimizer, 0.01)
+    config = DeepAEConfig(
+        hidden=(16,), dropout=0, refeed=0, optimizer=optimizer, orientation=orientation, lr=lr, epochs=60,
+        batch_size=16, milestones=(), patience=0,
+    )  # fmt: skip
+    curve = []
+    deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(report=curve.append))
+    assert min(e.valid_rmse for e in curve) < 0.8 * data.valid.ratings.std()
+
+
+@pytest.mark.parametrize("batch_size", [7, 10_000])
+def test_the_last_partial_batch_is_trained_on_and_a_batch_may_exceed_the_rows(batch_size, monkeypatch):
+    data, met = planted(seed=1), []
+    train_batch = Autoencoder.train_batch
+    monkeypatch.setattr(Autoencoder, "train_batch", lambda net, b, random: met.append(b) or train_batch(net, b, random))
+    empty = data.valid.take(np.arange(0))
+    deepae.PLUGIN.build(DeepAEConfig(hidden=(4,), epochs=1, batch_size=batch_size)).fit(data.train, empty, Context())
+    assert sum(len(batch) for batch in met) == data.train.seen_users.sum()
+    ratings = np.concatenate([batch.ratings.numpy() for batch in met])
+    np.testing.assert_array_equal(np.sort(ratings), np.sort(data.train.ratings))
+
+
+def test_weight_decay_shrinks_the_weights():
+    data = planted(seed=2)
+    norms = []
+    for decay in (0.0, 0.1):
+        model = deepae.PLUGIN.build(DeepAEConfig(hidden=(8,), epochs=5, batch_size=16, weight_decay=decay, dropout=0))
+        model.fit(data.train, data.valid, Context())
+        norms.append(sum(np.square(w).sum() for w in model.state().values()))
+    assert norms[1] < norms[0]
+
+
+def test_weight_decay_leaves_the_biases_when_told():
+    data = planted(seed=2)
+    sizes = {}
+    for free in (False, True):
+        config = DeepAEConfig(
+            hidden=(8,), epochs=20, batch_size=16, optimizer="adam", lr=0.1, weight_decay=1.0, dropout=0, refeed=0,
+            decay_biases=not free,
+        )  # fmt: skip
+        model = deepae.PLUGIN.build(config)
+        model.fit(data.train, data.valid, Context())
+        sizes[free] = {name: float(np.abs(array).mean()) for name, array in model.state().items()}
+    assert sizes[True]["decode_b/0"] > 5 * sizes[False]["decode_b/0"]  # it alone speaks where the weights are gone
+
+
+def test_milestones_multiply_the_learning_rate_after_their_epoch():
+    data = planted(seed=2)
+    config = DeepAEConfig(hidden=(4,), epochs=6, milestones=(2, 4), gamma=0.1, lr=0.01, patience=0)
+    model = deepae.PLUGIN.build(config)
+    rates = []
+    model.fit(data.train, data.valid, Context(report=lambda _: rates.append(model.steps.rate)))
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_averaged_weights_predict_better_where_steps_are_too_large_to_settle(precision):
+    data, best = planted(seed=2, noise=0.5), {}
+    for average in (0, 10):
+        curve = []
+        config = DeepAEConfig(
+            hidden=(16,), dropout=0.3, epochs=40, batch_size=4, optimizer="adam", lr=0.02, milestones=(), patience=0,
+            average=average, precision=precision,
+        )  # fmt: skip
+        model = deepae.PLUGIN.build(config)
+        model.fit(data.train, data.valid, Context(report=curve.append))
+        best[average] = min(e.valid_rmse for e in curve)
+        answers = data.valid.scale.clip(model.predict(data.valid.users, data.valid.items))
+        assert metrics.rmse(answers, data.valid.ratings) == pytest.approx(best[average])  # what was validated is kept
+    assert best[10] < best[0]
+
+
+def test_refeeding_brings_the_output_closer_to_a_fixed_point():
+    data = planted(seed=5)
+    gaps = []
+    for refeed in (0, 2):
+        config = DeepAEConfig(hidden=(16, 8), dropout=0, refeed=refeed, epochs=40, batch_size=16, lr=0.02, patience=0)
+        model = deepae.PLUGIN.build(config)
+        model.fit(data.train, data.valid, Context(seed=1))
+        net = network(data.train.n_items, config)
+        for name, each in net.learned().items():
+            each.load(torch.tensor(model.state()[name]))
+        batch = only_batch(data.train)
+        y = outputs(net, batch.dense(batch.ratings))
+        gaps.append((outputs(net, y) - y).square().mean().item())
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_predictions_do_not_depend_on_how_they_are_batched():
+    data = planted(seed=4)
+    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(8,), epochs=3))
+    model.fit(data.train, data.valid, Context())
+    together = model.predict(data.test.users, data.test.items)
+    alone = [model.predict(data.test.users[k : k + 1], data.test.items[k : k + 1])[0] for k in range(50)]
+    np.testing.assert_allclose(together[:50], alone, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_learns_what_the_cpu_learns():
+    data = planted(seed=6)
+    config = DeepAEConfig(hidden=(16,), dropout=0.2, epochs=30, batch_size=16, lr=0.02, patience=0)
+    errors = []
+    for device in ("cpu", "cuda:0"):
+        curve = []
+        deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(device=device, report=curve.append))
+        errors.append(min(e.valid_rmse for e in curve))
+    assert errors[0] == pytest.approx(errors[1], abs=0.02)
+
+
+def small_training():
+    data = planted(seed=8)
+    return data, DeepAEConfig(hidden=(16, 8), dropout=0.2, refeed=1, epochs=6, batch_size=16, lr=0.02, patience=0)
+
+
+def test_bfloat16_products_learn_what_float32_learns():
+    data, config = small_training()
+    best = {}
+    for precision in ("fp32", "bf16"):
+        curve = []
+        long = config.model_copy(update={"precision": precision, "epochs": 40})
+        deepae.PLUGIN.build(long).fit(data.train, data.valid, Context(report=curve.append))
+        best[precision] = min(e.valid_rmse for e in curve)
+    assert best["bf16"] != best["fp32"]
+    assert best["bf16"] == pytest.approx(best["fp32"], abs=0.02)
+
+
+@pytest.mark.parametrize("average", [0, 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_training_goes_on_to_the_same_bits(precision, average, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SHARE_OF_TIME", float("inf"))
+    data, config = small_training()
+    config = config.model_copy(update={"precision": precision, "average": average})
+    whole = deepae.PLUGIN.build(config)
+    whole.fit(data.train, data.valid, Context())
+
+    def die(epoch):
+        if epoch.epoch == 3:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        deepae.PLUGIN.build(config).fit(data.train, data.valid, Context(checkpoint=tmp_path / "c", report=die))
+    resumed = deepae.PLUGIN.build(config)
+    resumed.fit(data.train, data.valid, Context(checkpoint=tmp_path / "c"))
+    for name, array in whole.state().items():
+        np.testing.assert_array_equal(array, resumed.state()[name])
+
+
+def test_the_config_says_which_precision_was_computed_in(monkeypatch):
+    monkeypatch.setattr(deepae.precision, "resolve", lambda asked, device: "bf16" if asked == "auto" else asked)
+    assert DeepAEConfig().on("cpu").precision == "bf16"
+    assert DeepAEConfig(precision="fp32").on("cpu").precision == "fp32"
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_a_user_folded_in_gets_what_a_user_of_the_same_ratings_gets(orientation):
+    data = planted(seed=8)
+    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(16,), epochs=10, batch_size=16, lr=0.02, orientation=orientation))
+    model.fit(data.train, data.valid, Context())
+    mine = data.train.take(data.train.users == 3)
+    asked = np.arange(data.train.n_items, dtype=np.int32)
+    if orientation == "item":
+        assert not isinstance(model, FoldIn)
+        return
+    rated = data.train.seen_items
+    shuffled = np.random.default_rng(0).permutation(len(mine))
+    folded = model.fold_in(mine.items[shuffled], mine.ratings[shuffled], asked)
+    np.testing.assert_allclose(folded[rated], model.predict(np.full_like(asked, 3), asked)[rated], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_compiling_changes_speed_only():
+    data, config = small_training()
+    curves = []
+    for compiled in (False, True):
+        curve = []
+        model = deepae.PLUGIN.build(config.model_copy(update={"compile": compiled, "precision": "fp32"}))
+        model.fit(data.train, data.valid, Context(report=curve.append))
+        curves.append([e.valid_rmse for e in curve])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)
+
+
+def test_input_dropout_hides_ratings_from_the_input_and_none_from_the_loss():
+    table = whole_table(VECTORS["ratings"])
+    config = DeepAEConfig(hidden=(8,), dropout=0, refeed=0, input_dropout=0.5, lr=1e-9)
+    net, batch = network(table.n_items, config), only_batch(table)
+    seen = deepae.drop(batch.ratings, 0.5, generator(1, "epoch"))
+    y = outputs(net, batch.dense(seen))
+    expected = ((y[batch.places, batch.columns] - batch.ratings) ** 2).mean().item()
+    assert net.train_losses(batch, generator(1, "epoch"))[0].item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_a_network_of_residuals_that_says_nothing_predicts_the_biases(orientation):
+    data = planted(seed=9)
+    config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1, activation="none", lr=1e-9)
+    model = deepae.PLUGIN.build(config)
+    model.fit(data.train, data.valid, Context())
+    for each in model.learned().values():
+        each.load(torch.zeros_like(each.master))
+    expected = biases.fit(data.train).predict(data.test.users, data.test.items)
+    np.testing.assert_allclose(model.predict(data.test.users, data.test.items), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_residuals_of_the_training_ratings_are_what_the_network_meets(orientation, monkeypatch):
+    data, met = planted(seed=9), []
+    monkeypatch.setattr(Autoencoder, "train_batch", lambda _, batch, random: met.append(batch) or torch.zeros(()))
+    config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1)
+    deepae.PLUGIN.build(config).fit(data.train, data.valid, Context())
+    left = data.train.ratings - biases.fit(data.train).predict(data.train.users, data.train.items)
+    got = np.concatenate([batch.ratings.numpy() for batch in met])
+    np.testing.assert_allclose(np.sort(got), np.sort(left), atol=1e-4)
+
+
+def test_residuals_reach_below_zero_where_relu_cannot_follow():
+    assert not network(6, DeepAEConfig(hidden=(4,), residuals=True, activation="relu"))._last_act
+    assert network(6, DeepAEConfig(hidden=(4,), activation="relu"))._last_act
+
+
+def test_a_one_cycle_rises_to_its_peak_and_falls_to_almost_nothing():
+    config = DeepAEConfig(schedule="one-cycle", epochs=100, lr=0.01)
+    rates = [deepae.learning_rate(config, epoch) for epoch in range(1, 101)]
+    assert rates[29] == max(rates) == pytest.approx(0.01)
+    assert rates[:30] == sorted(rates[:30])
+    assert rates[29:] == sorted(rates[29:], reverse=True)
+    assert rates[0] < 0.001
+    assert 0 <= rates[-1] < 1e-5

@@ -1,0 +1,203 @@
+"""What a user is predicted to like best, and what a model says of a user it has not met."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from cfbench.cli import console, predict
+from cfbench.contract import Config, Plugin
+from cfbench.data import card, store
+from cfbench.data.split import TRAIN
+from cfbench.errors import PredictionError
+from cfbench.learning import biases
+from cfbench.runs import recommend
+
+
+class Flat:
+    """Predicts 3 for all, and speaks of nobody it has not met."""
+
+    parameters = 1
+
+    def fit(self, train, valid, context):
+        pass
+
+    def predict(self, users, items):
+        return np.full(len(users), 3, np.float32)
+
+    def state(self):
+        return {"three": np.array([3.0])}
+
+    def restore(self, state, train, context):
+        pass
+
+
+class ByItems(Flat):
+    def fold_in(self, items, ratings, asked):
+        raise PredictionError("its rows are items")
+
+
+class Broken(Flat):
+    def fold_in(self, items, ratings, asked):
+        return np.full(len(asked), np.nan, np.float32)
+
+
+def fake(model):
+    return Plugin("a fake", "none", Config, lambda _: model())
+
+
+def rows(said):
+    assert said.status == 0, said.err
+    return list(csv.DictReader(io.StringIO(said.out)))
+
+
+def rated_in_training(user):
+    data = store.open_dataset(card.load("tiny"))
+    mine = (data.split("random90").parts == TRAIN) & (data.ratings.users == data.catalogue.user_codes([user])[0])
+    return [data.catalogue.items["id"][int(code)] for code in data.ratings.items[mine]]
+
+
+def test_the_best_are_the_highest_predictions_of_what_the_user_did_not_rate_in_training(terminal):
+    terminal("run bias")
+    rated = set(rated_in_training("u1"))
+    others = [name for name in (f"i{k}" for k in range(39)) if name not in rated]
+    scores = rows(terminal("predict last " + " ".join(f"u1,{name}" for name in others)))
+    wanted = sorted(scores, key=lambda row: -float(row["prediction"]))[:10]
+    found = rows(terminal("recommend last --user u1"))
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in wanted]
+    assert {row["item"] for row in found} == {row["item"] for row in wanted}
+    assert found[0]["title"] == f"Film {found[0]['item'][1:]}, The"
+    assert json.loads(terminal("recommend last --user u1 -n 3 --json").out) == [
+        row | {"prediction": float(row["prediction"])} for row in found[:3]
+    ]
+
+
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_blocks_of_items_make_no_difference(block, terminal, monkeypatch):
+    terminal("run bias")
+    at_once = terminal("recommend last --user u1").out
+    monkeypatch.setattr(recommend, "_BLOCK", block)
+    assert terminal("recommend last --user u1").out == at_once
+
+
+def test_among_equal_predictions_the_order_of_the_data_set_decides(terminal, register):
+    register("fake", fake(Flat))
+    terminal("run fake")
+    rated = set(rated_in_training("u5"))
+    data = store.open_dataset(card.load("tiny"))
+    first = [name for name in data.catalogue.items["id"] if name not in rated][:4]
+    assert [row["item"] for row in rows(terminal("recommend last --user u5 -n 4"))] == first
+
+
+def test_when_there_are_fewer_all_are_listed_and_a_note_says_so(terminal):
+    terminal("run bias")
+    said = terminal("recommend last --user u1 -n 1000")
+    left = 39 - len(rated_in_training("u1"))
+    assert len(rows(said)) == left
+    assert f"{left} of 1000: there are no more items without a rating of this user" in said.err
+
+
+def test_a_new_user_gets_what_their_ratings_say_by_the_formula_of_the_biases(terminal):
+    terminal("run bias")
+    Path("mine.csv").write_text("item,rating\ni3,5\n\ni7\t4.5\n")
+    data = store.open_dataset(card.load("tiny"))
+    model = biases.fit(data.split("random90").train(data.ratings))
+    given, everything = data.catalogue.item_codes(["i3", "i7"]), np.arange(39)
+    own = (np.array([5, 4.5]) - model.mean - model.items[given]).sum() / (2 + 15.0)
+    truth = dict(
+        zip(data.catalogue.items["id"], np.clip(model.mean + own + model.items[everything], 1, 5), strict=True)
+    )
+    found = rows(terminal("recommend last --ratings mine.csv -n 1000"))
+    assert len(found) == 37
+    assert not {"i3", "i7"} & {row["item"] for row in found}
+    for row in [*found, *rows(terminal("predict last --ratings mine.csv i3 i8"))]:
+        assert float(row["prediction"]) == pytest.approx(truth[row["item"]], abs=1e-4)
+    Path("asked.csv").write_text("item\ni3\ni8\n")
+    assert rows(terminal("predict last --ratings mine.csv --file asked.csv"))[1]["item"] == "i8"
+
+
+def test_every_bad_line_of_a_file_of_ratings_is_told_with_its_number(terminal):
+    terminal("run bias")
+    Path("mine.csv").write_text("i3,5\ni333,4\ni4\ni5,x\ni6,7\ni7,4.3\ni3,4\n,3\ni9,nan\n")
+    said = terminal("recommend last --ratings mine.csv")
+    assert said.status == 1
+    assert said.out == ""
+    assert said.err.splitlines() == [
+        "error: mine.csv, line 2: no item 'i333'; did you mean 'i33'?",
+        "error: mine.csv, line 3: expected ITEM,RATING, such as 242,4, got 'i4'",
+        "error: mine.csv, line 4: expected a rating on the scale 1–5 by 0.5, got 'x'",
+        "error: mine.csv, line 5: expected a rating on the scale 1–5 by 0.5, got '7'",
+        "error: mine.csv, line 6: expected a rating on the scale 1–5 by 0.5, got '4.3'",
+        "error: mine.csv, line 7: the item of 'i3,4' is rated on line 1 already",
+        "error: mine.csv, line 8: expected ITEM,RATING, such as 242,4, got ',3'",
+        "error: mine.csv, line 9: expected a rating on the scale 1–5 by 0.5, got 'nan'",
+    ]
+    Path("mine.csv").write_text("i3\n" * 1000)
+    said = terminal("recommend last --ratings mine.csv")
+    assert said.err.splitlines()[10:] == ["error: mine.csv: 990 more bad lines"]
+    Path("mine.csv").write_text("item,rating\n")
+    said = terminal("recommend last --ratings mine.csv")
+    assert "mine.csv holds no ratings; expected lines such as 242,4" in said.err
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            Flat,
+            "fake, as configured in this run, cannot speak of a user it has not met; by default these can: ",
+        ),
+        (ByItems, "fake: its rows are items; by default these can: "),
+    ],
+)
+def test_a_model_that_cannot_fold_in_says_so_and_who_can(terminal, register, model, message):
+    register("fake", fake(model))
+    terminal("run fake")
+    Path("mine.csv").write_text("i3,5\n")
+    for line in ("recommend last --ratings mine.csv", "predict last --ratings mine.csv i1"):
+        said = terminal(line)
+        assert said.status == 2
+        assert message in said.err
+        assert "bias" in said.err.partition("by default these can: ")[2]
+        assert said.err.count("\n") == 1
+
+
+def test_what_a_model_says_of_a_new_user_has_to_be_finite(terminal, register):
+    register("fake", fake(Broken))
+    terminal("run fake")
+    Path("mine.csv").write_text("i3,5\n")
+    assert "plugin 'fake' predicted 39 of 39 scores as NaN" in terminal("recommend last --ratings mine.csv").err
+
+
+def test_titles_are_shown_as_they_are_on_a_terminal(monkeypatch):
+    wide = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "out", lambda: wide)
+    predict.show_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
+    assert "[REC] [/x]" in wide.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("recommend last", "whom for? give either --user ID or --ratings PATH"),
+        ("recommend last --user u1 --ratings x.csv", "whom for? give either --user ID or --ratings PATH"),
+        ("recommend last --user u1 -n 0", "Invalid value for '-n'"),
+        ("recommend last --user u999", "no user 'u999'"),
+        ("recommend last --ratings nowhere.csv", "cannot read nowhere.csv"),
+        ("predict last --ratings nowhere.csv", "nothing to predict: give ITEMs or --file PATH"),
+        (
+            "run bias --preset x --no-preset",
+            "preset 'x' and no preset asked for at once; leave out --preset or --no-preset",
+        ),
+    ],
+)
+def test_what_cannot_be_recommended_is_one_line_that_says_so(line, message, terminal):
+    terminal("run bias")
+    said = terminal(line)
+    assert said.status == 2
+    assert message in said.err
+    assert said.err.count("\n") == 1

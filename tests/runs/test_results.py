@@ -1,0 +1,82 @@
+"""The published leaderboards: whole, small, and the same numbers in README."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cfbench.data import card
+from cfbench.leaderboard.board import build_board
+from cfbench.leaderboard.ranking import standings
+from cfbench.runs import record
+from cfbench.runs.record import Results
+
+ROOT = Path(__file__).parents[2]
+
+
+def published():
+    """The files of results/ that are in the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "results"], cwd=ROOT, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    if listed.returncode:
+        pytest.skip("not a clone")
+    return [ROOT / name for name in listed.stdout.split("\0") if name]
+
+
+def test_the_published_results_are_small_and_hold_no_model_and_no_rating():
+    files = published()
+    assert sum(file.stat().st_size for file in files) <= 25_000_000
+    assert {file.name for file in files} == {
+        "README.md", "record.json", "predictions.parquet", "valid_predictions.parquet", "curve.parquet",
+    }  # fmt: skip
+
+
+def test_every_published_run_is_finished_and_its_predictions_are_those_it_was_scored_by():
+    folders = [file.parent for file in published() if file.name == "record.json"]
+    assert len(folders) > 50
+    for folder in folders:
+        done = record.read(folder / "record.json")
+        assert done.outcome.status == "finished"
+        assert len(record.read_predictions(folder)) == done.request.split.report["test"]
+        assert str(Path.home()) not in (folder / "record.json").read_text()
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """The published runs alone: a developer's own lie among them."""
+    folder = tmp_path_factory.mktemp("published")
+    for file in published():
+        copy = folder / file.relative_to(ROOT / "results")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("dataset", ["ml-100k", "ml-1m"])
+def test_readme_shows_the_published_leaderboard(dataset, shelf):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition(f"`{dataset}`, split `random90`")[2].partition("\n\n|")[2].partition("\n\n")[0]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    kept = Results(shelf)
+    rows = [each.row for each in standings(build_board(card.load(dataset), "random90", kept), kept, None)]
+    assert [(cells[1], cells[2]) for cells in shown] == [(row.plugin, f"{row.rmse:.4f}") for row in rows]
+    seeds = [f"{row.sd:.4f} ({len(row.seeds)})" if row.sd is not None else "" for row in rows]
+    assert [cells[4] for cells in shown] == seeds
+    for cells in shown:
+        low, high = map(float, cells[3].split("–"))
+        assert low < float(cells[2]) < high
+
+
+@pytest.mark.slow
+@pytest.mark.online
+@pytest.mark.parametrize("dataset", ["ml-100k", "ml-1m"])
+def test_the_published_scores_and_intervals_come_out_of_the_ratings_again(dataset, shelf, movielens):
+    data, kept = movielens(dataset), Results(shelf)
+    cut = data.split("random90")
+    board = build_board(data.card, "random90", kept, {"random90": cut.fingerprint})
+    assert board.left_out == 0
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for standing in standings(board, kept, data):
+        assert standing.score == pytest.approx(standing.row.rmse, abs=1e-6)
+        assert f"| {standing.interval.low:.4f}–{standing.interval.high:.4f} |" in text
