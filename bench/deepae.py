@@ -22,7 +22,7 @@ from torch import nn
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import DeepAEConfig
 from cfbench.runs import speed
-from cfbench.runs.speed import Bench
+from cfbench.runs.speed import SpeedTest
 
 if TYPE_CHECKING:
     from cfbench.ratings import Ratings
@@ -96,8 +96,8 @@ def against_the_textbook(rounds: int) -> None:
     ratings = speed.netflix_shaped(USERS)
     asked = ratings.take(np.arange(0, len(ratings), 20))
     for refeed in (1, 0):
-        config = DeepAEConfig(refeed=refeed).on("cpu")
-        ours, theirs = Bench(deepae.build(config), config, ratings, "cpu"), Textbook(ratings, config)
+        config = DeepAEConfig(refeed=refeed).for_device("cpu")
+        ours, theirs = SpeedTest(deepae.build(config), config, ratings, "cpu"), Textbook(ratings, config)
         ours.train()
         theirs.iteration(list(range(config.batch_size)))
         row(f"iteration, refeed {refeed}, {config.precision}", [(ours.train(), theirs.train()) for _ in range(rounds)])
@@ -114,12 +114,12 @@ def row(what: str, pairs: list[tuple[float, float]]) -> None:
 def against_the_machine(rounds: int) -> None:
     """An iteration beside its roofline, in both precisions."""
     ratings = speed.netflix_shaped(USERS)
-    for precision in dict.fromkeys(("fp32", DeepAEConfig().on("cpu").precision)):
+    for precision in dict.fromkeys(("fp32", DeepAEConfig().for_device("cpu").precision)):
         device = speed.machine("cpu", precision)
         print(f"{precision}: peak {device.flops / 1e9:.0f} GFLOP/s, copy {device.bandwidth / 1e9:.1f} GB/s")
         for refeed in (1, 0):
             config = DeepAEConfig(refeed=refeed, precision=precision)
-            ours = Bench(deepae.build(config), config, ratings, "cpu")
+            ours = SpeedTest(deepae.build(config), config, ratings, "cpu")
             ours.train()
             seconds = statistics.median(ours.train() for _ in range(rounds))
             products, steps = ours.roofline(device)
@@ -134,8 +134,8 @@ def growth(rounds: int) -> None:
     """How an epoch grows with users, and with items."""
     base = None
     for users, items in ((USERS, 17_768), (2 * USERS, 17_768), (4 * USERS, 17_768), (USERS, 35_536), (USERS, 71_072)):
-        ratings, config = speed.netflix_shaped(users, items), DeepAEConfig().on("cpu")
-        ours = Bench(deepae.build(config), config, ratings, "cpu")
+        ratings, config = speed.netflix_shaped(users, items), DeepAEConfig().for_device("cpu")
+        ours = SpeedTest(deepae.build(config), config, ratings, "cpu")
         ours.train()
         seconds = statistics.median(ours.train() * ours.iterations for _ in range(max(1, rounds // 2)))
         base = base or seconds

@@ -34,8 +34,8 @@ def ours(dataset: Dataset, folder: Path) -> tuple[float, float, float]:
     """Seconds of a whole run, of those fitting, and the score."""
     began = time.perf_counter()
     setup = run.configure("svd", dataset=dataset.card.name, flags={}, preset=None, use_preset=False)
-    asked = run.request(setup, dataset, dataset.split("random90"), seed=0)
-    outcome = run.start(asked, dataset, Results(folder), run.Quiet())[0].outcome
+    asked = run.new_request(setup, dataset, dataset.split("random90"), seed=0)
+    outcome = run.start(asked, dataset, Results(folder), run.SilentRunListener())[0].outcome
     return time.perf_counter() - began, outcome.fit_seconds or 0.0, outcome.rmse or 0.0
 
 

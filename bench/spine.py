@@ -19,8 +19,9 @@ import numpy as np
 
 from cfbench.contract import Context
 from cfbench.data import readers
-from cfbench.data.card import Table
+from cfbench.data.card import TableLayout
 from cfbench.plugins import deepae
+from cfbench.ratings import Pairs
 from cfbench.testing import planted
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def reading(folder: Path) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("r.dat", "".join(f"{u}::{i}::{r}::978300760\n" for u, i, r in rows))
     roles = {"user": 0, "item": 1, "rating": 2, "time": 3}
-    table = Table(member="r.dat", separator="::", columns=roles, max_bytes=100_000_000)
+    table = TableLayout(member="r.dat", separator="::", columns=roles, max_bytes=100_000_000)
 
     def loop() -> list[tuple[str, str, float, int]]:
         with zipfile.ZipFile(archive) as file, file.open("r.dat") as member:
@@ -86,11 +87,11 @@ def evaluation() -> None:
     def one_at_a_time() -> None:
         for user in users:
             mine = asked.users == user
-            model.predict(asked.users[mine], asked.items[mine])
+            model.predict(Pairs(asked.users[mine], asked.items[mine]))
 
     compare(
         f"predicting {len(asked):,} pairs",
-        lambda: model.predict(asked.users, asked.items),
+        lambda: model.predict(asked.pairs),
         one_at_a_time,
         "user by user",
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
 """What a fitted model keeps: named arrays, and nothing else."""
@@ -34,11 +34,11 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    def on(self, device: str) -> Self:  # noqa: ARG002 (most leave nothing open)
+    def for_device(self, device: str) -> Self:  # noqa: ARG002 (most leave nothing open)
         """This config with what it leaves to the device decided, so that the record says what was computed."""
         return self
 
-    def among(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:  # noqa: ARG002 (most name none)
+    def with_members(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:  # noqa: ARG002 (most name none)
         """This config with the runs it names made certain: `runs` gives their full ids, for none the best."""
         return self
 
@@ -59,7 +59,7 @@ class Tunable:
 
     def __str__(self) -> str:
         if self.choices:
-            return " | ".join(map(written, self.choices))
+            return " | ".join(map(format_value, self.choices))
         return f"{self.low:g}–{self.high:g}" + (" log" if self.log else "")
 
     @staticmethod
@@ -68,7 +68,7 @@ class Tunable:
         return next((mark for mark in field_info.metadata if isinstance(mark, Tunable)), None)
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A hyper-parameter's value as it is written on the command line."""
     return (",".join(map(str, value)) or "none") if isinstance(value, tuple | list) else str(value)
 
@@ -100,14 +100,14 @@ class DivergedError(Exception):
         self.usable = usable
 
 
-class Predicts(Protocol):
+class Predictor(Protocol):
     """A fitted model, or what speaks for one."""
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) predictions."""
 
 
-def _no_member(run: str) -> Predicts:
+def _no_member(run: str) -> Predictor:
     raise UsageError(f"run {run!r} is asked for as a member, but no results are at hand; blend with `cfbench run`")
 
 
@@ -123,7 +123,7 @@ class Context:
     """A file the model may write to, and go on from when it is there."""
     report: Callable[[Epoch], None] = field(default=lambda _: None)
     """To be called after each epoch: draws progress, keeps the curve. May raise, to end the fit."""
-    member: Callable[[str], Predicts] = _no_member
+    member: Callable[[str], Predictor] = _no_member
     """A finished run on the same split by its id, for a model made of other models. Raises `RecordError`."""
     note: Callable[[str], None] = field(default=lambda _: None)
     """To be called with a line about what was learned; the record keeps it."""
@@ -139,7 +139,7 @@ class Model(Protocol):
     def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:
         """Learn from `train`; `valid` may choose when to stop and may be empty. May raise `DivergedError`."""
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) finite predictions in the scale's unit, for any pair of codes, seen in training or not."""
 
     def state(self) -> State:

@@ -7,7 +7,7 @@
     ├── DataError           the data are not what they should be
     │   ├── CardError           a data set's card is malformed
     │   ├── FetchError          no source delivered the file
-    │   │   └── HastyError          a source was given up early, for there is another
+    │   │   └── SourceTimeoutError          a source was given up early, for there is another
     │   ├── ChecksumError       a file arrived, but it is not the right one
     │   ├── ArchiveError        an archive is truncated, unsafe or lacks a member
     │   ├── RowError            a row cannot be read as a rating
@@ -17,7 +17,7 @@
     │   └── PredictionError     predictions of the wrong shape, or not finite
     ├── DeviceError         the device asked for is not here
     ├── RecordError         a stored run cannot be read
-    └── PlaceError          a folder cannot be written, or the disk is full
+    └── WriteError          a folder cannot be written, or the disk is full
 
 A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it
 as one line; a traceback means a bug in cfbench.
@@ -80,7 +80,7 @@ class FetchError(DataError):
     """No source delivered the file."""
 
 
-class HastyError(FetchError):
+class SourceTimeoutError(FetchError):
     """A source was given up at once for the sake of another; if that fails too, more patience may help."""
 
 
@@ -120,5 +120,5 @@ class RecordError(CfbenchError):
     """A stored run cannot be read."""
 
 
-class PlaceError(CfbenchError):
+class WriteError(CfbenchError):
     """A folder cannot be written, or the disk is full."""

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all.
 
 Everything cfbench keeps is written beside its final name and moved there by one rename, so that no reader ever meets
-half a file. Faults of the machine (no space, no permission) come out as `PlaceError`, saying where and what to do.
+half a file. Faults of the machine (no space, no permission) come out as `WriteError`, saying where and what to do.
 
 What is not whole yet stands in a hidden folder beside it, `.<name>.<random>.cfbench`, and a lock in there is held as
 long as its process lives, however that ends. So what a killed process left is known for that, and the next one that
@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from cfbench.errors import CfbenchError, PlaceError
+from cfbench.errors import CfbenchError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,13 +45,13 @@ _ADVICE = {
 }
 
 
-SETTING = "CFBENCH_DATA"
+DATA_VARIABLE = "CFBENCH_DATA"
 """The environment variable that moves the data elsewhere."""
 
 
 def data_home() -> Path:
     """The folder of all data: `$CFBENCH_DATA`, else the user's cache folder. It may not exist yet."""
-    chosen = os.environ.get(SETTING)
+    chosen = os.environ.get(DATA_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
     from platformdirs import user_cache_path
@@ -60,8 +60,8 @@ def data_home() -> Path:
 
 
 @contextmanager
-def place_errors(path: Path, setting: str = "") -> Iterator[None]:
-    """Turn a fault of the file system at `path` into a `PlaceError` (other exceptions pass).
+def write_errors(path: Path, setting: str = "") -> Iterator[None]:
+    """Turn a fault of the file system at `path` into a `WriteError` (other exceptions pass).
 
     `setting` names the variable or option that moves the folder elsewhere.
     """
@@ -73,7 +73,7 @@ def place_errors(path: Path, setting: str = "") -> Iterator[None]:
         advice = _ADVICE.get(_error_number(fault))
         if advice is None:
             raise
-        raise PlaceError(f"cannot write {path}: {advice}{_by(setting)}") from fault
+        raise WriteError(f"cannot write {path}: {advice}{_by(setting)}") from fault
 
 
 def _error_number(fault: Exception) -> int:
@@ -89,18 +89,18 @@ def _by(setting: str) -> str:
 
 
 def make_folder(path: Path, setting: str = "") -> Path:
-    """Create `path` with its parents and return it; raises `PlaceError`."""
-    with place_errors(path, setting):
+    """Create `path` with its parents and return it; raises `WriteError`."""
+    with write_errors(path, setting):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def require_space(folder: Path, needed: int, setting: str = "") -> None:
-    """Raise `PlaceError` unless the file system of `folder` has `needed` bytes free."""
+    """Raise `WriteError` unless the file system of `folder` has `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise PlaceError(
-            f"not enough disk space in {folder}: {size(needed)} needed, {size(free)} free; "
+        raise WriteError(
+            f"not enough disk space in {folder}: {format_bytes(needed)} needed, {format_bytes(free)} free; "
             f"free some, or choose another folder{_by(setting)}"
         )
 
@@ -108,21 +108,21 @@ def require_space(folder: Path, needed: int, setting: str = "") -> None:
 def write_atomically(path: Path, content: bytes | str, setting: str = "") -> None:
     """Write `content` to `path`: the old file or the whole new one is there, even after a crash.
 
-    Raises `PlaceError`.
+    Raises `WriteError`.
     """
-    with place_errors(path, setting), replacing(path) as beside:
+    with write_errors(path, setting), atomic_file(path) as beside:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Give a name to write to; on leaving, that file takes the place of `path` in one rename.
 
-    On an error it is removed and `path` stays as it was. Raises `OSError`: use it inside `place_errors`.
+    On an error it is removed and `path` stays as it was. Raises `OSError`: use it inside `write_errors`.
     """
     path = path.absolute()  # so that "." has a name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with workplace(path) as place:
+    with scratch_folder(path) as place:
         beside = place / path.name
         yield beside
         _flush(beside)
@@ -130,15 +130,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_appearing(path: Path, setting: str = "", *, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, setting: str = "", *, replace: bool = False) -> Iterator[Path]:
     """Give a hidden folder to fill; on leaving, it becomes `path` in one rename.
 
     With `replace` a folder that is there gives way at that moment. On an error the hidden one is removed and the other
-    stays. Raises `PlaceError`.
+    stays. Raises `WriteError`.
     """
-    with place_errors(path, setting):
+    with write_errors(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with workplace(path) as place:
+        with scratch_folder(path) as place:
             hidden = place / path.name
             hidden.mkdir()
             yield hidden
@@ -148,7 +148,7 @@ def folder_appearing(path: Path, setting: str = "", *, replace: bool = False) ->
 def publish_folder(hidden: Path, path: Path, *, aside: Path | None = None) -> None:
     """Move a complete folder to the name people see, in one rename, with its bytes on the disk first.
 
-    A folder that has the name is moved `aside` if that is given. Raises `OSError`: use it inside `place_errors`.
+    A folder that has the name is moved `aside` if that is given. Raises `OSError`: use it inside `write_errors`.
     """
     for file in hidden.iterdir():
         _flush(file)
@@ -159,12 +159,12 @@ def publish_folder(hidden: Path, path: Path, *, aside: Path | None = None) -> No
 
 
 @contextmanager
-def workplace(path: Path) -> Iterator[Path]:
+def scratch_folder(path: Path) -> Iterator[Path]:
     """A hidden folder beside `path`, whose parent exists, to make it in; removed on leaving. Raises `OSError`.
 
     What processes that are gone left beside `path` is swept first.
     """
-    sweep(path.parent)
+    remove_leftovers(path.parent)
     place, lock = _claimed(path)
     try:
         yield place
@@ -173,7 +173,7 @@ def workplace(path: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove the unfinished things of processes that are gone from a folder; those of living ones stay.
 
     Processes of other machines count as living where the file system shares its locks, as it must for data sets to be
@@ -189,7 +189,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
+def held_lock(path: Path) -> Iterator[bool]:
     """Hold `path`, which need not be there yet, as long as this process lives; False while another holds it.
 
     True also where there are no locks. A hidden folder beside it carries the lock, and is swept as those above are.
@@ -218,7 +218,7 @@ def held(path: Path) -> Iterator[bool]:
         lock.release()
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether a living process holds `path`, or may, where that cannot be told."""
     from filelock import FileLock
 
@@ -266,7 +266,7 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes for people: `4.9 MB`."""
     for unit, digits in (("B", 0), ("kB", 1), ("MB", 1), ("GB", 1)):
         if round(count, digits) < 1000:

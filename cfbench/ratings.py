@@ -154,7 +154,16 @@ class Ratings:
             digest.update(self.held_out.data)
         return digest.hexdigest()
 
-    def rows(self, by: Literal["user", "item"]) -> Rows:
+    @property
+    def pairs(self) -> Pairs:
+        """What was rated and, where the table has times, when: the ratings without their values."""
+        return Pairs(self.users, self.items, self.times)
+
+    def without_times(self) -> Ratings:
+        """The same ratings for a model that does not use times."""
+        return replace(self, times=None)
+
+    def rows(self, by: Literal["user", "item"]) -> SparseRows:
         """The ratings as sparse rows: one row a user over items (`by="user"`), or one row an item over users."""
         turned = by == "item"
         keys, columns = (self.items, self.users) if turned else (self.users, self.items)
@@ -165,11 +174,31 @@ class Ratings:
         cells.has_canonical_format = True  # no pair is there twice: nothing to add up
         rows = cells.tocsr()  # a counting sort, in one pass: sorting 100 million pairs takes half a minute and 3 GB
         rows.sort_indices()
-        return Rows(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, n_columns)
+        return SparseRows(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, n_columns)
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Pairs:
+    """n questions to a model: how does this user rate this item, and when?
+
+    Shapes: `users`, `items` (n,) int32 codes; `times` (n,) int64 seconds since 1970 of the ratings asked about, or None
+    where the data have none or the model does not use them.
+    """
+
+    users: Codes
+    items: Codes
+    times: Times | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Pairs:
+        """The given pairs, in order."""
+        return Pairs(self.users[rows], self.items[rows], None if self.times is None else self.times[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
     """A sparse matrix by rows (CSR): row r holds `columns[starts[r]:starts[r+1]]` and the `values` beside them.
 
     Shapes: `starts` (rows + 1,) int64; `columns` (n,) int32, ascending within a row; `values` (n,) float32.
@@ -218,7 +247,7 @@ def _codes(kind: str, known: dict[str, int], ids: list[str]) -> Codes:
     return np.array([known[name] for name in ids], np.int32)
 
 
-class Coder:
+class IdEncoder:
     """Numbers users and items by first appearance, block by block."""
 
     def __init__(self) -> None:
@@ -286,8 +315,8 @@ class _Numbers:
 
 
 def code(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Scale) -> tuple[Ratings, Catalogue]:
-    """A whole table at once; the columns are those of `Coder.add`, titles those of `Coder.catalogue`."""
-    coder = Coder()
+    """A whole table at once; the columns are those of `IdEncoder.add`, titles those of `IdEncoder.catalogue`."""
+    coder = IdEncoder()
     coded: dict[str, Any] = dict(coder.add(columns))
     return Ratings(**coded, n_users=coder.n_users, n_items=coder.n_items, scale=scale), coder.catalogue(titles)
 

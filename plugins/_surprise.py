@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.contract import Context, State
-    from cfbench.ratings import Codes, Ratings, Rows, Scale, Scores
+    from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores, SparseRows
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Training:
         return float(self.ratings.ratings.mean(dtype=np.float64))
 
     @cached_property
-    def by_user(self) -> Rows:
+    def by_user(self) -> SparseRows:
         """One row a user."""
         return self.ratings.rows("user")
 
     @cached_property
-    def by_item(self) -> Rows:
+    def by_item(self) -> SparseRows:
         """One row an item."""
         return self.ratings.rows("item")
 
@@ -112,7 +112,7 @@ def _numbers(seen: NDArray[np.bool_]) -> Codes:
     return np.where(seen, np.cumsum(seen) - 1, -1).astype(np.int32)
 
 
-def _lists(rows: Rows) -> dict[int, list[tuple[int, float]]]:
+def _lists(rows: SparseRows) -> dict[int, list[tuple[int, float]]]:
     cells = list(zip(rows.columns.tolist(), rows.values.tolist(), strict=True))
     return {number: cells[first:end] for number, (first, end) in enumerate(pairwise(rows.starts.tolist()))}
 
@@ -154,9 +154,10 @@ class SurpriseModel(ABC):
         self.units = self.units_for(train.scale)
         self.training = Training.of(train, self.units)
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) what surprise predicts, with clipping off; a code without a training rating is unknown to it."""
-        return self.units.meant(self.estimate(self.training.users[users], self.training.items[items]))
+        users, items = self.training.users[pairs.users], self.training.items[pairs.items]
+        return self.units.meant(self.estimate(users, items))
 
 
 class LearnedModel(SurpriseModel):
@@ -244,7 +245,7 @@ def products(
     return dots
 
 
-def grouped(keys: Codes, rows: Rows, cells: int = 2**20) -> Iterator[tuple[NDArray[np.int64], slice]]:
+def grouped(keys: Codes, rows: SparseRows, cells: int = 2**20) -> Iterator[tuple[NDArray[np.int64], slice]]:
     """Places in `keys` that ask for the same row of `rows`, and where that row is; places × its length ≤ `cells`."""
     order = np.argsort(keys, kind="stable")
     distinct, starts = np.unique(keys[order], return_index=True)

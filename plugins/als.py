@@ -24,7 +24,7 @@ from pydantic import Field
 
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.learning import biases
-from cfbench.learning.precision import Learned, Steps
+from cfbench.learning.precision import BlockedOptimizer, Weight
 from cfbench.learning.ridge import Regressions, solve_one
 from cfbench.learning.training import arrays, generator, load_arrays, train, validation_rmse
 from cfbench.ratings import blocks
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfbench.contract import Context, State
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 SPREAD = 0.1
 """Standard deviation of the items' first factors; the outcome hardly depends on it."""
@@ -73,14 +73,14 @@ class ALS:
         width = self._config.factors + 1
         users, items = torch.zeros(train_part.n_users, width), torch.zeros(train_part.n_items, width)
         items[:, :-1].normal_(std=SPREAD, generator=generator(context.seed, "factors"))
-        self._users, self._items = (Learned(side.to(context.device), "fp32") for side in (users, items))
+        self._users, self._items = (Weight(side.to(context.device), "fp32") for side in (users, items))
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> BlockedOptimizer:
         """What the loop asks for; an exact minimum takes no steps."""
-        return Steps((list(self.learned().values()), lambda masters: torch.optim.SGD(masters, 0.0)))
+        return BlockedOptimizer((list(self.learned().values()), lambda masters: torch.optim.SGD(masters, 0.0)))
 
-    def learned(self) -> dict[str, Learned]:
+    def learned(self) -> dict[str, Weight]:
         """Both sides' factors and biases."""
         return {"users": self._users, "items": self._items}
 
@@ -91,7 +91,7 @@ class ALS:
         left = float(errors.cpu().double().sum())  # a difference of float32 numbers: of an exact fit a little below 0
         return math.sqrt((0.0 if left < 0 else left) / max(1, self._count))
 
-    def _solve(self, side: Learned, regressions: Regressions, other: Learned) -> Tensor:
+    def _solve(self, side: Weight, regressions: Regressions, other: Weight) -> Tensor:
         """Minimise over one side; returns (rows,) the squared errors left."""
         features = other.master.detach().clone()  # (columns, k + 1)
         offsets = features[:, -1] + self._mean
@@ -106,8 +106,9 @@ class ALS:
         return validation_rmse(self.predict, self._valid)
 
     @torch.no_grad()
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) r̂; of an unseen user or item the factors and the bias are 0."""
+        users, items = pairs.users, pairs.items
         scores = np.empty(len(users), np.float32)
         for rows in blocks(len(users), 2**16):
             p, q = (

@@ -23,7 +23,7 @@ from cfbench.contract import Config, Plugin, Tunable
 from cfbench.learning import precision
 from cfbench.learning.autoencoder import model_of_rows, one_cycle
 from cfbench.learning.layers import linear, linear_at, output_at
-from cfbench.learning.precision import Learned, Steps
+from cfbench.learning.precision import BlockedOptimizer, Weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class AutoRecConfig(Config):
     )
     patience: int = Field(0, ge=0, description="stop after so many epochs without a better validation; 0: never")
 
-    def on(self, device: str) -> Self:
+    def for_device(self, device: str) -> Self:
         """The precision decided."""
         return self.model_copy(update={"precision": precision.resolve(self.precision, device)})
 
@@ -77,20 +77,20 @@ class AutoRec:
         kind = precision.resolve(config.precision, device)
         shapes = [*pairwise([n, *config.hidden]), (n, config.hidden[-1])]
         self.weights = [
-            Learned(torch.nn.init.xavier_uniform_(torch.empty(shape), generator=random).to(device), kind)
+            Weight(torch.nn.init.xavier_uniform_(torch.empty(shape), generator=random).to(device), kind)
             for shape in shapes
         ]
         middle = (scale.low + scale.high) / 2  # an output begins there
         self.biases = [
-            *(Learned(torch.zeros(size, device=device), kind) for size in config.hidden),
-            Learned(torch.full((n,), middle, device=device), kind),
+            *(Weight(torch.zeros(size, device=device), kind) for size in config.hidden),
+            Weight(torch.full((n,), middle, device=device), kind),
         ]
-        self.steps = Steps(
+        self.steps = BlockedOptimizer(
             (self.weights, lambda masters: torch.optim.Adam(masters, config.lr, weight_decay=config.reg, fused=True)),
             (self.biases, lambda masters: torch.optim.Adam(masters, config.lr, fused=True)),
         )
 
-    def learned(self) -> dict[str, Learned]:
+    def learned(self) -> dict[str, Weight]:
         """All that is learned, by name."""
         parts = {"weights": self.weights, "biases": self.biases}
         return {f"{part}/{k}": each for part, layers in parts.items() for k, each in enumerate(layers)}

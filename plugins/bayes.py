@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Pairs, Ratings, Scores
 
 PAIRS = 50_000
 """Predicted at once: their factors take some tens of megabytes."""
@@ -84,8 +84,9 @@ class Posterior:
     cuts: NDArray[np.float32]
     levels: NDArray[np.float32]
 
-    def predict(self, users: Codes, items: Codes) -> NDArray[np.float64]:
+    def predict(self, pairs: Pairs) -> NDArray[np.float64]:
         """(n,) the mean over samples of the expected rating."""
+        users, items = pairs.users, pairs.items
         total = np.zeros(len(users))
         for s, offset in enumerate(self.offsets):
             products = np.einsum("nr,nr->n", self.user_factors[s, users], self.item_factors[s, items])
@@ -117,11 +118,11 @@ class Bayes:
         _sample(self._config, train, keeper, targets, int(context.rng("gibbs").integers(2**31)))
         self._posterior = keeper.posterior(train, targets)
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) posterior means; an unseen user or item is, in each sample, the average of the seen ones."""
-        scores = np.zeros(len(users), np.float32)
-        for rows in blocks(len(users), PAIRS):
-            scores[rows] = self._posterior.predict(users[rows], items[rows])
+        scores = np.zeros(len(pairs), np.float32)
+        for rows in blocks(len(pairs), PAIRS):
+            scores[rows] = self._posterior.predict(pairs.take(rows))
         return scores
 
     def state(self) -> State:

@@ -15,7 +15,7 @@ from cfbench.contract import Config, Context, Plugin, State, Tunable
 from cfbench.learning import biases
 
 if TYPE_CHECKING:
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 
 class BiasConfig(Config):
@@ -42,9 +42,9 @@ class Bias:
         config = self._config
         self._biases = biases.fit(train, user_reg=config.user_reg, item_reg=config.item_reg, sweeps=config.sweeps)
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) μ + b_u + b_i; an unseen user or item has bias 0."""
-        return self._biases.predict(users, items)
+        return self._biases.predict(pairs)
 
     def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
         """(n,) μ + b_u + b_i, with the new user's bias from their m ratings."""

@@ -27,7 +27,7 @@ from cfbench.contract import Config, Plugin, Tunable
 from cfbench.learning import precision
 from cfbench.learning.autoencoder import model_of_rows, one_cycle
 from cfbench.learning.layers import linear, linear_at, linear_back, mean_square, output_at
-from cfbench.learning.precision import Learned, Steps
+from cfbench.learning.precision import BlockedOptimizer, Weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ class DeepAEConfig(Config):
     compile: bool = Field(False, description="fuse re-feeding's elementwise work (torch.compile; needs a C++ compiler)")
     patience: int = Field(20, ge=0, description="stop after so many epochs without a better validation; 0: never")
 
-    def on(self, device: str) -> Self:
+    def for_device(self, device: str) -> Self:
         """The precision decided."""
         return self.model_copy(update={"precision": precision.resolve(self.precision, device)})
 
@@ -125,8 +125,8 @@ class Autoencoder:
         def matrix(out: int, into: int) -> Tensor:
             return torch.nn.init.xavier_uniform_(torch.empty(out, into), generator=random)
 
-        def learned(master: Tensor) -> Learned:
-            return Learned(master.contiguous().to(device), kind)
+        def learned(master: Tensor) -> Weight:
+            return Weight(master.contiguous().to(device), kind)
 
         sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer
         self.encode_w = [learned(matrix(inner, outer).T) for outer, inner in sizes]
@@ -135,17 +135,17 @@ class Autoencoder:
         self.decode_b = [learned(torch.zeros(outer)) for outer, _ in sizes[::-1]]
         free = [] if config.decay_biases else [*self.encode_b, *self.decode_b]
         decayed = [each for each in self.learned().values() if each not in free]
-        self.steps = Steps(
+        self.steps = BlockedOptimizer(
             (decayed, lambda masters: rule(masters, config, config.weight_decay)),
             (free, lambda masters: rule(masters, config, 0.0)),
         )
 
     @property
-    def decode_w(self) -> list[Learned]:
+    def decode_w(self) -> list[Weight]:
         """The decoder's weights; when tied, the encoder's."""
         return self._decode_w or self.encode_w[::-1]
 
-    def learned(self) -> dict[str, Learned]:
+    def learned(self) -> dict[str, Weight]:
         """All that is learned, by name."""
         parts = {
             "encode_w": self.encode_w, "encode_b": self.encode_b, "decode_w": self._decode_w, "decode_b": self.decode_b,

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from pydantic import Field
 
-from cfbench.contract import Config, Context, Plugin, Predicts, State
+from cfbench.contract import Config, Context, Plugin, Predictor, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Pairs, Ratings, Scores
 
 
 class EnsembleConfig(Config):
@@ -36,7 +36,7 @@ class EnsembleConfig(Config):
     nonnegative: bool = Field(False, description="no weight below 0")
     intercept: bool = Field(True, description="a constant beside the members")
 
-    def among(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:
+    def with_members(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:
         """The members' full ids."""
         return self.model_copy(update={"members": runs(self.members)})
 
@@ -46,7 +46,7 @@ class Ensemble:
 
     valid_rmse: float | None = None
     """By weights fitted without the rating in question."""
-    _members: tuple[Predicts, ...] = ()
+    _members: tuple[Predictor, ...] = ()
     _weights: NDArray[np.float64]
     _constant: float
 
@@ -56,20 +56,20 @@ class Ensemble:
     def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (the members have met it)
         """Weigh the members by the validation ratings."""
         self._members = tuple(map(context.member, self._config.members))
-        scores = self._predictions(valid.users, valid.items)
+        scores = self._predictions(valid.pairs)
         self._weights, self._constant = blend(scores, valid.ratings, self._config)
         unseen = valid.scale.clip(cross_fitted(scores, valid.ratings, self._config).astype(np.float32))
         self.valid_rmse = float(np.sqrt(np.square(unseen - valid.ratings).mean())) if len(valid) else None
         weighed = (f"{run} × {weight:.3f}" for run, weight in zip(self._config.members, self._weights, strict=True))
         context.note(f"{self._constant:+.3f} + {' + '.join(weighed)}")
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) the members' predictions, weighed."""
-        return (self._constant + self._predictions(users, items) @ self._weights).astype(np.float32)
+        return (self._constant + self._predictions(pairs) @ self._weights).astype(np.float32)
 
-    def _predictions(self, users: Codes, items: Codes) -> NDArray[np.float64]:
+    def _predictions(self, pairs: Pairs) -> NDArray[np.float64]:
         """(n, m) the members' predictions."""
-        return np.stack([member.predict(users, items) for member in self._members], 1).astype(np.float64)
+        return np.stack([member.predict(pairs) for member in self._members], 1).astype(np.float64)
 
     def state(self) -> State:
         """Weights (m,) and constant (1,)."""

@@ -28,7 +28,7 @@ from cfbench.ratings import blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 
 class ImplicitALSConfig(Config):
@@ -84,16 +84,17 @@ class ImplicitALS:
 
         from cfbench.learning.ridge import Regressions
 
-        left = replace(train, ratings=train.ratings - self._biases.predict(train.users, train.items))
+        left = replace(train, ratings=train.ratings - self._biases.predict(train.pairs))
         penalty = torch.full((self._config.factors,), self._config.ridge)
         features = torch.from_numpy(self._items)
         solutions, _ = Regressions(left.rows("user"), "cpu").solve(features, torch.zeros(len(features)), penalty, 0.0)
         users: NDArray[np.float32] = solutions.numpy()
         return users
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) r̂; for an unseen user or item, the biases."""
-        scores = self._biases.predict(users, items)
+        users, items = pairs.users, pairs.items
+        scores = self._biases.predict(pairs)
         for rows in blocks(len(users), 2**16):
             scores[rows] += np.einsum("nk,nk->n", self._users[users[rows]], self._items[items[rows]])
         return scores

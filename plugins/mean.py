@@ -12,7 +12,7 @@ import numpy as np
 from cfbench.contract import Config, Context, Plugin, State
 
 if TYPE_CHECKING:
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Pairs, Ratings, Scores
 
 
 class MeanConfig(Config):
@@ -30,9 +30,9 @@ class Mean:
         """Add in double precision; validation ratings are not used."""
         self._mean = float(train.ratings.mean(dtype=np.float64))
 
-    def predict(self, users: Codes, items: Codes) -> Scores:  # noqa: ARG002 (all pairs are the same to it)
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) μ."""
-        return np.full(len(users), self._mean, np.float32)
+        return np.full(len(pairs), self._mean, np.float32)
 
     def state(self) -> State:
         """The mean."""

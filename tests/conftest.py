@@ -18,7 +18,7 @@ from hypothesis import settings
 from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import card, store
-from cfbench.data.fetch import Quiet
+from cfbench.data.fetch import SilentListener
 from cfbench.errors import FetchError
 from cfbench.ratings import Ratings, Scale
 from cfbench.runs import registry
@@ -149,7 +149,7 @@ def movielens(tmp_path_factory):
 
     def get(name):
         try:
-            return store.prepare(card.load(name), listener=Quiet())
+            return store.prepare(card.load(name), listener=SilentListener())
         except FetchError as fault:
             pytest.skip(f"no source answers: {fault}")
 
@@ -171,7 +171,7 @@ def register(monkeypatch):
     def add(name, plugin):
         real_load, real_find = registry.load, registry.find
         monkeypatch.setattr(registry, "load", lambda n: plugin if n == name else real_load(n))
-        place = registry.Found(name, "cfbench.plugins.bias")
+        place = registry.PluginLocation(name, "cfbench.plugins.bias")
         monkeypatch.setattr(registry, "find", lambda n: place if n == name else real_find(n))
         monkeypatch.setattr(registry, "names", lambda: [*registry.found(), name])
 

@@ -14,19 +14,19 @@ import filelock
 import pytest
 
 from cfbench import files
-from cfbench.errors import DataError, PlaceError
+from cfbench.errors import DataError, WriteError
 from cfbench.files import (
-    folder_appearing,
-    held,
-    is_held,
+    atomic_file,
+    atomic_folder,
+    format_bytes,
+    held_lock,
+    is_locked,
     make_folder,
-    place_errors,
     publish_folder,
-    replacing,
+    remove_leftovers,
     require_space,
-    size,
-    sweep,
     write_atomically,
+    write_errors,
 )
 
 
@@ -55,7 +55,7 @@ def test_what_is_written_is_there_and_nothing_beside_it(content, tmp_path):
 def test_a_fault_half_way_leaves_the_old_file_and_nothing_beside_it(fault, tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(fault), replacing(path) as beside:  # noqa: PT012 (what is there before the fault matters)
+    with pytest.raises(fault), atomic_file(path) as beside:  # noqa: PT012 (what is there before the fault matters)
         beside.write_text("ne")
         raise fault
     assert path.read_text() == "old"
@@ -67,7 +67,7 @@ def test_a_full_disk_leaves_the_old_file_at_whatever_step_it_shows(where, tmp_pa
     path = tmp_path / "file"
     path.write_text("old")
     monkeypatch.setattr(os if where == "fsync" else Path, where, failing(errno.ENOSPC))
-    with pytest.raises(PlaceError, match="no space left on the disk"):
+    with pytest.raises(WriteError, match="no space left on the disk"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
@@ -77,8 +77,8 @@ def test_a_process_that_dies_half_way_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     code = (
-        "import os, sys; from pathlib import Path; from cfbench.files import replacing\n"
-        "with replacing(Path(sys.argv[1])) as beside: beside.write_text('ne'); os._exit(9)"
+        "import os, sys; from pathlib import Path; from cfbench.files import atomic_file\n"
+        "with atomic_file(Path(sys.argv[1])) as beside: beside.write_text('ne'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
     assert path.read_text() == "old"
@@ -88,9 +88,9 @@ def test_a_process_that_dies_half_way_leaves_the_old_file(tmp_path):
 
 
 HOLD = {
-    "file": "with replacing(path) as beside:\n    beside.write_text('half')\n    wait()\n"
+    "file": "with atomic_file(path) as beside:\n    beside.write_text('half')\n    wait()\n"
     "    beside.write_text('whole')",
-    "folder": "with folder_appearing(path) as hidden:\n    (hidden / 'one').write_text('half')\n    wait()\n"
+    "folder": "with atomic_folder(path) as hidden:\n    (hidden / 'one').write_text('half')\n    wait()\n"
     "    (hidden / 'one').write_text('whole')",
 }
 
@@ -102,7 +102,7 @@ def start():
 
     def start(what, path):
         code = (
-            "import sys; from pathlib import Path; from cfbench.files import folder_appearing, replacing\n"
+            "import sys; from pathlib import Path; from cfbench.files import atomic_folder, atomic_file\n"
             "path = Path(sys.argv[1])\n"
             "def wait():\n    print('half', flush=True)\n    sys.stdin.readline()\n" + HOLD[what]
         )
@@ -138,7 +138,7 @@ def test_what_was_swept_before_it_was_locked_is_begun_again(tmp_path, monkeypatc
 
     def make_and_lose(**options):
         place = real(**options)
-        sweep(tmp_path)
+        remove_leftovers(tmp_path)
         swept.append(not Path(place).exists())
         return place
 
@@ -155,7 +155,7 @@ def test_where_there_are_no_locks_nothing_is_swept_and_all_is_written(tmp_path, 
     killed.wait()
     monkeypatch.setattr(filelock.FileLock, "_acquire", failing(errno.ENOLCK))
     write_atomically(tmp_path / "file", "whole")
-    with folder_appearing(tmp_path / "folder") as hidden:
+    with atomic_folder(tmp_path / "folder") as hidden:
         (hidden / "one").write_text("1")
     assert [name.split(".")[1:2] for name in names(tmp_path)] == [["killed"], [], []]
 
@@ -164,8 +164,8 @@ def test_a_hidden_thing_of_somebody_else_is_never_swept(tmp_path):
     for name in (".theirs", ".theirs.new", ".theirs.abcdefgh.tmp"):
         (tmp_path / name).mkdir()
     (tmp_path / ".theirs.cfbench").write_text("a file")
-    sweep(tmp_path)
-    sweep(tmp_path / "not there")
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "not there")
     assert len(names(tmp_path)) == 4
 
 
@@ -185,7 +185,7 @@ def test_threads_that_write_the_same_file_do_not_disturb_each_other(tmp_path):
 
 def test_a_folder_appears_with_all_its_files_and_not_before(tmp_path):
     path = tmp_path / "deep" / "folder"
-    with folder_appearing(path) as hidden:
+    with atomic_folder(path) as hidden:
         (hidden / "one").write_text("1")
         (hidden / "two").write_text("2")
         assert not path.exists()
@@ -199,7 +199,7 @@ def test_a_folder_appears_with_all_its_files_and_not_before(tmp_path):
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
 def test_a_fault_half_way_leaves_no_folder(fault, tmp_path):
-    with pytest.raises(fault), folder_appearing(tmp_path / "folder") as hidden:  # noqa: PT012 (as above)
+    with pytest.raises(fault), atomic_folder(tmp_path / "folder") as hidden:  # noqa: PT012 (as above)
         (hidden / "one").write_text("1")
         raise fault
     assert names(tmp_path) == []
@@ -209,8 +209,8 @@ def test_a_fault_half_way_leaves_no_folder(fault, tmp_path):
 def test_a_full_disk_at_the_end_leaves_no_folder(where, tmp_path, monkeypatch):
     monkeypatch.setattr(os if where == "fsync" else Path, where, failing(errno.ENOSPC))
     with (
-        pytest.raises(PlaceError, match=r"no space .* choose another folder with CFBENCH_DATA$"),
-        folder_appearing(tmp_path / "folder", "CFBENCH_DATA") as hidden,
+        pytest.raises(WriteError, match=r"no space .* choose another folder with CFBENCH_DATA$"),
+        atomic_folder(tmp_path / "folder", "CFBENCH_DATA") as hidden,
     ):
         (hidden / "one").write_text("1")
     assert names(tmp_path) == []
@@ -236,8 +236,8 @@ def test_a_folder_gives_way_to_a_whole_one_alone(where, tmp_path, monkeypatch):
     if where:
         monkeypatch.setattr(os, where, failing(errno.ENOSPC))
     with (
-        pytest.raises(PlaceError, match="no space left") if where else nullcontext(),
-        folder_appearing(path, replace=True) as hidden,
+        pytest.raises(WriteError, match="no space left") if where else nullcontext(),
+        atomic_folder(path, replace=True) as hidden,
     ):
         (hidden / "one").write_text("new")
         assert (path / "one").read_text() == "old"
@@ -249,8 +249,8 @@ def test_a_folder_with_files_is_not_replaced(tmp_path):
     path = make_folder(tmp_path / "folder")
     (path / "mine").write_text("precious")
     with (
-        pytest.raises(PlaceError, match=r"folder: a folder with files in it stands there; remove it"),
-        folder_appearing(path) as hidden,
+        pytest.raises(WriteError, match=r"folder: a folder with files in it stands there; remove it"),
+        atomic_folder(path) as hidden,
     ):
         (hidden / "one").write_text("1")
     assert names(tmp_path) == ["folder"]
@@ -269,7 +269,7 @@ def test_a_folder_with_files_is_not_replaced(tmp_path):
 )
 def test_faults_of_the_machine_say_where_what_and_what_to_do(number, advice, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", failing(number))
-    with pytest.raises(PlaceError) as fault:
+    with pytest.raises(WriteError) as fault:
         write_atomically(tmp_path / "file", "new", "--results or CFBENCH_RESULTS")
     assert str(fault.value) == f"cannot write {tmp_path / 'file'}: {advice} with --results or CFBENCH_RESULTS"
     assert isinstance(fault.value.__cause__, OSError)
@@ -284,54 +284,54 @@ def test_paths_that_cannot_be_are_told_with_the_setting_that_moves_them(tmp_path
         tmp_path / "file" / "below": "a part of that path is a file, not a folder; choose another folder with X",
         tmp_path / ("long" * 100): "a name in that path is too long; choose another folder with X",
     }.items():
-        with pytest.raises(PlaceError) as fault:
+        with pytest.raises(WriteError) as fault:
             make_folder(path, "X")
         assert str(fault.value) == f"cannot write {path}: {message}"
-    with pytest.raises(PlaceError, match=r"a folder stands where a file is needed; .* choose another place with X"):
+    with pytest.raises(WriteError, match=r"a folder stands where a file is needed; .* choose another place with X"):
         write_atomically(tmp_path / "folder", "new", "X")
-    with pytest.raises(PlaceError, match="a file stands where a folder is needed; choose another folder with X"):
+    with pytest.raises(WriteError, match="a file stands where a folder is needed; choose another folder with X"):
         write_atomically(tmp_path / "file" / "below", "new", "X")
-    with pytest.raises(PlaceError, match="a file stands where"), folder_appearing(tmp_path / "file" / "below"):
+    with pytest.raises(WriteError, match="a file stands where"), atomic_folder(tmp_path / "file" / "below"):
         pass
 
 
 def test_what_is_held_is_held_once_and_leaves_nothing(tmp_path):
     thing = tmp_path / "folder" / "thing"
-    assert not is_held(thing)
-    with held(thing) as mine:
-        assert (mine, is_held(thing)) == (True, True)
-        sweep(thing.parent)
-        with held(thing) as second:
+    assert not is_locked(thing)
+    with held_lock(thing) as mine:
+        assert (mine, is_locked(thing)) == (True, True)
+        remove_leftovers(thing.parent)
+        with held_lock(thing) as second:
             assert not second
-        assert is_held(thing)
-    assert not is_held(thing)
+        assert is_locked(thing)
+    assert not is_locked(thing)
     assert names(thing.parent) == []
 
 
 def test_what_a_killed_process_held_is_free(tmp_path):
     thing = tmp_path / "thing"
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom cfbench.files import held\n"
-        "with held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom cfbench.files import held_lock\n"
+        "with held_lock(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code, thing], check=False).returncode == -signal.SIGKILL
     assert len(names(tmp_path)) == 1
-    assert not is_held(thing)
-    with held(thing) as mine:
+    assert not is_locked(thing)
+    with held_lock(thing) as mine:
         assert mine
     assert names(tmp_path) == []
 
 
 def test_where_there_are_no_locks_nothing_keeps_from_holding(tmp_path, monkeypatch):
     monkeypatch.setattr(filelock.FileLock, "acquire", failing(errno.ENOLCK))
-    with held(tmp_path / "thing") as mine:
+    with held_lock(tmp_path / "thing") as mine:
         assert mine
     assert names(tmp_path) == []
 
 
 def test_the_current_folder_is_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PlaceError, match="a folder stands where a file is needed"):
+    with pytest.raises(WriteError, match="a folder stands where a file is needed"):
         write_atomically(Path(), "new")
 
 
@@ -341,15 +341,15 @@ def test_a_library_that_tells_of_a_full_disk_in_its_own_way_is_understood(tmp_pa
 
     with (
         Path("/dev/full").open("wb", buffering=0) as full,
-        pytest.raises(PlaceError, match="no space left on the disk"),
-        place_errors(tmp_path / "file"),
+        pytest.raises(WriteError, match="no space left on the disk"),
+        write_errors(tmp_path / "file"),
     ):
         pl.DataFrame({"column": range(100_000)}).write_parquet(full)
 
 
 def test_other_faults_pass_as_they_are(tmp_path):
     for fault in (OSError(errno.EIO, "broken disk"), ValueError("x"), DataError("polars says (os error 28)")):
-        with pytest.raises(type(fault)) as passed, place_errors(tmp_path):
+        with pytest.raises(type(fault)) as passed, write_errors(tmp_path):
             raise fault
         assert passed.value is fault
 
@@ -357,7 +357,7 @@ def test_other_faults_pass_as_they_are(tmp_path):
 def test_too_little_space_is_told_with_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_500_000))
     require_space(tmp_path, 1_500_000)
-    with pytest.raises(PlaceError) as fault:
+    with pytest.raises(WriteError) as fault:
         require_space(tmp_path, 4_924_029, "CFBENCH_DATA")
     assert str(fault.value) == (
         f"not enough disk space in {tmp_path}: 4.9 MB needed, 1.5 MB free; "
@@ -373,4 +373,4 @@ def test_too_little_space_is_told_with_numbers(tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_sizes_are_written_for_people(count, text):
-    assert size(count) == text
+    assert format_bytes(count) == text

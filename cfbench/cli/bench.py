@@ -45,7 +45,7 @@ def bench(
     for refeed in (0, 1) if "refeed" in found.config.model_fields else (None,):
         flags: dict[str, Any] = {"precision": precision, "orientation": "user"}
         flags |= {} if refeed is None else {"refeed": str(refeed)}
-        config = registry.configure(found, {}, flags)[0].on(place)
+        config = registry.configure(found, {}, flags)[0].for_device(place)
         rows.append(_measure(measure, found.build(config), config, ratings, place, rounds) | {"refeed": refeed})
     if json:
         console.as_json(rows)
@@ -56,7 +56,7 @@ def bench(
 def _measure(measure: Any, model: Any, config: Any, ratings: Any, place: str, rounds: int) -> dict[str, Any]:
     """The figures of one config."""
     speed = measure.machine(place, config.precision)
-    subject = measure.Bench(model, config, ratings, place)
+    subject = measure.SpeedTest(model, config, ratings, place)
     subject.train()
     subject.evaluate()
     iteration = statistics.median(subject.train() for _ in range(rounds))

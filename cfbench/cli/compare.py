@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cfbench.data.card import Card
     from cfbench.data.store import Dataset
     from cfbench.leaderboard.board import Leaderboard
-    from cfbench.leaderboard.ranking import Standing
+    from cfbench.leaderboard.ranking import RankedRow
     from cfbench.runs.record import Results
 
 # those of `scoring`, which loads too much for `--help`
@@ -61,10 +61,10 @@ def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
     Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
     cfbench compare --all-runs --plugin deepae --format csv
     """
-    from cfbench.leaderboard.ranking import standings
+    from cfbench.leaderboard.ranking import rank_rows
 
     board, kept, data, card = opened(chosen(dataset), split, results, plugins=plugin or [], all_runs=all_runs)
-    ranks = standings(board, kept, data, metric=metric, by=by)
+    ranks = rank_rows(board, kept, data, metric=metric, by=by)
     ordered = _sorted(ranks, "fit" if pareto and sort == "score" else sort)
     if json or form == "json":
         console.as_json(as_json(board, ordered, metric))
@@ -93,7 +93,7 @@ def opened(
     return board, kept, data, card
 
 
-def as_json(board: Leaderboard, ranks: list[Standing], metric: str) -> dict[str, Any]:
+def as_json(board: Leaderboard, ranks: list[RankedRow], metric: str) -> dict[str, Any]:
     """The board as plain data, for scripts."""
     rows = [standing.as_dict() | _slices(standing) for standing in ranks]
     return {
@@ -103,11 +103,11 @@ def as_json(board: Leaderboard, ranks: list[Standing], metric: str) -> dict[str,
     }  # fmt: skip
 
 
-def _slices(standing: Standing) -> dict[str, Any]:
+def _slices(standing: RankedRow) -> dict[str, Any]:
     return {"slices": [part._asdict() for part in standing.slices]} if standing.slices else {}
 
 
-def _sorted(ranks: list[Standing], order: str) -> list[Standing]:
+def _sorted(ranks: list[RankedRow], order: str) -> list[RankedRow]:
     """In the order asked for; what is not known comes last."""
     if order == "score":
         return ranks
@@ -117,7 +117,7 @@ def _sorted(ranks: list[Standing], order: str) -> list[Standing]:
     )
 
 
-def _csv(ranks: list[Standing], *, sliced: bool) -> str:
+def _csv(ranks: list[RankedRow], *, sliced: bool) -> str:
     """One line a row, or a row and slice; numbers in full."""
     import csv
     import io
@@ -135,7 +135,7 @@ def _csv(ranks: list[Standing], *, sliced: bool) -> str:
 
 
 def _document(
-    board: Leaderboard, ranks: list[Standing], form: Format, metric: str, *, all_runs: bool, by: str | None,
+    board: Leaderboard, ranks: list[RankedRow], form: Format, metric: str, *, all_runs: bool, by: str | None,
     pareto: bool,
 ) -> str:  # fmt: skip
     from cfbench.cli.view import board_columns, slices, tables
@@ -148,7 +148,7 @@ def _document(
 
 
 def show_board(
-    board: Leaderboard, ranks: list[Standing], card: Card, *, metric: str = "rmse", all_runs: bool = False,
+    board: Leaderboard, ranks: list[RankedRow], card: Card, *, metric: str = "rmse", all_runs: bool = False,
     by: str | None = None, pareto: bool = False,
 ) -> None:  # fmt: skip
     """Print the board as it fits the terminal."""
@@ -167,7 +167,7 @@ def show_board(
         out.print(_published(board))
 
 
-def _explain(ranks: list[Standing], *, pareto: bool) -> None:
+def _explain(ranks: list[RankedRow], *, pareto: bool) -> None:
     """What the marks mean, when there are any."""
     if any(standing.tied for standing in ranks):
         console.result("≈ cannot be told from the best: paired over users, Holm over all pairs, 5 %")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cfbench.files import size
+from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +97,7 @@ class Transfers:
         if self._bars:
             self._bars.stop()
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """Above the bars."""
         say(line)
 
@@ -112,7 +112,7 @@ class Transfers:
         if " " not in what:
             began, at_first = self._began[what]
             speed = (done - at_first) / max(time.monotonic() - began, 0.1)
-            told = f"{size(done)} of {size(total)}, {size(speed)}/s"
+            told = f"{format_bytes(done)} of {format_bytes(total)}, {format_bytes(speed)}/s"
         self._bars.update(self._tasks[what], completed=done, total=total, done=told)
 
 

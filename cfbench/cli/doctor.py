@@ -46,8 +46,8 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
 
 
 def _folder(path: Path, setting: str) -> str:
-    from cfbench.files import size
+    from cfbench.files import format_bytes
 
     nearest = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
     state = "" if os.access(nearest, os.W_OK) else "NOT WRITABLE, "
-    return f"{path.absolute()} ({state}{size(shutil.disk_usage(nearest).free)} free; change with {setting})"
+    return f"{path.absolute()} ({state}{format_bytes(shutil.disk_usage(nearest).free)} free; change with {setting})"

@@ -51,7 +51,7 @@ def _write(name: str, folder: Path) -> None:
     from string import Template
 
     from cfbench import __version__
-    from cfbench.files import folder_appearing, make_folder
+    from cfbench.files import atomic_folder, make_folder
 
     words = name.split("-")
     meant = {
@@ -59,7 +59,7 @@ def _write(name: str, folder: Path) -> None:
         "kind": "".join(map(str.capitalize, words)), "version": __version__,
     }  # fmt: skip
     make_folder(folder.parent)
-    with folder_appearing(folder) as hidden:
+    with atomic_folder(folder) as hidden:
         for source, place in FILES.items():
             text = (files("cfbench") / "template" / f"{source}.txt").read_text(encoding="utf-8")
             file = make_folder((hidden / place.format_map(meant)).parent) / Path(place).name

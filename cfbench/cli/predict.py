@@ -12,7 +12,7 @@ from cfbench.cli import console
 from cfbench.cli.options import HERE, DeviceOption, JsonOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
-    from cfbench.contract import Predicts
+    from cfbench.contract import Predictor
     from cfbench.data.store import Dataset
     from cfbench.ratings import Codes, Scores
 
@@ -59,19 +59,20 @@ def predict(
         what = "USER,ITEM pairs" if ratings is None else "ITEMs"
         raise typer.BadParameter(f"nothing to predict: give {what} or --file PATH")
     asked = [_pair(text, where) for where, text in texts] if ratings is None else [("", text) for _, text in texts]
+    from cfbench.ratings import Pairs
     from cfbench.runs import run as harness
     from cfbench.runs.recommend import NOBODY
 
     plugin, model, dataset, _ = reopen(run, results, device, ratings)
     items = dataset.catalogue.item_codes([item for _, item in asked])
     users = dataset.catalogue.user_codes([user for user, _ in asked]) if ratings is None else 0 * items + NOBODY
-    rows = prediction_rows(dataset, items, harness.predict(plugin, model, users, items))
+    rows = prediction_rows(dataset, items, harness.predict(plugin, model, Pairs(users, items)))
     if ratings is None:
         rows = [{"user": user} | row for (user, _), row in zip(asked, rows, strict=True)]
     show_predictions(rows, json=json, output=output)
 
 
-def reopen(run: str, results: Path, device: str, ratings: Path | None) -> tuple[str, Predicts, Dataset, str]:
+def reopen(run: str, results: Path, device: str, ratings: Path | None) -> tuple[str, Predictor, Dataset, str]:
     """The run's plugin, its model (speaking of a new user, if `ratings` are given), data set and split."""
     from cfbench.runs import run as harness
     from cfbench.runs.recommend import NewUser, read_ratings

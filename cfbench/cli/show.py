@@ -11,7 +11,7 @@ from cfbench.cli.view import numbers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cfbench.leaderboard.scoring import By, Errors, Slice
+    from cfbench.leaderboard.scoring import By, RunErrors, Slice
     from cfbench.runs.record import Record, Tuned
 
 BY: tuple[By, ...] = ("rating", "user-activity")
@@ -42,7 +42,7 @@ def show(
     console.result(str(folder))
 
 
-def errors_of(record: Record, folder: Path) -> Errors | None:
+def errors_of(record: Record, folder: Path) -> RunErrors | None:
     """The run's errors, when it has any and the ratings it was scored on are here; raises `RecordError`."""
     from cfbench.data import card, store
     from cfbench.leaderboard import scoring

@@ -13,7 +13,7 @@ from cfbench.cli.options import HERE, JsonOption, ResultsOption, obtain
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
-    from cfbench.runs.sweep import Made, Planned
+    from cfbench.runs.sweep import PlannedRun, SweepResult
 
 
 def sweep(
@@ -51,7 +51,7 @@ def sweep(
     raise typer.Exit(1 if failed else 0)
 
 
-def _list(planned: list[Planned], *, json: bool) -> None:
+def _list(planned: list[PlannedRun], *, json: bool) -> None:
     if json:
         console.as_json([_what(one) for one in planned])
         return
@@ -59,7 +59,7 @@ def _list(planned: list[Planned], *, json: bool) -> None:
         console.result(str(one))
 
 
-def _make(planned: list[Planned], results: Path, file: Path) -> list[Made]:
+def _make(planned: list[PlannedRun], results: Path, file: Path) -> list[SweepResult]:
     from cfbench.runs import sweep as sweeping
     from cfbench.runs.record import Results
 
@@ -74,7 +74,7 @@ def _make(planned: list[Planned], results: Path, file: Path) -> list[Made]:
     return made
 
 
-def _outcome(made: Made) -> str:
+def _outcome(made: SweepResult) -> str:
     if made.record is None:
         return f"failed: {made.fault}"
     outcome = made.record.outcome
@@ -82,13 +82,13 @@ def _outcome(made: Made) -> str:
     return told + (", already there" if made.there else "") + ("" if outcome.status == "finished" else " (diverged)")
 
 
-def _what(one: Planned) -> dict[str, Any]:
+def _what(one: PlannedRun) -> dict[str, Any]:
     setup = one.setup
     return {"dataset": one.dataset, "split": one.split, "plugin": setup.name, "seed": one.seed,
             "preset": setup.preset, "config": setup.config.model_dump(mode="json")}  # fmt: skip
 
 
-def _row(made: Made) -> dict[str, Any]:
+def _row(made: SweepResult) -> dict[str, Any]:
     record = made.record
     status, rmse = ("failed", None) if record is None else (record.outcome.status, record.outcome.rmse)
     run = None if record is None else record.run
@@ -98,14 +98,14 @@ def _row(made: Made) -> dict[str, Any]:
 
 
 def _board(dataset: str, split: str, results: Path) -> dict[str, Any]:
-    from cfbench.leaderboard.ranking import standings
+    from cfbench.leaderboard.ranking import rank_rows
 
     board, kept, data, _ = opened(dataset, split, results, plugins=[], all_runs=True)
-    return as_json(board, standings(board, kept, data), "rmse")
+    return as_json(board, rank_rows(board, kept, data), "rmse")
 
 
 def _show(dataset: str, split: str, results: Path) -> None:
-    from cfbench.leaderboard.ranking import standings
+    from cfbench.leaderboard.ranking import rank_rows
 
     board, kept, data, card = opened(dataset, split, results, plugins=[], all_runs=True)
-    show_board(board, standings(board, kept, data), card, all_runs=True)
+    show_board(board, rank_rows(board, kept, data), card, all_runs=True)

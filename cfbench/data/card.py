@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cfbench.data.split import EVERYWHERE, Definition, KFold
+from cfbench.data.split import STANDARD_SPLITS, Definition, KFold
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
@@ -27,7 +27,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Table(_Frozen):
+class TableLayout(_Frozen):
     """How to read one table of a source: the arguments of a reader."""
 
     format: Literal["delimited", "jester", "netflix", "netflix-titles"] = "delimited"
@@ -46,7 +46,7 @@ class Table(_Frozen):
     max_bytes: int = Field(10_000_000_000, description="refuse the member when it unpacks to more")
 
     @model_validator(mode="after")
-    def _fits_its_format(self) -> Table:
+    def _fits_its_format(self) -> TableLayout:
         if self.format == "delimited" and not (self.member and self.separator and self.columns):
             raise ValueError("a delimited table needs member, separator and columns")
         if self.quote and len(self.separator) != 1:
@@ -63,11 +63,11 @@ class _File(_Frozen):
 
 
 class _Tables(_Frozen):
-    ratings: Table
-    titles: Table | None = None
+    ratings: TableLayout
+    titles: TableLayout | None = None
 
 
-class OnTheWeb(_File):
+class WebFile(_File):
     """A file on the web."""
 
     url: str
@@ -89,18 +89,18 @@ class OnTheWeb(_File):
         return self.url.rsplit("/", 1)[-1]
 
 
-class Https(OnTheWeb, _Tables):
+class HttpsSource(WebFile, _Tables):
     """A data set that is one file on the web."""
 
     kind: Literal["https"] = "https"
 
 
-class Parts(_Tables):
+class MultiFileSource(_Tables):
     """A data set that is several files on the web, kept in a folder of its own, which is what is read."""
 
     kind: Literal["parts"] = "parts"
     folder: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="the name of that folder")
-    parts: tuple[OnTheWeb, ...] = Field(min_length=1)
+    parts: tuple[WebFile, ...] = Field(min_length=1)
 
     @property
     def place(self) -> str:
@@ -113,7 +113,7 @@ class Parts(_Tables):
         return f"a folder of {', '.join(part.filename for part in self.parts)}"
 
 
-class Package(_File, _Tables):
+class PackageSource(_File, _Tables):
     """A wheel on the Python package index that happens to carry the same ratings."""
 
     kind: Literal["package"] = "package"
@@ -127,7 +127,7 @@ class Package(_File, _Tables):
         return f"the package index ({self.package})"
 
 
-class Local(_Tables):
+class LocalSource(_Tables):
     """What people hold themselves: a folder, or an archive of which no checksum is known."""
 
     kind: Literal["local"] = "local"
@@ -148,7 +148,7 @@ class Local(_Tables):
         return self.what
 
 
-Source = Annotated[Https | Parts | Package | Local, Field(discriminator="kind")]
+Source = Annotated[HttpsSource | MultiFileSource | PackageSource | LocalSource, Field(discriminator="kind")]
 
 
 class Expected(_Frozen):
@@ -198,7 +198,7 @@ class Card(_Frozen):
         if at and not re.fullmatch("[0-9]{1,18}", seed):
             advice = f"data set {self.name}; a seed is a whole number, as in {base}@7"
             raise UnknownNameError("split", name, self.split_names, advice=advice)
-        definition = self.splits.get(base) or EVERYWHERE[base]
+        definition = self.splits.get(base) or STANDARD_SPLITS[base]
         return definition.model_copy(update={"seed": int(seed)}) if at else definition
 
     def canonical(self, split: str) -> str:
@@ -215,7 +215,7 @@ class Card(_Frozen):
         `5fold@7` are the folds drawn with seed 7. Raises `UnknownNameError`.
         """
         base, at, seed = split.partition("@")
-        first = self.splits.get(f"{base}-1") or EVERYWHERE.get(f"{base}-1")
+        first = self.splits.get(f"{base}-1") or STANDARD_SPLITS.get(f"{base}-1")
         if base in self.split_names or not isinstance(first, KFold):
             return [self.canonical(split)]
         return [self.canonical(f"{base}-{fold}{at}{seed}") for fold in range(1, first.folds + 1)]
@@ -223,7 +223,7 @@ class Card(_Frozen):
     @property
     def split_names(self) -> list[str]:
         """Every split this data set offers."""
-        return [*EVERYWHERE, *(name for name in self.splits if name not in EVERYWHERE)]
+        return [*STANDARD_SPLITS, *(name for name in self.splits if name not in STANDARD_SPLITS)]
 
 
 def names() -> list[str]:

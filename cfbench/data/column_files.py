@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.errors import DataError
-from cfbench.files import place_errors, replacing
-from cfbench.ratings import Coder, Ratings, Scale, blocks
+from cfbench.files import atomic_file, write_errors
+from cfbench.ratings import IdEncoder, Ratings, Scale, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,14 +31,14 @@ PARQUET = {"users": "user", "items": "item", "ratings": "rating", "times": "time
 _BLOCK = 4_000_000  # rows
 
 
-def write(blocks: Iterable[pl.DataFrame], folder: Path, scale: Scale) -> tuple[Ratings, Coder]:
+def write(blocks: Iterable[pl.DataFrame], folder: Path, scale: Scale) -> tuple[Ratings, IdEncoder]:
     """Code the blocks of a reader and append them to the columns' files; returns the mapped table and the coder.
 
-    Memory is bounded by a block and the ids. Raises what the reader raises, `PlaceError`, and `DataError` when there
+    Memory is bounded by a block and the ids. Raises what the reader raises, `WriteError`, and `DataError` when there
     are no ratings or the blocks do not fit together.
     """
-    coder, names = Coder(), None
-    with ExitStack() as stack, place_errors(folder):
+    coder, names = IdEncoder(), None
+    with ExitStack() as stack, write_errors(folder):
         files: dict[str, Any] = {}
         for block in blocks:
             coded = coder.add(block)
@@ -83,13 +83,13 @@ def without_earlier(ratings: Ratings, folder: Path) -> Ratings:
     for name, kind in TYPES.items():
         column = getattr(kept, name)
         if column is not None:
-            with place_errors(folder), replacing(folder / f"{name}.bin") as beside:  # the old one is still mapped
+            with write_errors(folder), atomic_file(folder / f"{name}.bin") as beside:  # the old one is still mapped
                 beside.write_bytes(column.astype(kind, copy=False).data)
     return read(folder, n_users=kept.n_users, n_items=kept.n_items, scale=kept.scale)
 
 
 def write_parquet(ratings: Ratings, path: Path) -> None:
-    """Write the table as parquet, a block of rows at a time; raises `PlaceError`."""
+    """Write the table as parquet, a block of rows at a time; raises `WriteError`."""
     import polars as pl
     from polars.io.plugins import register_io_source
 
@@ -100,12 +100,12 @@ def write_parquet(ratings: Ratings, path: Path) -> None:
         for part in blocks(len(ratings), _BLOCK):
             yield pl.DataFrame({name: column[part] for name, column in columns.items()})
 
-    with place_errors(path):
+    with write_errors(path):
         source = register_io_source(rows, schema=first.schema)
         source.sink_parquet(path, compression="zstd", compression_level=1, statistics=False)
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write a small table as parquet; raises `PlaceError`."""
-    with place_errors(path):
+    """Write a small table as parquet; raises `WriteError`."""
+    with write_errors(path):
         frame.write_parquet(path, compression="zstd", statistics=False)

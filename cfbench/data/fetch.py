@@ -15,28 +15,38 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
-from cfbench.data.card import Https, Local, Package, Parts
-from cfbench.data.transfer import SPARE, Listener, Quiet, transfer
-from cfbench.errors import ChecksumError, FetchError, HastyError
-from cfbench.files import SETTING, make_folder, place_errors, require_space, sweep, workplace, write_atomically
+from cfbench.data.card import HttpsSource, LocalSource, MultiFileSource, PackageSource
+from cfbench.data.transfer import SPARE, ProgressListener, SilentListener, transfer
+from cfbench.errors import ChecksumError, FetchError, SourceTimeoutError
+from cfbench.files import (
+    DATA_VARIABLE,
+    make_folder,
+    remove_leftovers,
+    require_space,
+    scratch_folder,
+    write_atomically,
+    write_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cfbench.data.card import Card, OnTheWeb, Source
+    from cfbench.data.card import Card, Source, WebFile
 
-__all__ = ["Listener", "Quiet", "checksum", "fetch", "locked", "remedy"]
+__all__ = ["ProgressListener", "SilentListener", "checksum", "fetch", "locked", "remedy"]
 
 _PIP_TIMEOUT = 900.0  # seconds
 
 
-def fetch(card: Card, folder: Path, *, listener: Listener, from_file: Path | None = None) -> tuple[Path, Source]:
+def fetch(
+    card: Card, folder: Path, *, listener: ProgressListener, from_file: Path | None = None
+) -> tuple[Path, Source]:
     """A verified file and the source whose reading instructions fit it.
 
     A right file in `folder` is used without the network; else the sources are asked in the card's order. `from_file` is
     read where it is, and may be the file of any source. Raises `FetchError` when no source delivered, `ChecksumError`
-    when what they delivered, or `from_file`, is not the right file, `PlaceError` when `folder` cannot be written.
+    when what they delivered, or `from_file`, is not the right file, `WriteError` when `folder` cannot be written.
     """
     if card.origin:
         raise FetchError(f"{card.name} is not downloaded, it is your own; {remedy(card)} makes it anew")
@@ -44,7 +54,7 @@ def fetch(card: Card, folder: Path, *, listener: Listener, from_file: Path | Non
         return from_file, _recognised(card, from_file)
     if kept := _kept(card, folder):
         return kept
-    sweep(make_folder(folder, SETTING))
+    remove_leftovers(make_folder(folder, DATA_VARIABLE))
     with locked(folder / f"{card.name}.lock", f"downloading {card.name}", listener):
         return _kept(card, folder) or _brought(card, folder, listener)
 
@@ -57,16 +67,16 @@ def remedy(card: Card, option: str = "") -> str:
 
 
 @contextmanager
-def locked(path: Path, what: str, listener: Listener) -> Iterator[None]:
-    """Keep other processes from doing the same at once; wait for one that is, and say so. Raises `PlaceError`."""
+def locked(path: Path, what: str, listener: ProgressListener) -> Iterator[None]:
+    """Keep other processes from doing the same at once; wait for one that is, and say so. Raises `WriteError`."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
-    with place_errors(path, SETTING):
+    with write_errors(path, DATA_VARIABLE):
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            listener.say(f"another cfbench is {what}; waiting for it")
+            listener.message(f"another cfbench is {what}; waiting for it")
             lock.acquire()
     try:
         yield
@@ -81,7 +91,7 @@ def checksum(path: Path, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
 
 
-def _expected(source: OnTheWeb | Package, target: Path) -> str:
+def _expected(source: WebFile | PackageSource, target: Path) -> str:
     """The checksum a source's file must have: the card's, else that of the first download, else none."""
     return source.checksum or _recorded(target)
 
@@ -99,15 +109,15 @@ def _found(path: Path, expected: str) -> str:
 def _kept(card: Card, folder: Path) -> tuple[Path, Source] | None:
     """The file of an earlier download, if it is right."""
     for source in card.sources:
-        if isinstance(source, Parts):
+        if isinstance(source, MultiFileSource):
             if all(_is_right(part, folder / source.folder / part.filename) for part in source.parts):
                 return folder / source.folder, source
-        elif not isinstance(source, Local) and _is_right(source, folder / source.filename):
+        elif not isinstance(source, LocalSource) and _is_right(source, folder / source.filename):
             return folder / source.filename, source
     return None
 
 
-def _is_right(file: OnTheWeb | Package, path: Path) -> bool:
+def _is_right(file: WebFile | PackageSource, path: Path) -> bool:
     """Whether the file is at the path, as it should be."""
     if not path.is_file() or file.bytes not in (None, path.stat().st_size):
         return False
@@ -117,7 +127,7 @@ def _is_right(file: OnTheWeb | Package, path: Path) -> bool:
 
 def _recognised(card: Card, file: Path) -> Source:
     """The source that a person's own file is a copy of."""
-    holdable = any(isinstance(source, Local | Parts) for source in card.sources)
+    holdable = any(isinstance(source, LocalSource | MultiFileSource) for source in card.sources)
     if holdable and file.is_dir():
         return _local(card, file, "")
     try:
@@ -125,7 +135,7 @@ def _recognised(card: Card, file: Path) -> Source:
     except OSError as fault:
         raise FetchError(f"cannot read {file}: {fault.strerror}; give the path of the downloaded file") from fault
     for source in card.sources:
-        if isinstance(source, Https | Package) and (
+        if isinstance(source, HttpsSource | PackageSource) and (
             source.checksum in found or (not source.checksum and file.name == source.filename)
         ):
             return source
@@ -134,7 +144,7 @@ def _recognised(card: Card, file: Path) -> Source:
     expected = " or ".join(
         f"{source.checksum or 'any file'} ({source.filename})"
         for source in card.sources
-        if isinstance(source, Https | Package)
+        if isinstance(source, HttpsSource | PackageSource)
     )
     raise ChecksumError(
         f"{file} has {max(found)}, expected {expected}; download it again from {card.homepage}, and do not unpack it"
@@ -143,7 +153,11 @@ def _recognised(card: Card, file: Path) -> Source:
 
 def _algorithms(card: Card) -> set[str]:
     """Those of the card's checksums, for a file of gigabytes is not summed in vain."""
-    sums = [source.checksum for source in card.sources if isinstance(source, Https | Package) and source.checksum]
+    sums = [
+        source.checksum
+        for source in card.sources
+        if isinstance(source, HttpsSource | PackageSource) and source.checksum
+    ]
     return {known.partition(":")[0] for known in sums} or {"sha256"}
 
 
@@ -156,12 +170,15 @@ def _local(card: Card, path: Path, found: str) -> Source:
         with ZipFile(path) as archive:
             names += [name.rsplit("/", 1)[-1] for name in archive.namelist()]
     for source in card.sources:
-        if isinstance(source, Local) and any(fnmatch(name, pattern) for name in names for pattern in source.holds):
+        if isinstance(source, LocalSource) and any(
+            fnmatch(name, pattern) for name in names for pattern in source.holds
+        ):
             return source
-        if isinstance(source, Parts) and {part.filename for part in source.parts} <= set(names):
+        if isinstance(source, MultiFileSource) and {part.filename for part in source.parts} <= set(names):
             return source
     known = "; ".join(
-        source.filename + (f" ({source.checksum})" if isinstance(source, Https | Package) and source.checksum else "")
+        source.filename
+        + (f" ({source.checksum})" if isinstance(source, HttpsSource | PackageSource) and source.checksum else "")
         for source in card.sources
     )
     sums = f", its checksum is {found}" if found else ""
@@ -170,10 +187,10 @@ def _local(card: Card, path: Path, found: str) -> Source:
     )
 
 
-def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source]:
+def _brought(card: Card, folder: Path, listener: ProgressListener) -> tuple[Path, Source]:
     """The file of the first source that delivers."""
     faults: list[FetchError | ChecksumError] = []
-    sources = [source for source in card.sources if not isinstance(source, Local)]
+    sources = [source for source in card.sources if not isinstance(source, LocalSource)]
     if not sources:
         ways = " or ".join(source.filename for source in card.sources) or "nothing"
         raise FetchError(
@@ -185,13 +202,13 @@ def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source
         source, is_new = waiting.popleft()
         try:
             return _asked(source, folder, listener, hasty=is_new and bool(waiting)), source
-        except HastyError as fault:
+        except SourceTimeoutError as fault:
             waiting.append((source, False))
-            listener.say(f"{fault}; trying {waiting[0][0].place}")
+            listener.message(f"{fault}; trying {waiting[0][0].place}")
         except (FetchError, ChecksumError) as fault:
             faults.append(fault)
             for following, _ in list(waiting)[:1]:
-                listener.say(f"{fault}; trying {following.place}")
+                listener.message(f"{fault}; trying {following.place}")
     kind = ChecksumError if any(isinstance(fault, ChecksumError) for fault in faults) else FetchError
     raise kind(
         f"{card.name} could not be had: {'; '.join(map(str, faults))}; "
@@ -199,22 +216,24 @@ def _brought(card: Card, folder: Path, listener: Listener) -> tuple[Path, Source
     ) from faults[-1]
 
 
-def _asked(source: Https | Parts | Package, folder: Path, listener: Listener, *, hasty: bool) -> Path:
-    """The file of a source. With `hasty` a silent one raises `HastyError` within 15 s."""
-    target = folder / (source.folder if isinstance(source, Parts) else source.filename)
-    if isinstance(source, Parts):
-        make_folder(target, SETTING)
+def _asked(
+    source: HttpsSource | MultiFileSource | PackageSource, folder: Path, listener: ProgressListener, *, hasty: bool
+) -> Path:
+    """The file of a source. With `hasty` a silent one raises `SourceTimeoutError` within 15 s."""
+    target = folder / (source.folder if isinstance(source, MultiFileSource) else source.filename)
+    if isinstance(source, MultiFileSource):
+        make_folder(target, DATA_VARIABLE)
         for part in source.parts:
             if not _is_right(part, target / part.filename):
                 _download(part, target / part.filename, listener, hasty=hasty)
-    elif isinstance(source, Https):
+    elif isinstance(source, HttpsSource):
         _download(source, target, listener, hasty=hasty)
     else:
         _ask_pip(source, target, listener, hasty=hasty)
     return target
 
 
-def _download(source: OnTheWeb, target: Path, listener: Listener, *, hasty: bool) -> None:
+def _download(source: WebFile, target: Path, listener: ProgressListener, *, hasty: bool) -> None:
     """Bring a file from the web."""
     part = target.with_name(f"{target.name}.part")
     doubtful = part.exists()  # left by an earlier run: if the whole is wrong, that may be why
@@ -224,18 +243,18 @@ def _download(source: OnTheWeb, target: Path, listener: Listener, *, hasty: bool
     except ChecksumError:
         if not doubtful:
             raise
-        listener.say(f"{part.name}, left by an earlier download, is not right; starting over")
+        listener.message(f"{part.name}, left by an earlier download, is not right; starting over")
         transfer(source, part, listener, hasty=hasty)
         _accept(part, target, source, listener)
 
 
-def _ask_pip(source: Package, target: Path, listener: Listener, *, hasty: bool) -> None:
+def _ask_pip(source: PackageSource, target: Path, listener: ProgressListener, *, hasty: bool) -> None:
     """Have pip bring a wheel from the package index, whichever index this machine is set to."""
     if not _has_pip():
         raise FetchError(f"{source.place} needs pip, which this Python lacks (`{sys.executable} -m ensurepip` adds it)")
-    require_space(target.parent, 2 * source.bytes + SPARE, SETTING)
+    require_space(target.parent, 2 * source.bytes + SPARE, DATA_VARIABLE)
     listener.progress(source.filename, 0, source.bytes)
-    with place_errors(target, SETTING), workplace(target) as folder:
+    with write_errors(target, DATA_VARIABLE), scratch_folder(target) as folder:
         options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
         options += ["--retries", "0", "--timeout", "12"] if hasty else []
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), source.package]
@@ -245,7 +264,7 @@ def _ask_pip(source: Package, target: Path, listener: Listener, *, hasty: bool) 
             raise FetchError(f"{source.place} did not deliver within {_PIP_TIMEOUT:g} s") from fault
         if ended.returncode:
             said = ended.stderr.decode(errors="replace").strip().splitlines() or ["it did not say why"]
-            kind = HastyError if hasty else FetchError
+            kind = SourceTimeoutError if hasty else FetchError
             raise kind(f"{source.place} did not deliver (pip: {said[-1].removeprefix('ERROR:').strip()})")
         wheel = folder / source.filename
         if not wheel.is_file():
@@ -263,7 +282,7 @@ def _has_pip() -> bool:
     return PathFinder.find_spec("pip") is not None
 
 
-def _accept(file: Path, target: Path, source: OnTheWeb | Package, listener: Listener) -> None:
+def _accept(file: Path, target: Path, source: WebFile | PackageSource, listener: ProgressListener) -> None:
     """Give a file its name if it is the right one; else delete it and raise `ChecksumError`."""
     expected = _expected(source, target)
     found = _found(file, expected)
@@ -272,7 +291,9 @@ def _accept(file: Path, target: Path, source: OnTheWeb | Package, listener: List
         whose = "" if source.checksum else ", that of the first download"
         raise ChecksumError(f"{source.place} sent a {source.filename} with {found}, expected {expected}{whose}")
     if not expected:
-        listener.say(f"no checksum of {source.filename} is published; later downloads are held to this one's, {found}")
-        write_atomically(target.with_name(f"{target.name}.checksum"), f"{found}\n", SETTING)
-    with place_errors(target, SETTING):
+        listener.message(
+            f"no checksum of {source.filename} is published; later downloads are held to this one's, {found}"
+        )
+        write_atomically(target.with_name(f"{target.name}.checksum"), f"{found}\n", DATA_VARIABLE)
+    with write_errors(target, DATA_VARIABLE):
         file.replace(target)

@@ -20,8 +20,8 @@ from cfbench.data import card, column_files, store
 from cfbench.data.readers.lines import NAMED, BadRows, Check, named, tell
 from cfbench.data.readers.table import Asked, Block, Opened, open_table
 from cfbench.errors import CountError, DataError, RowError, UsageError
-from cfbench.files import SETTING, make_folder, write_atomically
-from cfbench.ratings import Catalogue, Coder, Scale, blocks
+from cfbench.files import DATA_VARIABLE, make_folder, write_atomically
+from cfbench.ratings import Catalogue, IdEncoder, Scale, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.store import Dataset
-    from cfbench.data.transfer import Listener
+    from cfbench.data.transfer import ProgressListener
 
 Duplicates = Literal["error", "last", "mean"]
 _BLOCK = 4_000_000  # rows
@@ -40,7 +40,7 @@ _FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f%:z")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ImportOptions:
     """What to import, and how."""
 
     path: Path
@@ -69,17 +69,17 @@ class _Table:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def import_file(wish: Wish, listener: Listener) -> Dataset:
+def import_file(wish: ImportOptions, listener: ProgressListener) -> Dataset:
     """Read, check and store the file, and write its card.
 
-    Raises `UsageError`, `ArchiveError`, `RowError`, `CountError` for repeated pairs, `DataError`, `PlaceError`.
+    Raises `UsageError`, `ArchiveError`, `RowError`, `CountError` for repeated pairs, `DataError`, `WriteError`.
     """
     _refuse_name(wish)
     table, where = _read(wish, listener)
     scale = wish.scale or scale_of(table.ratings, where)
     table = _settle_repeats(table, wish.duplicates, where, listener)
     if wish.duplicates == "mean" and scale.off(table.ratings).any():
-        listener.say(f"averages of repeated pairs lie between the steps of the scale {scale}: it has no steps now")
+        listener.message(f"averages of repeated pairs lie between the steps of the scale {scale}: it has no steps now")
         scale = scale.model_copy(update={"step": 0.0})
     titles = None if wish.titles is None else _titles(wish.titles, listener)
     origin = f"imported from {wish.path.absolute()}"
@@ -93,7 +93,7 @@ def import_file(wish: Wish, listener: Listener) -> Dataset:
         users=found.n_users, items=found.n_items, ratings=len(found), fingerprint=found.fingerprint
     )
     new = new.model_copy(update={"expected": expected})
-    write_atomically(make_folder(card.own_folder(), SETTING) / f"{new.name}.toml", _toml(new), SETTING)
+    write_atomically(make_folder(card.own_folder(), DATA_VARIABLE) / f"{new.name}.toml", _toml(new), DATA_VARIABLE)
     store.mark_terms_shown(new.name)
     store.make_current(new.name)
     return store.open_dataset(new)
@@ -127,7 +127,7 @@ def scale_of(ratings: NDArray[np.float64], where: str) -> Scale:
     return Scale(low=low, high=high, step=step)
 
 
-def _refuse_name(wish: Wish) -> None:
+def _refuse_name(wish: ImportOptions) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", wish.name):
         raise UsageError(
             f"{wish.name!r} is no name for a data set; expected small letters, digits, '.', '_' or '-', "
@@ -141,11 +141,11 @@ def _refuse_name(wish: Wish) -> None:
         )
 
 
-def _read(wish: Wish, listener: Listener) -> tuple[_Table, str]:
+def _read(wish: ImportOptions, listener: ProgressListener) -> tuple[_Table, str]:
     """The good rows of the file, coded."""
     opened = open_table(wish.path, wish.asked, ("user", "item", "rating", "time"), listener)
     bad = BadRows(opened.where, "correct the file, or drop such rows with --skip-bad")
-    coder, parts = Coder(), list[dict[str, Any]]()
+    coder, parts = IdEncoder(), list[dict[str, Any]]()
     for block in _checked(opened, wish.scale, bad, listener):
         if bad and not wish.skip_bad:
             continue
@@ -153,14 +153,14 @@ def _read(wish: Wish, listener: Listener) -> tuple[_Table, str]:
     if bad.hopeless or (bad and not wish.skip_bad):
         bad.refuse()
     if bad:
-        listener.say(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {bad.lines}")
+        listener.message(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {bad.lines}")
     if not coder.n_users:
         raise RowError(f"{opened.where} holds no row that is good, expected one or more; look at its columns")
     whole: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return _Table(**({"times": None} | whole), catalogue=coder.catalogue(None)), opened.where
 
 
-def _checked(opened: Opened, scale: Scale | None, bad: BadRows, listener: Listener) -> Iterator[pl.DataFrame]:
+def _checked(opened: Opened, scale: Scale | None, bad: BadRows, listener: ProgressListener) -> Iterator[pl.DataFrame]:
     """The good rows of each block, `line` beside them; the others are told to `bad`."""
     import polars as pl
 
@@ -234,7 +234,7 @@ def _time(sample: pl.Series) -> pl.Expr:
     return pl.coalesce(day, *forms)
 
 
-def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: Listener) -> _Table:
+def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: ProgressListener) -> _Table:
     """One rating a pair. Raises `CountError` under the policy `error`."""
     keys = column_files.pairs(table.users, table.items, len(table.catalogue.items))
     order = np.argsort(keys, kind="stable")
@@ -264,11 +264,11 @@ def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: Lis
         if times is not None and table.times is not None:
             times[last] = np.maximum.reduceat(table.times[order], begins)
         table = replace(table, ratings=ratings, times=times)
-    listener.say(f"{where}: {repeats:,} repeats of a pair, settled by --duplicates {policy}")
+    listener.message(f"{where}: {repeats:,} repeats of a pair, settled by --duplicates {policy}")
     return table.take(np.sort(last))
 
 
-def _titles(path: Path, listener: Listener) -> pl.DataFrame:
+def _titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
     """`item` and `title`, whatever of them there is; raises `RowError` for a row without an item."""
     import polars as pl
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cfbench.ratings import Ratings
 
-Parts: TypeAlias = NDArray[np.uint8]
+PartCodes: TypeAlias = NDArray[np.uint8]
 """(n,) the part of each rating."""
 TRAIN, VALID, TEST, LEFT_OUT = range(4)
 _BLOCK = 4_000_000  # rows
@@ -69,7 +69,7 @@ class RandomHoldout(_Definition):
     test: Fraction = 0.1
     valid: Fraction = 0.05
 
-    def cut(self, ratings: Ratings) -> Parts:
+    def cut(self, ratings: Ratings) -> PartCodes:
         """Exactly round(test·n) test ratings and round(valid·rest) validation ratings."""
         parts = np.zeros(len(ratings), np.uint8)
         _draw(parts, TRAIN, TEST, self.test, self.seed, "test")
@@ -93,7 +93,7 @@ class KFold(_Definition):
             raise ValueError(f"expected a fold from 1 to {self.folds}, got {self.fold}")
         return self
 
-    def cut(self, ratings: Ratings) -> Parts:
+    def cut(self, ratings: Ratings) -> PartCodes:
         """Every rating is in the test part of exactly one of the folds of a seed."""
         n = len(ratings)
         first, end = (self.fold - 1) * n // self.folds, self.fold * n // self.folds
@@ -113,7 +113,7 @@ class KFold(_Definition):
 class Official(_Definition):
     """The rows `first` to `last` of the source's file test, as its authors cut it; `valid` of the rest validate.
 
-    Rows count from 0, and `last` is the first that is not included.
+    SparseRows count from 0, and `last` is the first that is not included.
     """
 
     kind: Literal["official"] = "official"
@@ -127,7 +127,7 @@ class Official(_Definition):
             raise ValueError(f"expected first < last, got {self.first} and {self.last}")
         return self
 
-    def cut(self, ratings: Ratings) -> Parts:
+    def cut(self, ratings: Ratings) -> PartCodes:
         """Raises `SplitError` when the rows are not there."""
         if self.last > len(ratings):
             raise SplitError(
@@ -145,7 +145,7 @@ class HeldOut(_Definition):
     kind: Literal["held-out"] = "held-out"
     valid: Fraction = 0.05
 
-    def cut(self, ratings: Ratings) -> Parts:
+    def cut(self, ratings: Ratings) -> PartCodes:
         """Raises `SplitError` when nothing was set aside."""
         if ratings.held_out is None:
             raise SplitError("the source set no ratings aside for testing; choose another with --split")
@@ -174,7 +174,7 @@ class TimeWindow(_Definition):
             raise ValueError(f"expected a span of training days and then one of test days, got {spans}")
         return self
 
-    def cut(self, ratings: Ratings) -> Parts:
+    def cut(self, ratings: Ratings) -> PartCodes:
         """All of the later span as the test part: `make` halves it. Raises `SplitError` when there are no times."""
         times = _times(ratings, "a time split")
         parts = np.full(len(ratings), LEFT_OUT, np.uint8)
@@ -194,7 +194,7 @@ class LeaveLastOut(_Definition):
     test: int = Field(1, ge=1)
     valid: int = Field(1, ge=0)
 
-    def cut(self, ratings: Ratings) -> Parts:
+    def cut(self, ratings: Ratings) -> PartCodes:
         """One pass over the ratings for each that a user holds out. Raises `SplitError` when there are no times."""
         times = _times(ratings, "leave-last-out")
         parts = np.zeros(len(ratings), np.uint8)
@@ -210,14 +210,14 @@ Definition: TypeAlias = Annotated[
     RandomHoldout | KFold | Official | HeldOut | TimeWindow | LeaveLastOut, Field(discriminator="kind")
 ]
 
-EVERYWHERE: dict[str, Definition] = {
+STANDARD_SPLITS: dict[str, Definition] = {
     "random90": RandomHoldout(protocol="random 90/10"),
     "random80": RandomHoldout(test=0.2, protocol="random 80/20"),
     **{f"5fold-{k}": KFold(fold=k, protocol="5-fold cross-validation") for k in range(1, 6)},
     "last1": LeaveLastOut(protocol="leave last one out"),
 }
 """Splits every data set has; a card adds its own."""
-DEFAULT = "random90"
+DEFAULT_SPLIT = "random90"
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +226,7 @@ class Split:
 
     name: str
     definition: Definition
-    parts: Parts
+    parts: PartCodes
     fingerprint: str
     report: dict[str, int]
     """Counts: the ratings in train, valid, test and left_out; those of left_out that were dropped as cold; what is cold
@@ -260,7 +260,7 @@ def make(name: str, definition: Definition, ratings: Ratings) -> Split:
     return restore(name, definition, ratings, parts, dropped=dropped)
 
 
-def _drop_cold(parts: Parts, ratings: Ratings) -> int:
+def _drop_cold(parts: PartCodes, ratings: Ratings) -> int:
     """Leave out what is held out of users or items without a training rating; returns how many ratings that are."""
     users = _seen(ratings.users, ratings.n_users, parts, TRAIN)
     items = _seen(ratings.items, ratings.n_items, parts, TRAIN)
@@ -277,7 +277,7 @@ def restore(
     name: str,
     definition: Definition,
     ratings: Ratings,
-    parts: Parts,
+    parts: PartCodes,
     *,
     dropped: int = 0,
     report: dict[str, int] | None = None,
@@ -296,7 +296,7 @@ def restore(
     return Split(name, definition, parts, digest.hexdigest(), report)
 
 
-def _count(name: str, ratings: Ratings, parts: Parts, dropped: int) -> dict[str, int]:
+def _count(name: str, ratings: Ratings, parts: PartCodes, dropped: int) -> dict[str, int]:
     """The report; raises `SplitError` when no rating is left to train or test."""
     counts = [int(np.count_nonzero(parts == part)) for part in range(4)]
     for part, count in (("training", counts[TRAIN]), ("test", counts[TEST])):
@@ -310,7 +310,7 @@ def _count(name: str, ratings: Ratings, parts: Parts, dropped: int) -> dict[str,
     } | _who(ratings, parts) | {"held_out": counts[VALID] + counts[TEST]}  # fmt: skip
 
 
-def _who(ratings: Ratings, parts: Parts) -> dict[str, int]:
+def _who(ratings: Ratings, parts: PartCodes) -> dict[str, int]:
     """The report's counts of users and items."""
     users, items = (
         {part: _seen(codes, count, parts, part) for part in (TRAIN, VALID, TEST)}
@@ -331,7 +331,7 @@ def _who(ratings: Ratings, parts: Parts) -> dict[str, int]:
     }
 
 
-def _seen(codes: NDArray[np.int32], count: int, parts: Parts, part: int) -> NDArray[np.bool_]:
+def _seen(codes: NDArray[np.int32], count: int, parts: PartCodes, part: int) -> NDArray[np.bool_]:
     """(count,) True for a user or item with a rating in the part."""
     seen = np.zeros(count, np.bool_)
     for rows in _blocks(len(parts)):
@@ -350,7 +350,7 @@ def _keys(seed: int, purpose: str) -> np.random.PCG64:
     return np.random.PCG64(np.random.SeedSequence(words.tolist()))
 
 
-def _draw(parts: Parts, of: int, to: int, fraction: float, seed: int, purpose: str) -> None:
+def _draw(parts: PartCodes, of: int, to: int, fraction: float, seed: int, purpose: str) -> None:
     """Move round(fraction·count) of the ratings in part `of` to part `to`: those with the smallest keys."""
     count = int(np.count_nonzero(parts == of))
     left = round(fraction * count)
@@ -368,7 +368,7 @@ def _draw(parts: Parts, of: int, to: int, fraction: float, seed: int, purpose: s
         left -= len(drawn)
 
 
-def _hold_out_validation(parts: Parts, fraction: float, seed: int) -> Parts:
+def _hold_out_validation(parts: PartCodes, fraction: float, seed: int) -> PartCodes:
     _draw(parts, TRAIN, VALID, fraction, seed, "valid")
     return parts
 
@@ -379,7 +379,7 @@ def _times(ratings: Ratings, who: str) -> NDArray[np.int64]:
     return ratings.times
 
 
-def _last(ratings: Ratings, times: NDArray[np.int64], parts: Parts) -> NDArray[np.int64]:
+def _last(ratings: Ratings, times: NDArray[np.int64], parts: PartCodes) -> NDArray[np.int64]:
     """(n_users,) the row of each user's last rating in TRAIN, the later one of equal times; 0 where there is none."""
     latest = np.full(ratings.n_users, np.iinfo(np.int64).min)
     last = np.zeros(ratings.n_users, np.int64)

@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, fie
 from cfbench.data import column_files, readers
 from cfbench.data.fetch import checksum, fetch, locked, remedy
 from cfbench.data.split import Count, Split, make, restore
-from cfbench.errors import CountError, DataError, PlaceError
-from cfbench.files import SETTING, data_home, folder_appearing, make_folder, write_atomically
+from cfbench.errors import CountError, DataError, WriteError
+from cfbench.files import DATA_VARIABLE, atomic_folder, data_home, make_folder, write_atomically
 from cfbench.ratings import Catalogue, Ratings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cfbench.data.card import Card
-    from cfbench.data.fetch import Listener
+    from cfbench.data.fetch import ProgressListener
     from cfbench.data.split import Definition
 
 _CUT = "cfbench parts 2"  # part of a cached split's key: raise it when `split` cuts the same definition otherwise
@@ -102,7 +102,7 @@ class Dataset:
         split = _cached(path, name, definition, self.ratings)
         if split is None:
             split = make(name, definition, self.ratings)
-            with suppress(PlaceError):  # a full or read-only disk costs time, not the split
+            with suppress(WriteError):  # a full or read-only disk costs time, not the split
                 _cache(path, split)
         return split
 
@@ -147,11 +147,11 @@ def open_dataset(card: Card) -> Dataset:
     return Dataset(card, ratings, home)
 
 
-def prepare(card: Card, *, listener: Listener, from_file: Path | None = None, again: bool = False) -> Dataset:
+def prepare(card: Card, *, listener: ProgressListener, from_file: Path | None = None, again: bool = False) -> Dataset:
     """Fetch, read, code and check a data set, unless it is ready; then open it.
 
     `from_file` takes the place of the network, `again` prepares what is ready once more. Raises what `fetch`, the
-    readers and `open_dataset` raise, `CountError` when the result is not what the card expects, and `PlaceError`.
+    readers and `open_dataset` raise, `CountError` when the result is not what the card expects, and `WriteError`.
     """
     again = again or (from_file is not None and not card.expected.fingerprint)  # nothing says it is the same file
     if again or not is_ready(card):
@@ -162,7 +162,7 @@ def prepare(card: Card, *, listener: Listener, from_file: Path | None = None, ag
 
 
 def install(
-    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, source: str, listener: Listener
+    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, source: str, listener: ProgressListener
 ) -> Dataset:
     """Prepare a data set from blocks at hand, whatever is there of that name, and open it; raises as `prepare` does."""
     with _preparing(card, listener):
@@ -179,8 +179,8 @@ def current() -> str | None:
 
 
 def make_current(name: str) -> None:
-    """Use the data set of that name from now on; raises `PlaceError`."""
-    write_atomically(make_folder(data_home(), SETTING) / "current", f"{name}\n", SETTING)
+    """Use the data set of that name from now on; raises `WriteError`."""
+    write_atomically(make_folder(data_home(), DATA_VARIABLE) / "current", f"{name}\n", DATA_VARIABLE)
 
 
 def terms_shown(name: str) -> bool:
@@ -189,13 +189,13 @@ def terms_shown(name: str) -> bool:
 
 
 def mark_terms_shown(name: str) -> None:
-    """Remember that a data set's terms have been shown; raises `PlaceError`."""
-    write_atomically(make_folder(data_home() / "terms", SETTING) / name, "", SETTING)
+    """Remember that a data set's terms have been shown; raises `WriteError`."""
+    write_atomically(make_folder(data_home() / "terms", DATA_VARIABLE) / name, "", DATA_VARIABLE)
 
 
-def _preparing(card: Card, listener: Listener) -> AbstractContextManager[None]:
-    """Keep other processes from preparing the same data set; raises `PlaceError`."""
-    folder = make_folder(data_home() / "datasets", SETTING)
+def _preparing(card: Card, listener: ProgressListener) -> AbstractContextManager[None]:
+    """Keep other processes from preparing the same data set; raises `WriteError`."""
+    folder = make_folder(data_home() / "datasets", DATA_VARIABLE)
     return locked(folder / f"{card.name}.lock", f"preparing {card.name}", listener)
 
 
@@ -215,10 +215,10 @@ def _stale(manifest: _Manifest, card: Card) -> bool:
     return manifest.version != card.version or card.expected.fingerprint not in ("", manifest.fingerprint)
 
 
-def _prepare(card: Card, listener: Listener, from_file: Path | None) -> None:
+def _prepare(card: Card, listener: ProgressListener, from_file: Path | None) -> None:
     home = data_home()
     file, source = fetch(card, home / "downloads", listener=listener, from_file=from_file)
-    listener.say(f"reading {file.name}")
+    listener.message(f"reading {file.name}")
     where = f"{file}!{source.ratings.member}" if source.ratings.member else str(file)
     blocks = readers.read(file, source.ratings, card.scale, listener)
     titles = None if source.titles is None else _whole(readers.read(file, source.titles, None, listener))
@@ -231,7 +231,7 @@ def _install(  # the one way into the store
 ) -> None:
     """Write all files aside and let the folder appear, in place of the one that may be there."""
     folder = _folder(data_home(), card.name)
-    with folder_appearing(folder, SETTING, replace=True) as hidden:
+    with atomic_folder(folder, DATA_VARIABLE, replace=True) as hidden:
         ratings, coder = column_files.write(blocks, hidden, card.scale)
         catalogue = coder.catalogue(titles)
         if keep_last:

@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from cfbench.errors import ChecksumError, FetchError, HastyError
-from cfbench.files import SETTING, place_errors, require_space, size
+from cfbench.errors import ChecksumError, FetchError, SourceTimeoutError
+from cfbench.files import DATA_VARIABLE, format_bytes, require_space, write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-    from cfbench.data.card import OnTheWeb
+    from cfbench.data.card import WebFile
 
 SPARE = 20_000_000
 """Bytes that must stay free on the disk."""
@@ -43,20 +43,20 @@ HASTY = Patience(3.5, 10.0)
 """For the first sign of life of a host that is not the last to turn to; 3.5 s see a lost packet sent twice more."""
 
 
-class Listener(Protocol):
+class ProgressListener(Protocol):
     """Who is told how far things are."""
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """A line for people: what happened and what is done about it."""
 
     def progress(self, what: str, done: int, total: int) -> None:
         """`done` of `total` bytes of `what` are here; called often, and `done == total` is the end."""
 
 
-class Quiet:
+class SilentListener:
     """A listener that does nothing."""
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """Nothing."""
 
     def progress(self, what: str, done: int, total: int) -> None:
@@ -71,12 +71,12 @@ class _SilentError(_PassingError):
     """The host did not answer, or stopped sending."""
 
 
-def transfer(source: OnTheWeb, part: Path, listener: Listener, *, hasty: bool = False) -> None:
+def transfer(source: WebFile, part: Path, listener: ProgressListener, *, hasty: bool = False) -> None:
     """Complete `part`, in several tries if need be, each going on where the last one stopped.
 
-    With `hasty` a host that stays silent raises `HastyError` within 15 s; one that has sent something is waited for as
-    patiently as ever. Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends
-    too much, `PlaceError`.
+    With `hasty` a host that stays silent raises `SourceTimeoutError` within 15 s; one that has sent something is waited
+    for as patiently as ever. Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends too
+    much, `WriteError`.
     """
     patience = HASTY if hasty else PATIENT
     for number in range(1, _TRIES + 1):
@@ -87,11 +87,11 @@ def transfer(source: OnTheWeb, part: Path, listener: Listener, *, hasty: bool = 
             if _length(part) > had:
                 patience = PATIENT
             elif isinstance(fault, _SilentError) and patience is HASTY:
-                raise HastyError(f"{source.host} {fault}") from fault
+                raise SourceTimeoutError(f"{source.host} {fault}") from fault
             if number == _TRIES:
                 raise FetchError(f"{source.host} {fault} (tried {_TRIES} times)") from fault
             pause = _PAUSE * 2 ** (number - 1)
-            listener.say(f"{source.host} {fault}; trying again in {pause:g} s")
+            listener.message(f"{source.host} {fault}; trying again in {pause:g} s")
             time.sleep(pause)
         else:
             return
@@ -101,14 +101,14 @@ def _length(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _once(source: OnTheWeb, part: Path, listener: Listener, patience: Patience) -> None:
-    """One try: append what `part` lacks. Raises `_PassingError`, `FetchError`, `ChecksumError`, `PlaceError`."""
+def _once(source: WebFile, part: Path, listener: ProgressListener, patience: Patience) -> None:
+    """One try: append what `part` lacks. Raises `_PassingError`, `FetchError`, `ChecksumError`, `WriteError`."""
     import requests
 
     have = _length(part)
     if have and have == source.bytes:
         return
-    require_space(part.parent, max(0, (source.bytes or 0) - have) + SPARE, SETTING)
+    require_space(part.parent, max(0, (source.bytes or 0) - have) + SPARE, DATA_VARIABLE)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         _require_https(source.url)
@@ -128,7 +128,7 @@ def _require_https(url: str) -> None:
         raise FetchError(f"{url} is not an https address, and cfbench asks no other; correct the card")
 
 
-def _offset(response: Response, part: Path, have: int, source: OnTheWeb) -> int:
+def _offset(response: Response, part: Path, have: int, source: WebFile) -> int:
     """Where in the file the body of this response begins."""
     status = response.status_code
     if status == 206 and _goes_on(response.headers.get("Content-Range", ""), have, source.bytes):
@@ -155,16 +155,18 @@ def _goes_on(content_range: str, have: int, total: int | None) -> bool:
     return first == have and last == size_told - 1 and total in (None, size_told)
 
 
-def _total(response: Response, start: int, source: OnTheWeb) -> int | None:
+def _total(response: Response, start: int, source: WebFile) -> int | None:
     """How long the whole file is, as far as the card or the server tells."""
     length = response.headers.get("Content-Length", "")
     return source.bytes or (start + int(length) if length.isdecimal() else None)
 
 
-def _save(response: Response, part: Path, start: int, total: int | None, source: OnTheWeb, listener: Listener) -> None:
+def _save(
+    response: Response, part: Path, start: int, total: int | None, source: WebFile, listener: ProgressListener
+) -> None:
     """Append the body to the first `start` bytes of `part`."""
     done = start
-    with place_errors(part, SETTING), part.open("ab" if start else "wb") as file:
+    with write_errors(part, DATA_VARIABLE), part.open("ab" if start else "wb") as file:
         for piece in response.iter_content(_PIECE):
             file.write(piece)
             done += len(piece)
@@ -174,13 +176,13 @@ def _save(response: Response, part: Path, start: int, total: int | None, source:
     if total is None:
         return
     if done < total:
-        raise _PassingError(f"stopped after {size(done)} of {size(total)}")
+        raise _PassingError(f"stopped after {format_bytes(done)} of {format_bytes(total)}")
     if done > total:
         part.unlink()
         raise ChecksumError(f"{source.host} sent more than the {total:,} bytes expected of {source.filename}")
 
 
-def _explained(fault: Exception, source: OnTheWeb, patience: Patience) -> Exception:
+def _explained(fault: Exception, source: WebFile, patience: Patience) -> Exception:
     """What a fault of the network means: another try, or the next source."""
     import requests
 

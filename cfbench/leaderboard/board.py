@@ -141,7 +141,7 @@ class Leaderboard:
     left_out: int
     """Runs under the same names but of another fingerprint."""
     hidden: int
-    """Rows for which a better one of the same plugin stands."""
+    """SparseRows for which a better one of the same plugin stands."""
 
     @property
     def ranked(self) -> list[Row]:

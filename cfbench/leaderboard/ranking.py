@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.leaderboard.board import Leaderboard, Row
     from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
-    from cfbench.leaderboard.scoring import By, Errors, Metric, Slice, Truth
+    from cfbench.leaderboard.scoring import By, Metric, RunErrors, Slice, TestPart
     from cfbench.runs.record import Results
 
 ALPHA = 0.05
-"""Rows whose adjusted p-value is at least that cannot be told from the best."""
+"""SparseRows whose adjusted p-value is at least that cannot be told from the best."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class RankedRow:
     """A row and what is known of it; scores of several seeds and folds are means."""
 
     row: Row
@@ -70,9 +70,9 @@ class Standing:
         }  # fmt: skip
 
 
-def standings(
+def rank_rows(
     board: Leaderboard, results: Results, dataset: Dataset | None, *, metric: Metric = "rmse", by: By | None = None
-) -> list[Standing]:
+) -> list[RankedRow]:
     """The rows in the order of the metric, unranked ones last; raises `RecordError`, `UsageError`."""
     if dataset is None and (metric == "user-rmse" or by):
         raise UsageError(
@@ -83,15 +83,15 @@ def standings(
     ranked.sort(key=lambda s: (s.score, s.row.last.request.started))
     front = _front(ranked)
     placed = [replace(s, place=at, on_front=at in front) for at, s in enumerate(ranked, 1)]
-    return placed + [Standing(row, None) for row in board.rows if not row.ranked]
+    return placed + [RankedRow(row, None) for row in board.rows if not row.ranked]
 
 
-def _told(board: Leaderboard, metric: Metric) -> list[Standing]:
+def _told(board: Leaderboard, metric: Metric) -> list[RankedRow]:
     """As the records say."""
-    return [Standing(row, row.rmse if metric == "rmse" else row.mean(lambda o: o.mae)) for row in board.ranked]
+    return [RankedRow(row, row.rmse if metric == "rmse" else row.mean(lambda o: o.mae)) for row in board.ranked]
 
 
-def _judged(board: Leaderboard, results: Results, dataset: Dataset, metric: Metric, by: By | None) -> list[Standing]:
+def _judged(board: Leaderboard, results: Results, dataset: Dataset, metric: Metric, by: By | None) -> list[RankedRow]:
     """As the predictions say; the errors of one row's runs are in memory at a time."""
     truths = {name: truth(dataset.ratings, dataset.split(name)) for name in board.fingerprints if board.ranked}
     rows = [_row(row, results, truths, metric, by) for row in board.ranked]
@@ -103,25 +103,25 @@ def _judged(board: Leaderboard, results: Results, dataset: Dataset, metric: Metr
 
 
 def _row(
-    row: Row, results: Results, truths: dict[str, Truth], metric: Metric, by: By | None
-) -> tuple[Standing, UserSums]:
+    row: Row, results: Results, truths: dict[str, TestPart], metric: Metric, by: By | None
+) -> tuple[RankedRow, UserSums]:
     runs = [errors(results.place(r.request), truths[r.request.split.name]) for r in row.records]
     sums = user_sums(runs, metric)
-    standing = Standing(
+    standing = RankedRow(
         row, sums.score, user_rmse=user_sums(runs, "user-rmse").score, new_users=_new(runs, "user-activity"),
         new_items=_new(runs, "item-popularity"), slices=tuple(slices(runs, by)) if by else (),
     )  # fmt: skip
     return standing, sums
 
 
-def _new(runs: list[Errors], by: By) -> float | None:
+def _new(runs: list[RunErrors], by: By) -> float | None:
     """The RMSE over what training never met, if there is any of it."""
     if not any(run.truth.split.report["cold_ratings"] for run in runs):
         return None
     return next((s.rmse for s in slices(runs, by) if s.label == "none"), None)
 
 
-def _front(ranked: list[Standing]) -> set[int]:
+def _front(ranked: list[RankedRow]) -> set[int]:
     """The places that are not dominated in score and seconds of fitting."""
     known = [(s.score, s.row.mean(lambda o: o.fit_seconds), at) for at, s in enumerate(ranked, 1)]
     fastest = float("inf")

@@ -45,7 +45,7 @@ class Slice(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class TestPart:
     """The test part of a split, and what training met of its users and items."""
 
     split: Split
@@ -79,11 +79,11 @@ class Truth:
         return places
 
 
-def truth(ratings: Ratings, split: Split) -> Truth:
+def truth(ratings: Ratings, split: Split) -> TestPart:
     """What a split's runs are held to."""
     train = split.parts == TRAIN
     met = activity(ratings.users[train], ratings.n_users), activity(ratings.items[train], ratings.n_items)
-    return Truth(split, split.test(ratings), met)
+    return TestPart(split, split.test(ratings), met)
 
 
 def _values(ratings: Ratings) -> tuple[list[tuple[float, float]], bool]:
@@ -96,10 +96,10 @@ def _values(ratings: Ratings) -> tuple[list[tuple[float, float]], bool]:
 
 
 @dataclass(frozen=True, eq=False)
-class Errors:
+class RunErrors:
     """What a stored run's predictions are off by: prediction minus rating, (n,) float64, one a test rating."""
 
-    truth: Truth
+    truth: TestPart
     errors: Floats
 
     def by_user(self, metric: Metric) -> tuple[Floats, Floats]:
@@ -117,7 +117,7 @@ class Errors:
         return np.bincount(places, self.errors**2, n).astype(np.float64), np.bincount(places, minlength=n)
 
 
-def errors(folder: Path, truth: Truth) -> Errors:
+def errors(folder: Path, truth: TestPart) -> RunErrors:
     """The errors of the run in that folder; raises `RecordError` when its predictions are not of these ratings."""
     predictions = read_predictions(folder)
     if len(predictions) != len(truth.test):
@@ -125,16 +125,16 @@ def errors(folder: Path, truth: Truth) -> Errors:
             f"{folder} holds {len(predictions):,} predictions, expected {len(truth.test):,}, one a test rating of "
             f"{truth.split.name}; the run has to be made anew"
         )
-    return Errors(truth, predictions.astype(np.float64) - truth.test.ratings.astype(np.float64))
+    return RunErrors(truth, predictions.astype(np.float64) - truth.test.ratings.astype(np.float64))
 
 
-def user_sums(runs: Sequence[Errors], metric: Metric) -> UserSums:
+def user_sums(runs: Sequence[RunErrors], metric: Metric) -> UserSums:
     """A score over several runs, each a part."""
     sums, counts = zip(*(run.by_user(metric) for run in runs), strict=True)
     return UserSums(np.stack(sums, axis=1), np.stack(counts, axis=1), root=metric == "rmse")
 
 
-def slices(runs: Sequence[Errors], by: By) -> list[Slice]:
+def slices(runs: Sequence[RunErrors], by: By) -> list[Slice]:
     """The slices with any test ratings, over all runs together: a fold may have none of a slice."""
     sums, counts = (np.sum(column, axis=0) for column in zip(*(run.by_slice(by) for run in runs), strict=True))
     folds = len({id(run.truth) for run in runs})  # seeds meet the same ratings again

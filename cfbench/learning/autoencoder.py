@@ -17,7 +17,7 @@ import torch
 from cfbench.learning import biases
 from cfbench.learning.layers import Batch, Cells
 from cfbench.learning.training import arrays, generator, load_arrays, train, validation_rmse
-from cfbench.ratings import Rows
+from cfbench.ratings import SparseRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfbench.contract import Context, State
-    from cfbench.learning.precision import Learned, Steps
-    from cfbench.ratings import Codes, Ratings, Scale, Scores
+    from cfbench.learning.precision import BlockedOptimizer, Weight
+    from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ class Network(Protocol):
     """The plugin's part: n ratings in, n ratings out."""
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> BlockedOptimizer:
         """The step rule over all that is learned."""
 
-    def learned(self) -> Mapping[str, Learned]:
+    def learned(self) -> Mapping[str, Weight]:
         """All that is learned, by name."""
 
     def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
@@ -110,7 +110,7 @@ class RowModel:
     def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
         """Train with early stopping on `valid`; raises `DivergedError`."""
         self.begin(train_part, context)
-        self._valid, self._asked = valid, self._ask(valid.users, valid.items)
+        self._valid, self._asked = valid, self._ask(valid.pairs)
         train(
             self, context, epochs=self._epochs, patience=self._patience, learning_rate=self._learning_rate,
             scale=train_part.scale, average=self._average,
@@ -128,7 +128,7 @@ class RowModel:
         random = generator(context.seed, "weights")
         self._network = self._make(rows.n_columns, train_part.scale, random, context.device)
 
-    def _biases_of(self, rows: Rows) -> Scores:
+    def _biases_of(self, rows: SparseRows) -> Scores:
         """(n,) what the biases predict of each cell."""
         mine, theirs = (self._biases.items, self._biases.users)[:: 1 if self._turned else -1]
         each = np.repeat(mine.astype(np.float32), np.diff(rows.starts))
@@ -137,11 +137,11 @@ class RowModel:
         return each
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> BlockedOptimizer:
         """The network's step rule."""
         return self._network.steps
 
-    def learned(self) -> Mapping[str, Learned]:
+    def learned(self) -> Mapping[str, Weight]:
         """The network's learned numbers by name."""
         return self._network.learned()
 
@@ -161,15 +161,15 @@ class RowModel:
         """RMSE over the validation ratings, clipped to the scale."""
         return validation_rmse(lambda *_: self._answer(self._asked), self._valid)
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) the network's output at the pairs; the biases' where user or item has no training rating."""
-        return self._answer(self._ask(users, items))
+        return self._answer(self._ask(pairs))
 
-    def _ask(self, users: Codes, items: Codes) -> Asked:
-        rows, columns = (items, users) if self._turned else (users, items)
+    def _ask(self, pairs: Pairs) -> Asked:
+        rows, columns = (pairs.items, pairs.users) if self._turned else (pairs.users, pairs.items)
         known = np.flatnonzero((self._cells.lengths[rows] > 0) & self._rated_columns[columns])
         known = known[np.argsort(rows[known], kind="stable")]
-        return Asked(self._biases.predict(users, items), known, rows[known], columns[known])
+        return Asked(self._biases.predict(pairs), known, rows[known], columns[known])
 
     @torch.inference_mode()
     def _answer(self, asked: Asked) -> Scores:
@@ -220,7 +220,7 @@ class UserRowModel(RowModel):
         at = np.flatnonzero(self._rated_columns[asked])
         if len(met):
             left = ratings - self._biases.fold_in(items, ratings, items) if self._residuals else ratings
-            row = Rows(np.array([0, len(met)]), items[met], left[met], self._cells.n_columns)
+            row = SparseRows(np.array([0, len(met)]), items[met], left[met], self._cells.n_columns)
             batch = next(Cells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
             self._say(scores, at, self._outputs(batch, np.zeros(len(at), np.int32), asked[at]))
         return scores

@@ -17,7 +17,7 @@ from cfbench.ratings import activity, blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Biases:
     users: NDArray[np.float64]
     items: NDArray[np.float64]
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) μ + b_u + b_i."""
-        return (self.mean + self.users[users] + self.items[items]).astype(np.float32)
+        return (self.mean + self.users[pairs.users] + self.items[pairs.items]).astype(np.float32)
 
     def fold_in(self, items: Codes, ratings: Scores, asked: Codes, *, user_reg: float = 15.0) -> Scores:
         """(n,) predictions of `asked` for a new user who gave `items` (m,) these `ratings` (m,)."""

@@ -30,8 +30,8 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cfbench.learning.precision import Learned
-    from cfbench.ratings import Rows
+    from cfbench.learning.precision import Weight
+    from cfbench.ratings import SparseRows
 
 SPARSE = 0.1
 """Up to this share of rated cells, products go by the ratings."""
@@ -97,7 +97,7 @@ class Cells:
     wait for the device: how many cells it has is known to the host.
     """
 
-    def __init__(self, rows: Rows, device: str) -> None:
+    def __init__(self, rows: SparseRows, device: str) -> None:
         self.n_columns = rows.n_columns
         self.sparse = len(rows.values) <= SPARSE * len(rows) * rows.n_columns
         self._device = torch.device(device)
@@ -131,7 +131,7 @@ class Cells:
         return Batch(*moved, n_columns=self.n_columns, sparse=self.sparse)
 
 
-def linear(x: Tensor | Batch, weight: Learned, bias: Learned) -> Tensor:
+def linear(x: Tensor | Batch, weight: Weight, bias: Weight) -> Tensor:
     """X W + b: (B, n) → (B, h) for W (n, h), b (h,). Without gradients computed from the float32 numbers."""
     if isinstance(x, Batch) and not x.sparse:
         x = x.dense(x.ratings.to(weight.copy.dtype if torch.is_grad_enabled() else torch.float32))
@@ -143,7 +143,7 @@ def linear(x: Tensor | Batch, weight: Learned, bias: Learned) -> Tensor:
     return product.add_(bias.master)
 
 
-def linear_back(h: Tensor, weight: Learned, bias: Learned) -> Tensor:
+def linear_back(h: Tensor, weight: Weight, bias: Weight) -> Tensor:
     """H Wᵀ + b: (B, h) → (B, n) for W (n, h), b (n,)."""
     if torch.compiler.is_compiling():
         return F.linear(h, weight.copy, bias.copy)
@@ -153,7 +153,7 @@ def linear_back(h: Tensor, weight: Learned, bias: Learned) -> Tensor:
     return F.linear(h, weight.master, bias.master)
 
 
-def linear_at(h: Tensor, weight: Learned, bias: Learned, batch: Batch) -> tuple[Tensor, Tensor]:
+def linear_at(h: Tensor, weight: Weight, bias: Weight, batch: Batch) -> tuple[Tensor, Tensor]:
     """`linear_back` at the batch's cells (cells,), and everywhere (B, n); gradients flow through the cells alone."""
     at_cells, everywhere = _apply(_LinearAt, h, weight.copy, bias.copy, weight, batch)
     return at_cells, everywhere
@@ -172,7 +172,7 @@ def _apply(function: type[torch.autograd.Function], *args: Any) -> Any:
     return function.apply(*args)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def output_at(h: Tensor, weight: Learned, bias: Learned, places: Tensor, columns: Tensor) -> Tensor:
+def output_at(h: Tensor, weight: Weight, bias: Weight, places: Tensor, columns: Tensor) -> Tensor:
     """(m,) `linear_back` of the float32 numbers at m cells: row of h (B, h), column of the output (B, n)."""
     if len(columns) > SAMPLED * len(h) * len(bias.master):
         return linear_back(h, weight, bias)[places, columns]
@@ -183,7 +183,7 @@ def output_at(h: Tensor, weight: Learned, bias: Learned, places: Tensor, columns
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, weight: Learned) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, weight: Weight) -> Tensor:
         ctx.save_for_backward(x, w)
         ctx.weight = weight
         return torch.addmm(b, x, w)
@@ -197,7 +197,7 @@ class _Linear(torch.autograd.Function):
 
 class _SparseLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, batch: Batch, w: Tensor, b: Tensor, weight: Learned) -> Tensor:
+    def forward(ctx: Any, batch: Batch, w: Tensor, b: Tensor, weight: Weight) -> Tensor:
         ctx.batch, ctx.weight = batch, weight
         return batch.times(batch.ratings, w).add_(b)
 
@@ -209,7 +209,7 @@ class _SparseLinear(torch.autograd.Function):
 
 class _LinearBack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor, w: Tensor, b: Tensor, weight: Learned) -> Tensor:
+    def forward(ctx: Any, h: Tensor, w: Tensor, b: Tensor, weight: Weight) -> Tensor:
         ctx.save_for_backward(h, w)
         ctx.weight = weight
         return F.linear(h, w, b)
@@ -223,7 +223,7 @@ class _LinearBack(torch.autograd.Function):
 
 class _LinearAt(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor, w: Tensor, b: Tensor, weight: Learned, batch: Batch) -> Any:
+    def forward(ctx: Any, h: Tensor, w: Tensor, b: Tensor, weight: Weight, batch: Batch) -> Any:
         ctx.save_for_backward(h, w)
         ctx.weight, ctx.batch = weight, batch
         everywhere = F.linear(h, w, b)

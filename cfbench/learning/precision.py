@@ -38,7 +38,7 @@ def _processor_has_bf16() -> bool:
     return any(probe() for probe in probes if probe is not None)
 
 
-class Learned:
+class Weight:
     """A learned matrix or vector: the float32 `master`, the `copy` products are computed with, and its gradient.
 
     In float32 the copy is the master. The gradient of a matrix keeps its memory from step to step.
@@ -80,14 +80,14 @@ class Learned:
             self.copy.copy_(self.master)
 
 
-class Steps:
+class BlockedOptimizer:
     """Torch step rules over float32 masters, each group of learned numbers under its own, block by block.
 
     A block's gradients are cast up, its numbers stepped and cast down while they are in the processor's cache, so that
     a step goes through memory once. An accelerator has no use for blocks: there all is one.
     """
 
-    def __init__(self, *groups: tuple[Sequence[Learned], Rule]) -> None:
+    def __init__(self, *groups: tuple[Sequence[Weight], Rule]) -> None:
         self._learned = [each for learned, _ in groups for each in learned]
         block = BLOCK if all(each.master.device.type == "cpu" for each in self._learned) else None
         self._blocks: list[tuple[list[tuple[int, slice]], torch.optim.Optimizer]] = []

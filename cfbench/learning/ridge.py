@@ -4,7 +4,7 @@ For row r with n ratings y_c at columns c, and features x_c shared by all rows, 
 
     Σ_c (y_c - offset_c - x_c·w)² + n^exponent Σ_j penalty_j w_j²
 
-solves (XᵀX + Λ) w = Xᵀ(y - offset). Rows of like length go together, the shorter ones padded by a zero row of
+solves (XᵀX + Λ) w = Xᵀ(y - offset). SparseRows of like length go together, the shorter ones padded by a zero row of
 features, so a block costs one batched product and one batched Cholesky factorisation. A row too long for a block is
 summed up in pieces. So the memory needed beside the ratings is that of a block, whatever the data.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Rows
+    from cfbench.ratings import SparseRows
 
 CACHE, MEMORY = 2**20, 2**26
 """So many numbers are a block on the CPU, where they should stay in its cache, and on an accelerator."""
@@ -34,7 +34,7 @@ CACHE, MEMORY = 2**20, 2**26
 class Regressions:
     """The problems of all rows, their ratings on `device`, longest row first."""
 
-    def __init__(self, rows: Rows, device: str) -> None:
+    def __init__(self, rows: SparseRows, device: str) -> None:
         lengths = np.diff(rows.starts)
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
         self._size = CACHE if device == "cpu" else MEMORY
@@ -69,7 +69,7 @@ class Regressions:
         return solutions, errors
 
     def _batches(self, width: int) -> Iterator[slice]:
-        """Rows whose padded features, and whose products, fill at most a block."""
+        """SparseRows whose padded features, and whose products, fill at most a block."""
         start = 0
         while start < len(self._longest):
             longest = int(self._longest[start])

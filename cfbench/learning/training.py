@@ -25,7 +25,7 @@ from torch import Tensor
 from cfbench import metrics
 from cfbench.contract import Context, DivergedError, Epoch
 from cfbench.errors import DeviceError, RecordError
-from cfbench.files import place_errors, replacing
+from cfbench.files import atomic_file, write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cfbench.learning.precision import Learned, Steps
-    from cfbench.ratings import Codes, Ratings, Scale, Scores
+    from cfbench.learning.precision import BlockedOptimizer, Weight
+    from cfbench.ratings import Pairs, Ratings, Scale, Scores
 
 SHARE_OF_TIME = 0.05
 """Checkpoints may cost this share of the training time; cheap ones are written after every epoch."""
 
 
-class Learner(Protocol):
+class Trainable(Protocol):
     """What the loop drives: a network with its data."""
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> BlockedOptimizer:
         """The step rule over all that is learned."""
 
-    def learned(self) -> Mapping[str, Learned]:
+    def learned(self) -> Mapping[str, Weight]:
         """All that is learned, by name."""
 
     def epoch(self, number: int) -> float:
@@ -76,7 +76,7 @@ class _Progress:
         return len(self.curve)
 
     @contextmanager
-    def averaged(self, learned: Mapping[str, Learned], over: int) -> Iterator[None]:
+    def averaged(self, learned: Mapping[str, Weight], over: int) -> Iterator[None]:
         """Take the weights of the next epoch into the moving average, which stands in their place meanwhile.
 
         Each of the first `over` epochs weighs the same; later ones 1 / `over`, and what was before fades.
@@ -94,7 +94,7 @@ class _Progress:
         finally:
             _load(learned, own)
 
-    def add(self, epoch: Epoch, learned: Mapping[str, Learned]) -> None:
+    def add(self, epoch: Epoch, learned: Mapping[str, Weight]) -> None:
         self.curve.append(epoch)
         if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
             self.best_epoch, self.best_valid = epoch.epoch, math.inf if epoch.valid_rmse is None else epoch.valid_rmse
@@ -105,7 +105,7 @@ class _Progress:
 
 
 def train(
-    learner: Learner,
+    learner: Trainable,
     context: Context,
     *,
     epochs: int,
@@ -153,7 +153,7 @@ def _check(epoch: int, train_rmse: float, valid_rmse: float | None, scale: Scale
             raise DivergedError(f"{name} RMSE became {rmse:.4g} in epoch {epoch}", usable=usable)
 
 
-def _load(into: Mapping[str, Learned], weights: Mapping[str, Tensor]) -> None:
+def _load(into: Mapping[str, Weight], weights: Mapping[str, Tensor]) -> None:
     for name, tensor in weights.items():
         into[name].load(tensor)
 
@@ -174,7 +174,7 @@ class Checkpoint:
         self._cost = 0.0
         self._written = -math.inf
 
-    def offer(self, learner: Learner, progress: _Progress) -> None:
+    def offer(self, learner: Trainable, progress: _Progress) -> None:
         """Take the state; write it if that keeps to the share of time."""
         if self._path is None:
             return
@@ -183,18 +183,18 @@ class Checkpoint:
             self.write()
 
     def write(self) -> None:
-        """Put the last state on disk, unless it is there; raises `PlaceError`."""
+        """Put the last state on disk, unless it is there; raises `WriteError`."""
         if self._path is None or self._pending is None:
             return
         began = time.perf_counter()
         tensors, notes = self._pending
-        with place_errors(self._path), replacing(self._path) as beside:
+        with write_errors(self._path), atomic_file(self._path) as beside:
             save_file(tensors, beside, notes)
         self._pending = None
         self._written = time.perf_counter()
         self._cost = self._written - began
 
-    def load(self, learner: Learner) -> _Progress:
+    def load(self, learner: Trainable) -> _Progress:
         """Put the learner where the checkpoint left off; a fresh start when there is none. Raises `RecordError`."""
         if self._path is None or not self._path.exists():
             return _Progress()
@@ -207,7 +207,7 @@ class Checkpoint:
             raise RecordError(f"checkpoint {self._path} cannot be gone on from: {fault}; start the run anew") from fault
 
 
-def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _pack(learner: Trainable, progress: _Progress, seed: int) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Everything as named CPU tensors of their own, and the numbers as JSON."""
     tensors = {f"weights/{name}": each.master for name, each in learner.learned().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
@@ -224,7 +224,7 @@ def _pack(learner: Learner, progress: _Progress, seed: int) -> tuple[dict[str, T
     return copies, {"cfbench": json.dumps(notes)}
 
 
-def _unpack(learner: Learner, tensors: dict[str, Tensor], notes: dict[str, Any], seed: int) -> _Progress:
+def _unpack(learner: Trainable, tensors: dict[str, Tensor], notes: dict[str, Any], seed: int) -> _Progress:
     if notes["seed"] != seed:
         raise ValueError(f"it was made with seed {notes['seed']}, not {seed}")
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "average": {}, "steps": {}}
@@ -241,11 +241,11 @@ def _unpack(learner: Learner, tensors: dict[str, Tensor], notes: dict[str, Any],
     return _Progress(curve, notes["best_epoch"], best_valid, parts["best"], average)
 
 
-def validation_rmse(predict: Callable[[Codes, Codes], Scores], valid: Ratings) -> float | None:
+def validation_rmse(predict: Callable[[Pairs], Scores], valid: Ratings) -> float | None:
     """Root mean squared error over the validation ratings, clipped to the scale; None when there are none."""
     if not len(valid):
         return None
-    return metrics.rmse(valid.scale.clip(predict(valid.users, valid.items)), valid.ratings)
+    return metrics.rmse(valid.scale.clip(predict(valid.pairs)), valid.ratings)
 
 
 def resolve_device(asked: str) -> str:
@@ -263,12 +263,12 @@ def resolve_device(asked: str) -> str:
     return f"cuda:{number or 0}" if kind == "cuda" else kind
 
 
-def arrays(learned: Mapping[str, Learned]) -> dict[str, NDArray[np.float32]]:
+def arrays(learned: Mapping[str, Weight]) -> dict[str, NDArray[np.float32]]:
     """What was learned as arrays, to be stored."""
     return {name: each.master.detach().cpu().numpy() for name, each in learned.items()}
 
 
-def load_arrays(into: Mapping[str, Learned], state: Mapping[str, NDArray[Any]]) -> None:
+def load_arrays(into: Mapping[str, Weight], state: Mapping[str, NDArray[Any]]) -> None:
     """Put stored arrays back; raises `RecordError` when they are not of this model."""
     if into.keys() != state.keys() or any(into[name].master.shape != state[name].shape for name in into):
         raise RecordError("the stored weights are not of this model: names or shapes differ; train it anew")

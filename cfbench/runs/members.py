@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cfbench.contract import Predicts
+    from cfbench.contract import Predictor
     from cfbench.data.split import Split
-    from cfbench.ratings import Codes, Ratings, Scores
+    from cfbench.ratings import Pairs, Ratings, Scores
     from cfbench.runs.record import Record, Request, Results
 
 
-class Parts:
+class HeldOutParts:
     """The held-out parts of a split, cut when first asked for."""
 
     def __init__(self, split: Split, ratings: Ratings) -> None:
@@ -44,26 +44,28 @@ class Parts:
 class Member:
     """A run as a model. Predictions are those it was scored by: clipped to the scale."""
 
-    def __init__(self, done: Record, folder: Path, parts: Parts, reopen: Callable[[Record, Path], Predicts]) -> None:
+    def __init__(
+        self, done: Record, folder: Path, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor]
+    ) -> None:
         self._done, self._folder, self._parts, self._reopen = done, folder, parts, reopen
 
-    def predict(self, users: Codes, items: Codes) -> Scores:
+    def predict(self, pairs: Pairs) -> Scores:
         """(n,) predictions; raises `RecordError`."""
-        part = self._stored(users, items)
+        part = self._stored(pairs)
         if part is not None:
             return record.read_predictions(self._folder, part)
-        return self._parts.ratings.scale.clip(self._model.predict(users, items))
+        return self._parts.ratings.scale.clip(self._model.predict(pairs))
 
-    def _stored(self, users: Codes, items: Codes) -> record.Part | None:
+    def _stored(self, pairs: Pairs) -> record.Part | None:
         """The part whose pairs these are, if its predictions are kept; the test part is not touched for another."""
         for part in ("valid", "test"):
-            pairs = getattr(self._parts, part)
-            if np.array_equal(users, pairs.users) and np.array_equal(items, pairs.items):
+            held_out = getattr(self._parts, part)
+            if np.array_equal(pairs.users, held_out.users) and np.array_equal(pairs.items, held_out.items):
                 return part if record.PREDICTIONS[part] in self._done.files else None
         return None
 
     @cached_property
-    def _model(self) -> Predicts:
+    def _model(self) -> Predictor:
         return self._reopen(self._done, self._folder)
 
 
@@ -99,7 +101,7 @@ def _best(asked: Request, results: Results) -> tuple[str, ...]:
 
 
 def lend(
-    asked: Request, results: Results, parts: Parts, reopen: Callable[[Record, Path], Predicts], name: str
+    asked: Request, results: Results, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor], name: str
 ) -> Member:
     """The run of that name, for a run `asked` for; raises `RecordError`, `UnknownNameError`."""
     return Member(*find(asked, results, name), parts, reopen)

@@ -14,7 +14,7 @@ import numpy as np
 from cfbench.contract import FoldIn
 from cfbench.data.split import TRAIN
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
-from cfbench.ratings import blocks
+from cfbench.ratings import Pairs, blocks
 from cfbench.runs import registry
 from cfbench.runs.run import predict
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.contract import Predicts
+    from cfbench.contract import Predictor
     from cfbench.data.store import Dataset
     from cfbench.ratings import Codes, Scores
 
@@ -43,14 +43,14 @@ class NewUser:
     items: Codes
     ratings: Scores
 
-    def predict(self, users: Codes, items: Codes) -> Scores:  # noqa: ARG002 (all of them are this one)
-        """(n,) predictions of `items`; raises `UsageError` when the model cannot fold in."""
+    def predict(self, pairs: Pairs) -> Scores:
+        """(n,) predictions of the pairs' items; raises `UsageError` when the model cannot fold in."""
         if not isinstance(self.model, FoldIn):
             raise UsageError(
                 f"{self.plugin}, as configured in this run, cannot speak of a user it has not met; {_who_can()}"
             )
         try:
-            return self.model.fold_in(self.items, self.ratings, items)
+            return self.model.fold_in(self.items, self.ratings, pairs.items)
         except PredictionError as fault:  # as it is configured, it cannot
             raise UsageError(f"{self.plugin}: {fault}; {_who_can()}") from fault
 
@@ -59,7 +59,7 @@ def _who_can() -> str:
     return f"by default these can: {', '.join(registry.folding())}"
 
 
-def recommend(plugin: str, model: Predicts, user: int, rated: NDArray[np.bool_], n: int) -> tuple[Codes, Scores]:
+def recommend(plugin: str, model: Predictor, user: int, rated: NDArray[np.bool_], n: int) -> tuple[Codes, Scores]:
     """The n items, or as many as there are, with the highest predictions for a user, but those `rated` (n_items,).
 
     Returns codes and predictions, best first, and among equals the lower code. Raises what `predict` does.
@@ -67,7 +67,7 @@ def recommend(plugin: str, model: Predicts, user: int, rated: NDArray[np.bool_],
     scores = np.empty(len(rated), np.float32)
     for rows in blocks(len(rated), _BLOCK):
         items = np.arange(rows.start, rows.stop, dtype=np.int32)
-        scores[rows] = predict(plugin, model, np.full(len(items), user, np.int32), items)
+        scores[rows] = predict(plugin, model, Pairs(np.full(len(items), user, np.int32), items))
     left = np.flatnonzero(~rated).astype(np.int32)
     best = left[np.argsort(-scores[left], kind="stable")[:n]]
     return best, scores[best]

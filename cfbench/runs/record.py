@@ -35,7 +35,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.errors import RecordError, UnknownNameError
-from cfbench.files import folder_appearing, held, is_held, place_errors, publish_folder, sweep, write_atomically
+from cfbench.files import (
+    atomic_folder,
+    held_lock,
+    is_locked,
+    publish_folder,
+    remove_leftovers,
+    write_atomically,
+    write_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -207,16 +215,16 @@ class Results:
     root: Path
 
     def begin(self, request: Request) -> Path:
-        """Make the hidden folder of a run, with its request; raises `PlaceError`."""
+        """Make the hidden folder of a run, with its request; raises `WriteError`."""
         folder = self._unfinished / request.run
-        with folder_appearing(folder, "--results or CFBENCH_RESULTS") as hidden:
+        with atomic_folder(folder, "--results or CFBENCH_RESULTS") as hidden:
             (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
         return folder
 
     @contextmanager
     def held(self, run: str) -> Iterator[None]:
         """Keep a run from other processes as long as this one is at it; raises `RecordError` when another is."""
-        with held(self._unfinished / run) as mine:
+        with held_lock(self._unfinished / run) as mine:
             if not mine:
                 raise RecordError(f"run {run} is under way in another process; once that has stopped, go on with it")
             yield
@@ -229,7 +237,7 @@ class Results:
             raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
         folder = self._unfinished / _the_one(run, begun, "interrupted run")
         with self.held(folder.name):
-            sweep(folder)  # of a checkpoint that was being written
+            remove_leftovers(folder)  # of a checkpoint that was being written
             yield _validated(Request, folder / "request.json"), folder
 
     def stop(self, folder: Path, record: Record) -> None:
@@ -238,7 +246,7 @@ class Results:
 
     def unfinished(self) -> list[str]:
         """Ids of the runs that were begun and not ended, and that nobody is at, oldest first."""
-        return [run for run in self._begun() if not is_held(self._unfinished / run)]
+        return [run for run in self._begun() if not is_locked(self._unfinished / run)]
 
     def interrupted(self) -> list[Request]:
         """What the unfinished runs were asked for; those that cannot be read or have ended since are passed over."""
@@ -255,7 +263,7 @@ class Results:
     def finish(self, folder: Path, record: Record) -> tuple[Record, Path]:
         """Complete the record, write it into the run's folder and move that to its place, in one rename."""
         request = record.request
-        with place_errors(self.root, "--results or CFBENCH_RESULTS"):
+        with write_errors(self.root, "--results or CFBENCH_RESULTS"):
             kept = (file for file in sorted(folder.iterdir()) if file.name not in {*_UNDER_WAY, "record.json"})
             files = {file.name: _sha256(file) for file in kept}
             complete = record.model_copy(update={"files": files})
@@ -338,10 +346,10 @@ def _whole(file: Path) -> Path:
 
 
 def write_predictions(folder: Path, predictions: Scores, part: Part = "test") -> None:
-    """Keep a part's predictions, clipped to the scale; raises `PlaceError`."""
+    """Keep a part's predictions, clipped to the scale; raises `WriteError`."""
     import polars as pl
 
-    with place_errors(folder):
+    with write_errors(folder):
         pl.DataFrame({"prediction": predictions}).write_parquet(folder / PREDICTIONS[part])
 
 
@@ -351,13 +359,13 @@ def read_predictions(folder: Path, part: Part = "test") -> Scores:
 
 
 def write_curve(folder: Path, curve: list[Epoch]) -> None:
-    """Keep the learning curve, if there is one; raises `PlaceError`."""
+    """Keep the learning curve, if there is one; raises `WriteError`."""
     import polars as pl
 
     if curve:
         columns = ("epoch", "train_rmse", "valid_rmse", "seconds")
         rows = [{name: getattr(e, name) for name in columns} for e in curve]
-        with place_errors(folder):
+        with write_errors(folder):
             pl.DataFrame(rows).write_parquet(folder / "curve.parquet")
 
 
@@ -377,10 +385,10 @@ def _parquet(file: Path) -> Any:
 
 
 def write_state(folder: Path, state: State) -> None:
-    """Keep a model's arrays; raises `PlaceError`."""
+    """Keep a model's arrays; raises `WriteError`."""
     from safetensors.numpy import save_file
 
-    with place_errors(folder):
+    with write_errors(folder):
         save_file({name: np.ascontiguousarray(array) for name, array in state.items()}, folder / "model.safetensors")
 
 

@@ -38,7 +38,7 @@ NAME = re.compile("(?=.{1,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
-class Found:
+class PluginLocation:
     """Where a plugin is, before it is imported."""
 
     name: str
@@ -74,12 +74,12 @@ class Found:
 
 
 @cache
-def found() -> dict[str, Found]:
+def found() -> dict[str, PluginLocation]:
     """Every plugin by name; one of cfbench's own names cannot be taken, another's goes to the first package by name."""
     own = (m.name for m in pkgutil.iter_modules(plugins.__path__) if not m.name.startswith("_"))
-    ours = [Found(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in own]
+    ours = [PluginLocation(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in own]
     theirs = sorted(map(_announced, entry_points(group=GROUP)), key=lambda place: place.package)
-    places: dict[str, Found] = {}
+    places: dict[str, PluginLocation] = {}
     for place in (*ours, *theirs):
         first = places.setdefault(place.name, place)
         if first is not place:
@@ -87,9 +87,9 @@ def found() -> dict[str, Found]:
     return dict(sorted(places.items()))
 
 
-def _announced(point: EntryPoint) -> Found:
+def _announced(point: EntryPoint) -> PluginLocation:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module.partition(".")[0]
-    return Found(point.name.replace("_", "-"), point.module, point.attr or "PLUGIN", package)
+    return PluginLocation(point.name.replace("_", "-"), point.module, point.attr or "PLUGIN", package)
 
 
 def names() -> list[str]:
@@ -97,7 +97,7 @@ def names() -> list[str]:
     return list(found())
 
 
-def find(name: str) -> Found:
+def find(name: str) -> PluginLocation:
     """Where the plugin of that name is; raises `UnknownNameError`."""
     if name not in found():
         raise UnknownNameError("plugin", name, found(), advice="see `cfbench plugins`")

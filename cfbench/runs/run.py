@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cfbench.contract import Config, Context, DivergedError, Epoch, FittedOnValid, Model, Plugin, Predicts
+from cfbench.contract import Config, Context, DivergedError, Epoch, FittedOnValid, Model, Plugin, Predictor
 from cfbench.data import card, store
-from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UsageError
-from cfbench.files import place_errors
+from cfbench.errors import DeviceError, PredictionError, RecordError, UsageError, WriteError
+from cfbench.files import write_errors
 from cfbench.metrics import mae, rmse
 from cfbench.runs import members, record, registry
 from cfbench.runs.record import Outcome, Record, Request, Results
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from cfbench.data.split import Split
     from cfbench.data.store import Dataset
-    from cfbench.ratings import Codes, Scores
+    from cfbench.ratings import Pairs, Scores
 
 
-class Listener(Protocol):
+class RunListener(Protocol):
     """Who watches a run."""
 
     def begin(self, run: str) -> None:
@@ -43,7 +43,7 @@ class Listener(Protocol):
         """An epoch is over (or was, before the interruption)."""
 
 
-class Quiet:
+class SilentRunListener:
     """Watches and says nothing."""
 
     def begin(self, run: str) -> None:
@@ -89,7 +89,7 @@ def configure(
     chosen, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
     config, origins = registry.configure(plugin, values, flags)
     place = _device(name, plugin, device)
-    return Setup(name, plugin, config.on(place), chosen, origins, place)
+    return Setup(name, plugin, config.for_device(place), chosen, origins, place)
 
 
 def _device(name: str, plugin: Plugin[Any], asked: str) -> str:
@@ -102,7 +102,7 @@ def _device(name: str, plugin: Plugin[Any], asked: str) -> str:
     return "cpu"
 
 
-def request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
+def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
     """Everything that is decided before the run begins."""
     return Request(
         run=record.new_id(setup.name),
@@ -146,7 +146,7 @@ def _stopped_twin(asked: Request, results: Results) -> str | None:
     return next((run for run in twins if results.is_stopped(run)), None)
 
 
-def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, bool]:
+def ensure(asked: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, bool]:
     """The finished run of a request, and whether it was there before; a stopped one is gone on with. Raises as `start`.
 
     So whoever makes many runs can be stopped, and asked for the same again.
@@ -160,12 +160,12 @@ def ensure(asked: Request, dataset: Dataset, results: Results, listener: Listene
     return _start(asked, dataset, results, listener)[0], False
 
 
-def start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
+def start(asked: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, Path]:
     """Carry out a request; returns its record and where it is. Raises `InterruptedRunError`, `CfbenchError`s."""
     return _start(_certain(asked, results), dataset, results, listener)
 
 
-def _start(asked: Request, dataset: Dataset, results: Results, listener: Listener) -> tuple[Record, Path]:
+def _start(asked: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, Path]:
     plugin = registry.load(asked.plugin.name)
     with results.held(asked.run):
         return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
@@ -174,11 +174,11 @@ def _start(asked: Request, dataset: Dataset, results: Results, listener: Listene
 def _certain(asked: Request, results: Results) -> Request:
     """The request with the runs that its config names as full ids."""
     config: Config = registry.load(asked.plugin.name).config.model_validate(asked.config)
-    config = config.among(partial(members.choose, asked, results))
+    config = config.with_members(partial(members.choose, asked, results))
     return asked.model_copy(update={"config": config.model_dump(mode="json")})
 
 
-def resume(run: str, results: Results, listener: Listener) -> tuple[Record, Path]:
+def resume(run: str, results: Results, listener: RunListener) -> tuple[Record, Path]:
     """Go on with an interrupted run, by a part of its id; it ends as if it had not been interrupted."""
     with results.resume(run) as (asked, folder):
         plugin = registry.load(asked.plugin.name)
@@ -197,8 +197,8 @@ class _Past:
 
 
 def _again(folder: Path) -> _Past:
-    """Count that a run is gone on with once more; raises `PlaceError`."""
-    with place_errors(folder), (folder / "resumed").open("ab") as file:
+    """Count that a run is gone on with once more; raises `WriteError`."""
+    with write_errors(folder), (folder / "resumed").open("ab") as file:
         file.write(b"\n")
         times = file.tell()
     with suppress(RecordError):
@@ -209,7 +209,7 @@ def _again(folder: Path) -> _Past:
 
 
 def _carry_out(
-    asked: Request, plugin: Plugin[Any], dataset: Dataset, folder: Path, results: Results, listener: Listener,
+    asked: Request, plugin: Plugin[Any], dataset: Dataset, folder: Path, results: Results, listener: RunListener,
     past: _Past = _Past(),
 ) -> tuple[Record, Path]:  # fmt: skip
     split = _same_split(asked, dataset)
@@ -237,7 +237,7 @@ def _carry_out(
         stopped = _outcome("stopped", "Ctrl-C", curve)
         results.stop(folder, ended(stopped.model_copy(update={"fit_cpu_seconds": time.process_time() - cpu})))
         raise InterruptedRunError(asked.run, len(curve)) from None
-    except PlaceError:
+    except WriteError:
         raise  # the model is not to blame: the run can be gone on with when there is space
     except Exception as fault:
         message = f"{type(fault).__name__}: {fault}"
@@ -276,7 +276,7 @@ def _fit_and_score(
         return _outcome(status, message, curve).model_copy(update=fitted)
     outcome = _outcome(status, message or "; ".join(notes), curve)
     if len(valid):
-        told = ratings.scale.clip(predict(asked.plugin.name, model, valid.users, valid.items))
+        told = ratings.scale.clip(predict(asked.plugin.name, model, valid.pairs))
         record.write_predictions(folder, told, "valid")
         if isinstance(model, FittedOnValid):
             fitted["valid_rmse"] = model.valid_rmse
@@ -284,7 +284,7 @@ def _fit_and_score(
             fitted["valid_rmse"] = rmse(told, valid.ratings)
     test = split.test(ratings)
     wall = time.perf_counter()
-    predictions = ratings.scale.clip(predict(asked.plugin.name, model, test.users, test.items))
+    predictions = ratings.scale.clip(predict(asked.plugin.name, model, test.pairs))
     fitted["predict_seconds"] = time.perf_counter() - wall
     record.write_predictions(folder, predictions)
     record.write_state(folder, model.state())
@@ -302,14 +302,14 @@ def _outcome(status: record.Status | str, message: str, curve: list[Epoch]) -> O
     })  # fmt: skip
 
 
-def predict(name: str, model: Predicts, users: Codes, items: Codes) -> Scores:
+def predict(name: str, model: Predictor, pairs: Pairs) -> Scores:
     """(n,) a model's predictions, checked; raises `PredictionError` when they are not n finite numbers."""
-    scores = np.asarray(model.predict(users, items))
-    if scores.shape != (len(users),):
-        raise PredictionError(f"plugin {name!r} predicted an array of shape {scores.shape}, expected ({len(users)},)")
+    scores = np.asarray(model.predict(pairs))
+    if scores.shape != (len(pairs),):
+        raise PredictionError(f"plugin {name!r} predicted an array of shape {scores.shape}, expected ({len(pairs)},)")
     wrong = np.flatnonzero(~np.isfinite(scores))
     if len(wrong):
-        first = f"the first for user code {users[wrong[0]]}, item code {items[wrong[0]]}"
+        first = f"the first for user code {pairs.users[wrong[0]]}, item code {pairs.items[wrong[0]]}"
         raise PredictionError(
             f"plugin {name!r} predicted {len(wrong)} of {len(scores)} scores as NaN or infinite, {first}"
         )
@@ -329,8 +329,8 @@ def reopen(done: Record, folder: Path, device: str) -> tuple[Model, Dataset]:
     return model, dataset
 
 
-def _lender(asked: Request, results: Results, split: Split, dataset: Dataset) -> Callable[[str], Predicts]:
-    parts = members.Parts(split, dataset.ratings)
+def _lender(asked: Request, results: Results, split: Split, dataset: Dataset) -> Callable[[str], Predictor]:
+    parts = members.HeldOutParts(split, dataset.ratings)
     return partial(members.lend, asked, results, parts, lambda done, folder: reopen(done, folder, "auto")[0])
 
 

@@ -29,7 +29,7 @@ STEP_BYTES = {"momentum": 20, "adam": 28, "adamw": 28, "adagrad": 20, "rmsprop":
 
 
 @dataclass(frozen=True)
-class Machine:
+class DeviceSpeed:
     """What a device was measured to do."""
 
     device: str
@@ -51,7 +51,7 @@ def timed(work: Callable[[], object], device: str = "cpu") -> float:
     return time.perf_counter() - began
 
 
-def machine(device: str, kind: Precision) -> Machine:
+def machine(device: str, kind: Precision) -> DeviceSpeed:
     """Measure the device: the best of several tries, after a warm-up."""
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
     size = 2048 if device == "cpu" else 8192
@@ -60,7 +60,7 @@ def machine(device: str, kind: Precision) -> Machine:
     source = torch.zeros(2**26 if device == "cpu" else 2**28, device=device)
     target = torch.empty_like(source)
     copies = [timed(lambda: target.copy_(source), device) for _ in range(12)]
-    return Machine(device, kind, 2 * size**3 / min(products), 2 * source.nbytes / min(copies))
+    return DeviceSpeed(device, kind, 2 * size**3 / min(products), 2 * source.nbytes / min(copies))
 
 
 def netflix_shaped(users: int, items: int = 17_768, *, rated: int = 207, seed: int = 0) -> Ratings:
@@ -74,7 +74,7 @@ def netflix_shaped(users: int, items: int = 17_768, *, rated: int = 207, seed: i
     return Ratings(pairs // items, pairs % items, stars, users, items, Scale(low=1, high=5, step=1))  # type: ignore[arg-type]  # converted
 
 
-class Bench:
+class SpeedTest:
     """A model over ratings, to be timed: its epochs, and its predictions."""
 
     def __init__(self, model: RowModel, config: Any, ratings: Ratings, device: str) -> None:
@@ -96,10 +96,10 @@ class Bench:
     def evaluate(self) -> float:
         """Seconds a user, of predicting every twentieth rating."""
         asked = self._ratings.take(np.arange(0, len(self._ratings), 20))
-        seconds = timed(lambda: self._model.predict(asked.users, asked.items), self._device)
+        seconds = timed(lambda: self._model.predict(asked.pairs), self._device)
         return seconds / len(np.unique(asked.users))
 
-    def roofline(self, machine: Machine) -> tuple[float, float]:
+    def roofline(self, machine: DeviceSpeed) -> tuple[float, float]:
         """Seconds of an iteration's matrix products, and of its steps' memory traffic (see the module's docstring)."""
         sizes = [self._ratings.n_items, *self._config.hidden]
         matrices = 2 * sum(outer * inner for outer, inner in pairwise(sizes))

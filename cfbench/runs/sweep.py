@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data import card
-from cfbench.data.split import DEFAULT
-from cfbench.errors import CfbenchError, PlaceError, UsageError
+from cfbench.data.split import DEFAULT_SPLIT
+from cfbench.errors import CfbenchError, UsageError, WriteError
 from cfbench.runs import run
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cfbench.data.store import Dataset
     from cfbench.runs.record import Record, Results
-    from cfbench.runs.run import Listener, Setup
+    from cfbench.runs.run import RunListener, Setup
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -57,14 +57,14 @@ class Sweep(_Closed):
     """The file."""
 
     datasets: Names
-    splits: Names = [DEFAULT]
+    splits: Names = [DEFAULT_SPLIT]
     seeds: list[Annotated[int, Field(ge=0, strict=True)]] = Field([0], min_length=1)
     device: str = "auto"
     plugins: list[Entry] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """A run to be made."""
 
     dataset: str
@@ -80,10 +80,10 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Made:
+class SweepResult:
     """What came of a planned run: its record, or why there is none."""
 
-    planned: Planned
+    planned: PlannedRun
     record: Record | None
     there: bool = False
     """Whether it was finished before."""
@@ -108,14 +108,14 @@ def read(path: Path) -> Sweep:
         raise UsageError("\n".join(f"{path}: {line}" for line in wrong)) from fault
 
 
-def plan(sweep: Sweep) -> list[Planned]:
+def plan(sweep: Sweep) -> list[PlannedRun]:
     """Every run, data set by data set and split by split; raises `UsageError`s, `PluginError`, `DeviceError`."""
     runs = []
     for name, split in product(sweep.datasets, sweep.splits):
         folds = card.load(name).family(split)
         for entry in sweep.plugins:
             setups = [_setup(entry, override, name, sweep.device) for override in entry.overrides]
-            runs += [Planned(name, fold, s, seed) for s, seed, fold in product(setups, sweep.seeds, folds)]
+            runs += [PlannedRun(name, fold, s, seed) for s, seed, fold in product(setups, sweep.seeds, folds)]
     return runs
 
 
@@ -127,15 +127,15 @@ def _setup(entry: Entry, override: dict[str, Any], dataset: str, device: str) ->
         raise UsageError("\n".join(f"plugin {entry.name!r}: {line}" for line in str(fault).splitlines())) from fault
 
 
-def make(planned: Planned, dataset: Dataset, results: Results, listener: Listener) -> Made:
-    """Make a run unless it is there, and keep what went wrong; raises `InterruptedRunError` and `PlaceError`."""
+def make(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:
+    """Make a run unless it is there, and keep what went wrong; raises `InterruptedRunError` and `WriteError`."""
     try:
-        asked = run.request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
+        asked = run.new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
         record, there = run.ensure(asked, dataset, results, listener)
-    except (PlaceError, run.InterruptedRunError):
+    except (WriteError, run.InterruptedRunError):
         raise
     except CfbenchError as fault:
-        return Made(planned, None, fault=str(fault))
+        return SweepResult(planned, None, fault=str(fault))
     except Exception as fault:  # noqa: BLE001 (a plugin may raise anything; its run is recorded as failed)
-        return Made(planned, None, fault=f"{type(fault).__name__}: {' '.join(str(fault).split())}")
-    return Made(planned, record, there, record.outcome.message)
+        return SweepResult(planned, None, fault=f"{type(fault).__name__}: {' '.join(str(fault).split())}")
+    return SweepResult(planned, record, there, record.outcome.message)

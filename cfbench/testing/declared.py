@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cfbench.contract import Plugin, Tunable, written
+from cfbench.contract import Plugin, Tunable, format_value
 from cfbench.runs import registry
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _descriptions(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
 def _text(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     default = plugin.config()
     for name, value in default:
-        text = written(value)
+        text = format_value(value)
         flag = value if isinstance(value, bool) else text
         if value is not None:  # leaving the flag out says so
             config, _ = registry.configure(plugin, {}, {name: flag})

@@ -8,7 +8,7 @@ import numpy as np
 
 from cfbench.contract import FoldIn, Plugin
 from cfbench.metrics import rmse
-from cfbench.testing.planted import Strangers, are_scores, fit, strangers
+from cfbench.testing.planted import UnknownUsers, are_scores, fit, unknown_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _OFFERS_NONE = "speaks of no user it has not met: has no fold_in"
 
 
-def _offered(check: Callable[[FoldIn, Strangers], None], seed: int) -> Callable[[Plugin[Any], Path], str | None]:
+def _offered(check: Callable[[FoldIn, UnknownUsers], None], seed: int) -> Callable[[Plugin[Any], Path], str | None]:
     def apply(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001 (nothing is written)
-        data = strangers(seed=seed)
+        data = unknown_users(seed=seed)
         model = fit(plugin, data.known)
         if not isinstance(model, FoldIn):
             return _OFFERS_NONE
@@ -29,7 +29,7 @@ def _offered(check: Callable[[FoldIn, Strangers], None], seed: int) -> Callable[
     return apply
 
 
-def _any_item(model: FoldIn, data: Strangers) -> None:
+def _any_item(model: FoldIn, data: UnknownUsers) -> None:
     everything = np.arange(data.known.train.n_items, dtype=np.int32)  # the last one is rated by nobody
     items, ratings, _ = next(iter(data))
     items, ratings = np.append(items, everything[-1]), np.append(ratings, ratings[:1])
@@ -39,7 +39,7 @@ def _any_item(model: FoldIn, data: Strangers) -> None:
         are_scores(model.fold_in(items, ratings, everything[:n]), n, "fold_in")
 
 
-def _learns(model: FoldIn, data: Strangers) -> None:
+def _learns(model: FoldIn, data: UnknownUsers) -> None:
     scale, mean = data.known.train.scale, data.known.train.ratings.mean()
     truth = np.concatenate([asked.ratings for _, _, asked in data])
     scores = np.concatenate([model.fold_in(items, ratings, asked.items) for items, ratings, asked in data])
@@ -47,7 +47,7 @@ def _learns(model: FoldIn, data: Strangers) -> None:
     assert error < of_mean, f"RMSE over users folded in {error:.4f} is not below the mean's {of_mean:.4f}"
 
 
-def _order(model: FoldIn, data: Strangers) -> None:
+def _order(model: FoldIn, data: UnknownUsers) -> None:
     items, ratings, asked = next(iter(data))
     scores = model.fold_in(items.copy(), ratings.copy(), asked.items.copy())
     again = model.fold_in(items[::-1].copy(), ratings[::-1].copy(), asked.items[::-1].copy())
@@ -55,15 +55,15 @@ def _order(model: FoldIn, data: Strangers) -> None:
     assert gap < 1e-4, f"the same ratings in another order give predictions up to {gap:.3g} apart"
 
 
-def _leaves_alone(model: Any, data: Strangers) -> None:
+def _leaves_alone(model: Any, data: UnknownUsers) -> None:
     test = data.known.test
-    before = model.predict(test.users, test.items)
+    before = model.predict(test.pairs)
     items, ratings, asked = next(iter(data))
     given = items.copy(), ratings.copy(), asked.items.copy()
     model.fold_in(*given)
     same = all(np.array_equal(was, now) for was, now in zip((items, ratings, asked.items), given, strict=True))
     assert same, "fold_in changed the arrays it was given"
-    gap = np.abs(before - model.predict(test.users, test.items)).max()
+    gap = np.abs(before - model.predict(test.pairs)).max()
     assert gap == 0, f"once a user is folded in, predictions for others move by up to {gap:.3g}"
 
 

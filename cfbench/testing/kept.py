@@ -35,7 +35,7 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in model.state().items()}, folder / "state")
     again: Model = plugin.build(plugin.config(**plugin.quick))
     again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=lend(data)))
-    first, second = (m.predict(data.test.users, data.test.items) for m in (model, again))
+    first, second = (m.predict(data.test.pairs) for m in (model, again))
     assert first.tobytes() == second.tobytes(), (
         f"restored, predictions are up to {np.abs(first - second).max():.3g} apart"
     )
@@ -53,7 +53,7 @@ def _epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
     assert all(math.isfinite(e.train_rmse) for e in curve), "a train_rmse is not finite"
     assert [e.seconds for e in curve] == sorted(e.seconds for e in curve), "Epoch.seconds runs backwards"
     told = [e.valid_rmse for e in curve if e.valid_rmse is not None]
-    error = rmse(model.predict(data.valid.users, data.valid.items), data.valid)
+    error = rmse(model.predict(data.valid.pairs), data.valid)
     nearest = min(told, key=lambda reported: abs(reported - error), default=math.nan)
     assert abs(nearest - error) < 0.01 * error, f"validation RMSE is {error:.4f}, no epoch reported it: {nearest:.4f}"
     without: list[Epoch] = []
@@ -70,7 +70,7 @@ def _resumes(plugin: Plugin[Any], folder: Path) -> str:
     """Killed after an epoch, a model that reports epochs goes on from its checkpoint to the same bits."""
     data = planted(seed=15)
     curve: list[Epoch] = []
-    whole = fit(plugin, data, Context(seed=1, report=curve.append)).predict(data.test.users, data.test.items)
+    whole = fit(plugin, data, Context(seed=1, report=curve.append)).predict(data.test.pairs)
     if not curve:
         return _IN_ONE_PIECE
     file = folder / "checkpoint.safetensors"
@@ -88,7 +88,7 @@ def _resumes(plugin: Plugin[Any], folder: Path) -> str:
     assert file.exists(), "no checkpoint was written at context.checkpoint"
     told: list[Epoch] = []
     context = Context(seed=1, report=told.append, checkpoint=file)
-    resumed = fit(plugin, data, context).predict(data.test.users, data.test.items)
+    resumed = fit(plugin, data, context).predict(data.test.pairs)
     assert [e.epoch for e in told] == [e.epoch for e in curve], "the resumed fit did not report every epoch once"
     gap = np.abs(whole - resumed).max()
     assert whole.tobytes() == resumed.tobytes(), f"resumed, predictions are up to {gap:.3g} apart"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench import metrics
-from cfbench.contract import Context, Model, Plugin, Predicts
+from cfbench.contract import Context, Model, Plugin, Predictor
 from cfbench.data import split
 from cfbench.learning import biases
 from cfbench.ratings import Ratings, Scale, Scores
@@ -56,7 +56,7 @@ def planted(
 
 
 @dataclass(frozen=True)
-class Strangers:
+class UnknownUsers:
     """Planted ratings of which the last 40 users are held back: of each the items rated, the ratings, and the truth."""
 
     known: Planted
@@ -70,7 +70,7 @@ class Strangers:
             yield given.items[mine], given.ratings[mine], asked.take(asked.users == user)
 
 
-def strangers(*, seed: int) -> Strangers:
+def unknown_users(*, seed: int) -> UnknownUsers:
     """240 planted users of 30 items, of whom 40 are held back from training and validation.
 
     More users and denser than `planted`: a network overfits 80 users, and then says little of another.
@@ -80,7 +80,7 @@ def strangers(*, seed: int) -> Strangers:
         Planted(*(part.take((part.users >= 200) == late) for part in (data.train, data.valid, data.test)))
         for late in (False, True)
     )
-    return Strangers(known, back)
+    return UnknownUsers(known, back)
 
 
 def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> Model:
@@ -90,7 +90,7 @@ def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> M
     return model
 
 
-def lend(data: Planted) -> Callable[[str], Predicts]:
+def lend(data: Planted) -> Callable[[str], Predictor]:
     """What stands for stored runs: "5" names biases regularised by 5, fitted on the same training ratings."""
     return lambda run: biases.fit(data.train, user_reg=float(run), item_reg=float(run))
 

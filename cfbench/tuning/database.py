@@ -14,7 +14,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.event import listen
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
-from cfbench.errors import PlaceError, UsageError
+from cfbench.errors import UsageError, WriteError
 from cfbench.files import make_folder
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ process of the same machine is gone is seen at once."""
 
 
 def in_folder(results: Path, name: str) -> str:
-    """The storage of a study kept in the results folder; raises `PlaceError`."""
+    """The storage of a study kept in the results folder; raises `WriteError`."""
     folder = make_folder(results / ".studies", "--results or CFBENCH_RESULTS")
     return _of_file(folder / f"{name}.db")
 
@@ -46,12 +46,12 @@ def _of_file(file: Path) -> str:
 
 @contextmanager
 def faults(url: str) -> Iterator[None]:
-    """Turn a fault of the database into a `PlaceError`, without the password."""
+    """Turn a fault of the database into a `WriteError`, without the password."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as fault:
         cause = getattr(fault, "orig", None) or getattr(fault.__cause__, "orig", None) or fault
-        raise PlaceError(f"the study's storage {shown(url)} fails: {str(cause).splitlines()[0]}") from fault
+        raise WriteError(f"the study's storage {shown(url)} fails: {str(cause).splitlines()[0]}") from fault
 
 
 def shown(url: str) -> str:
@@ -65,7 +65,7 @@ def shown(url: str) -> str:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """A database by its address; raises `UsageError`, and `PlaceError` when it cannot be opened."""
+    """A database by its address; raises `UsageError`, and `WriteError` when it cannot be opened."""
     address = _address(url).render_as_string(hide_password=False)
 
     def connect() -> RDBStorage:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.data import card, store
-from cfbench.data.split import DEFAULT
+from cfbench.data.split import DEFAULT_SPLIT
 from cfbench.errors import RecordError, SplitError
 from cfbench.files import write_atomically
 from cfbench.metrics import rmse
@@ -149,7 +149,7 @@ class Objective:
         plan = self._job.plan
         start = "start" in trial.user_attrs
         values = {name: dimension.suggest(name, trial) for name, dimension in plan.space.items()}
-        config = self._plugin.config.model_validate(plan.start | ({} if start else values)).on(self._job.device)
+        config = self._plugin.config.model_validate(plan.start | ({} if start else values)).for_device(self._job.device)
         trial.set_user_attr("config", config.model_dump(mode="json"))
         model: Model = self._plugin.build(config)
         lowest = math.inf
@@ -178,7 +178,7 @@ class Objective:
 
     def _validate(self, model: Model) -> float:
         valid = self._valid
-        predictions = run.predict(self._job.plan.plugin, model, valid.users, valid.items)
+        predictions = run.predict(self._job.plan.plugin, model, valid.pairs)
         return rmse(valid.scale.clip(predictions), valid.ratings)
 
 
@@ -268,7 +268,7 @@ def request(setup: Setup, job: Job, trials: list[FrozenTrial], data: Dataset, se
         study=job.name, dataset=job.plan.dataset, split=job.plan.split, trials=len(study.ended(trials)),
         seconds=study.seconds(trials), seed=job.plan.seed, valid_rmse=best.value if best else None,
     )  # fmt: skip
-    return run.request(setup, data, data.split(job.plan.split), seed).model_copy(update={"tuned": facts})
+    return run.new_request(setup, data, data.split(job.plan.split), seed).model_copy(update={"tuned": facts})
 
 
 def preset_name(plan: Plan) -> str:
@@ -276,13 +276,13 @@ def preset_name(plan: Plan) -> str:
 
     What was tuned on another may have seen the usual one's test ratings: it has to be asked for.
     """
-    return plan.dataset if plan.split == DEFAULT else f"{plan.dataset}-{plan.split}"
+    return plan.dataset if plan.split == DEFAULT_SPLIT else f"{plan.dataset}-{plan.split}"
 
 
 def save_preset(setup: Setup, job: Job, trials: list[FrozenTrial]) -> str:
     """Keep what a config does not leave to the defaults as a preset of one's own; returns where.
 
-    A comment above it says how it was found. Raises `PlaceError`, and `PluginError` when those kept before cannot be
+    A comment above it says how it was found. Raises `WriteError`, and `PluginError` when those kept before cannot be
     read.
     """
     file, name, best = registry.own_presets(setup.name), preset_name(job.plan), study.best(trials)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from cfbench.contract import Config, Plugin, Tunable, written
+from cfbench.contract import Config, Plugin, Tunable, format_value
 from cfbench.errors import ConfigError, UnknownNameError
 from cfbench.runs import registry
 
@@ -62,7 +62,7 @@ class Dimension(BaseModel):
 
 def _label(choice: Any) -> Any:
     """A choice as Optuna stores it: sizes of layers become `512,512`."""
-    return written(choice) if isinstance(choice, list | tuple) else choice
+    return format_value(choice) if isinstance(choice, list | tuple) else choice
 
 
 def declared(plugin: Plugin[Any]) -> dict[str, Dimension]:

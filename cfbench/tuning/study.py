@@ -113,7 +113,7 @@ class NumberedSampler(BaseSampler):
 
 
 def everything(url: str) -> list[Study]:
-    """The studies of `cfbench tune` in a storage; raises `PlaceError`, `UsageError`."""
+    """The studies of `cfbench tune` in a storage; raises `WriteError`, `UsageError`."""
     with faults(url):
         opened = open_storage(url)
         named = [optuna.load_study(storage=opened, study_name=name) for name in optuna.get_all_study_names(opened)]
@@ -128,7 +128,7 @@ def checked_name(name: str) -> str:
 
 
 def start(name: str, url: str) -> dict[str, Any] | None:
-    """The config that a study started from; None when there is no such study. Raises `PlaceError`, `UsageError`."""
+    """The config that a study started from; None when there is no such study. Raises `WriteError`, `UsageError`."""
     with faults(url):
         opened = open_storage(url)
         if name not in optuna.get_all_study_names(opened):
@@ -140,7 +140,7 @@ def start(name: str, url: str) -> dict[str, Any] | None:
 def begin(name: str, url: str, plan: Plan) -> Study:
     """A study, made or opened again, its stale trials queued anew.
 
-    Raises `UsageError` when it is about something else, `PlaceError`.
+    Raises `UsageError` when it is about something else, `WriteError`.
     """
     with faults(url):
         study = optuna.create_study(storage=open_storage(url), study_name=name, load_if_exists=True)
@@ -163,7 +163,7 @@ def _same(name: str, kept: dict[str, str], asked: dict[str, str]) -> None:
 
 
 def join(name: str, url: str, seed: int) -> Study:
-    """A study that was begun, to add trials to it; raises `PlaceError`.
+    """A study that was begun, to add trials to it; raises `WriteError`.
 
     The median is taken from five finished trials on. Hyperband would need hundreds: it draws a sample of its own for
     each of its brackets.

@@ -350,7 +350,7 @@ def test_a_reader_that_goes_away_is_no_error(terminal):
 def test_the_split_that_commands_use_is_the_default_one():
     from cfbench.data import split
 
-    assert options.SPLIT == split.DEFAULT
+    assert options.SPLIT == split.DEFAULT_SPLIT
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])

@@ -135,8 +135,8 @@ def test_what_cannot_be_made_or_checked_is_one_line_that_says_so(line, status, m
 
 
 class Nans(Bias):
-    def predict(self, users, items):
-        return np.where(items == 59, np.nan, super().predict(users, items)).astype(np.float32)
+    def predict(self, pairs):
+        return np.where(pairs.items == 59, np.nan, super().predict(pairs)).astype(np.float32)
 
 
 class Crashes(Bias):

@@ -27,7 +27,7 @@ def several(terminal, monkeypatch):
         Path(f"{name}_of_tests.py").write_text(before + text)
     Path("presetless_of_tests.toml").write_text("lr = ")
     monkeypatch.syspath_prepend(Path.cwd())
-    known = {name: registry.Found(name, f"{name}_of_tests", package="their-package 1.0") for name in modules}
+    known = {name: registry.PluginLocation(name, f"{name}_of_tests", package="their-package 1.0") for name in modules}
     known["bias"] = replace(registry.find("bias"), passed_over=("another 2.0",))
     monkeypatch.setattr(registry, "found", lambda: known)
     yield terminal

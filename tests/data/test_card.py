@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cfbench.data import card, split
-from cfbench.data.card import Https, Package
+from cfbench.data.card import HttpsSource, PackageSource
 from cfbench.errors import CardError, UnknownNameError
 
 SHIPPED = Path(card.__file__).parents[1] / "datasets"
@@ -54,8 +54,8 @@ def test_movielens_has_its_known_counts_and_checksums(name, users, items, rating
     assert (expected.users, expected.items, expected.ratings) == (users, items, ratings)
     assert str(loaded.scale) == "1–5 by 1"
     first, second = loaded.sources
-    assert isinstance(first, Https)
-    assert isinstance(second, Package)
+    assert isinstance(first, HttpsSource)
+    assert isinstance(second, PackageSource)
     assert (first.checksum, second.checksum) == (f"sha256:{https}", f"sha256:{package}")
     assert first.filename == f"{name}.zip"
     assert first.host == "files.grouplens.org"
@@ -112,7 +112,7 @@ def test_every_published_protocol_is_that_of_a_split_offered(name):
 
 def test_the_official_folds_cut_the_file_into_five(tmp_path):
     loaded = card.load("ml-100k")
-    assert loaded.split_names == [*split.EVERYWHERE, "u1", "u2", "u3", "u4", "u5"]
+    assert loaded.split_names == [*split.STANDARD_SPLITS, "u1", "u2", "u3", "u4", "u5"]
     spans = [(loaded.split(f"u{k}").first, loaded.split(f"u{k}").last) for k in range(1, 6)]
     assert spans == [(20_000 * k, 20_000 * (k + 1)) for k in range(5)]
 

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from cfbench.data import card, readers, store
-from cfbench.data.card import Table
-from cfbench.data.transfer import Quiet
+from cfbench.data.card import TableLayout
+from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError, DataError, RowError
 from cfbench.leaderboard.board import published
 from cfbench.ratings import Scale
@@ -26,7 +26,7 @@ RATINGS = [("1", "1", 4.0, 964982703), ("1", "73", 0.5, 964981247), ("2", "11", 
 
 
 def lines(separator, rows, header="", end="\n"):
-    """Rows as text: a rating like 4.0 or 3.5 as it is, None as nothing."""
+    """SparseRows as text: a rating like 4.0 or 3.5 as it is, None as nothing."""
     text = [header] if header else []
     text += [separator.join("" if value is None else str(value) for value in row) for row in rows]
     return "".join(line + end for line in text)
@@ -113,7 +113,7 @@ def pack(path, members):
 
 
 def read(path, table, scale=None):
-    return pl.concat(readers.read(path, table, scale, Quiet()))
+    return pl.concat(readers.read(path, table, scale, SilentListener()))
 
 
 def test_every_card_of_a_delimited_file_has_its_format_here():
@@ -154,7 +154,7 @@ def test_of_a_pair_rated_again_the_later_rating_counts(tmp_path, monkeypatch, na
     source = known.sources[0].model_copy(update={"checksum": ""})
     update = {"expected": card.Expected(users=3, items=3, ratings=4), "sources": (source,)}
     data = store.prepare(
-        known.model_copy(update=update), listener=Quiet(), from_file=pack(tmp_path / source.filename, members)
+        known.model_copy(update=update), listener=SilentListener(), from_file=pack(tmp_path / source.filename, members)
     )
     found = dict(zip(zip(data.ratings.users, data.ratings.items, strict=True), data.ratings.ratings, strict=True))
     assert len(data.ratings) == 4
@@ -217,7 +217,7 @@ def test_ml_10m_has_its_published_scores():
 
 # --- Jester: workbooks ---
 
-JOKES = Table(format="jester", member="*.xls", max_bytes=10**7)
+JOKES = TableLayout(format="jester", member="*.xls", max_bytes=10**7)
 FUNNY = Scale(low=-10, high=10)
 
 

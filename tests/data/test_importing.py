@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cfbench.data import card, importing, store
 from cfbench.data.readers.table import Asked
-from cfbench.data.transfer import Quiet
+from cfbench.data.transfer import SilentListener
 from cfbench.errors import CfbenchError, DataError
 from cfbench.ratings import Scale, from_frame
 
@@ -296,7 +296,7 @@ def test_what_is_written_is_read(tmp_path, monkeypatch, pairs, separator, header
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     rows = [(str(u), str(i), float(n % 2), n) for n, (u, i) in enumerate(sorted(pairs))]
     (tmp_path / "r.txt").write_text(text(separator, rows, header))
-    importing.import_file(importing.Wish(tmp_path / "r.txt", "mine", Asked(), force=True), Quiet())
+    importing.import_file(importing.ImportOptions(tmp_path / "r.txt", "mine", Asked(), force=True), SilentListener())
     assert rows_of() == rows
 
 
@@ -309,7 +309,7 @@ def test_a_mutated_file_is_read_or_refused_and_never_a_traceback(tmp_path, monke
             content[at] = rng.choice(list(b'",;\t\n\r\0 9-.:\xe9|'))
         (tmp_path / "r.csv").write_bytes(content)
         try:
-            importing.import_file(importing.Wish(tmp_path / "r.csv", "mine", force=True), Quiet())
+            importing.import_file(importing.ImportOptions(tmp_path / "r.csv", "mine", force=True), SilentListener())
             read += 1
         except CfbenchError as fault:
             refused += "\n" not in str(fault)

@@ -21,13 +21,13 @@ import pytest
 from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import readers
-from cfbench.data.card import Table
+from cfbench.data.card import TableLayout
 from cfbench.data.readers import netflix, netflix_files
 from cfbench.data.synth import netflix_archive as synth_module
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw
 from cfbench.data.synth.netflix_archive import titles, write_netflix
-from cfbench.data.transfer import Quiet
-from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, PlaceError, RowError, UsageError
+from cfbench.data.transfer import SilentListener
+from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, RowError, UsageError, WriteError
 from cfbench.ratings import Scale, code
 
 STARS = Scale(low=1, high=5, step=1)
@@ -35,15 +35,15 @@ SCALE = 0.0005
 
 
 def table(**changes):
-    return Table(**{"format": "netflix", "max_bytes": 3_000_000_000} | changes)
+    return TableLayout(**{"format": "netflix", "max_bytes": 3_000_000_000} | changes)
 
 
 def read(path, listener=None, scale=STARS, **changes):
-    return pl.concat(list(netflix.read(path, table(**changes), scale, listener or Quiet())))
+    return pl.concat(list(netflix.read(path, table(**changes), scale, listener or SilentListener())))
 
 
 def read_titles(path):
-    return pl.concat(list(netflix.read_titles(path, table(format="netflix-titles"), None, Quiet())))
+    return pl.concat(list(netflix.read_titles(path, table(format="netflix-titles"), None, SilentListener())))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def layouts(tmp_path_factory):
     made = {}
     for layout, name in (("archive", "twin.tar.gz"), ("folder", "unpacked"), ("kaggle", "kaggle")):
         made[layout] = folder / name
-        made["twin"] = write_netflix(made[layout], scale=SCALE, seed=3, listener=Quiet(), layout=layout)
+        made["twin"] = write_netflix(made[layout], scale=SCALE, seed=3, listener=SilentListener(), layout=layout)
     made["kaggle zip"] = zipped(made["kaggle"], folder / "kaggle.zip")
     made["half unpacked"] = folder / "half"
     with tarfile.open(made["archive"]) as archive:
@@ -158,7 +158,7 @@ def test_small_texts_and_blocks_change_nothing(layouts, whole, layout, monkeypat
     for module in (netflix, netflix_files):
         monkeypatch.setattr(module, "TEXT", 4_321)
     monkeypatch.setattr(netflix, "_BLOCK", 1_000)
-    blocks = list(netflix.read(layouts[layout], table(), STARS, Quiet()))
+    blocks = list(netflix.read(layouts[layout], table(), STARS, SilentListener()))
     assert len(blocks) > 30
     assert pl.concat(blocks).equals(whole)
 
@@ -203,7 +203,7 @@ def test_titles_with_commas_accents_and_unknown_years_are_read_back(archive, lay
 
 def test_progress_is_told_in_ratings_and_ends_at_the_end(layouts):
     told = []
-    listener = Quiet()
+    listener = SilentListener()
     listener.progress = lambda what, done, total: told.append((what, done, total))
     frame = read(layouts["archive"], listener)
     assert {what for what, _, _ in told} == {"reading netflix"}
@@ -297,7 +297,9 @@ def test_no_block_is_given_from_a_bad_line_on(archive, monkeypatch):
     monkeypatch.setattr(netflix, "_BLOCK", 1)
     given = []
     with pytest.raises(RowError):
-        given.extend(netflix.read(archive(movies=[b"1:\nx\n", b"2:\n1,1,2001-01-01\n"]), table(), STARS, Quiet()))
+        given.extend(
+            netflix.read(archive(movies=[b"1:\nx\n", b"2:\n1,1,2001-01-01\n"]), table(), STARS, SilentListener())
+        )
     assert not given
 
 
@@ -470,7 +472,7 @@ def test_closing_a_reader_ends_its_threads(layouts, monkeypatch):
     for module in (netflix, netflix_files):
         monkeypatch.setattr(module, "TEXT", 4_321)
     before = threading.active_count()
-    blocks = netflix.read(layouts["archive"], table(), STARS, Quiet())
+    blocks = netflix.read(layouts["archive"], table(), STARS, SilentListener())
     next(blocks)
     assert threading.active_count() > before
     blocks.close()
@@ -517,7 +519,7 @@ def test_a_thousand_mutations_read_right_or_fail_in_one_line(tmp_path):
 
 @pytest.fixture(scope="module")
 def twin():
-    return draw(0.004, 11, Quiet())
+    return draw(0.004, 11, SilentListener())
 
 
 def test_the_same_seed_and_scale_give_the_same_bytes(tmp_path):
@@ -526,7 +528,7 @@ def test_the_same_seed_and_scale_give_the_same_bytes(tmp_path):
 
 
 def _written(path, seed):
-    write_netflix(path, scale=0.0002, seed=seed, listener=Quiet())
+    write_netflix(path, scale=0.0002, seed=seed, listener=SilentListener())
     return path.read_bytes()
 
 
@@ -661,12 +663,12 @@ def _solved(values, keys, features, count, ridge):
 @pytest.mark.parametrize("scale", [0, 0.00005, 1.5, float("nan")])
 def test_a_scale_that_cannot_be_is_told(scale):
     with pytest.raises(UsageError, match=r"a twin has a scale from 0\.0001 to 1, got .*; choose another with --scale"):
-        draw(scale, 1, Quiet())
+        draw(scale, 1, SilentListener())
 
 
 def test_the_smallest_twin_is_read(tmp_path):
     path = tmp_path / "smallest"
-    twin = write_netflix(path, scale=0.0001, seed=1, listener=Quiet())
+    twin = write_netflix(path, scale=0.0001, seed=1, listener=SilentListener())
     assert len(read(path)) == len(twin.users) == 10_048
 
 
@@ -677,7 +679,7 @@ def test_an_interrupted_twin_leaves_nothing_behind(tmp_path, layout, when):
         if what == when and done > total / 2:
             raise KeyboardInterrupt
 
-    listener = Quiet()
+    listener = SilentListener()
     listener.progress = interrupt
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
@@ -689,11 +691,11 @@ def test_an_interrupted_twin_leaves_nothing_behind(tmp_path, layout, when):
 def test_a_twin_that_cannot_be_written_is_told_before_it_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(synth_module, "draw", None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(PlaceError, match=r"a file stands where a folder is needed|a part of that path is a file"):
-        write_netflix(tmp_path / "file" / "twin", scale=0.001, seed=1, listener=Quiet())
+    with pytest.raises(WriteError, match=r"a file stands where a folder is needed|a part of that path is a file"):
+        write_netflix(tmp_path / "file" / "twin", scale=0.001, seed=1, listener=SilentListener())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**6))
-    with pytest.raises(PlaceError, match=r"not enough disk space in .*: 954\.6 MB needed, 1\.0 MB free"):
-        write_netflix(tmp_path / "twin", scale=1, seed=1, listener=Quiet())
+    with pytest.raises(WriteError, match=r"not enough disk space in .*: 954\.6 MB needed, 1\.0 MB free"):
+        write_netflix(tmp_path / "twin", scale=1, seed=1, listener=SilentListener())
 
 
 def test_a_disk_that_fills_up_while_writing_is_told(tmp_path, monkeypatch):
@@ -702,8 +704,8 @@ def test_a_disk_that_fills_up_while_writing_is_told(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(synth_module.zlib, "compressobj", lambda *_, **__: Full())
-    with pytest.raises(PlaceError, match=r"cannot write .*twin: no space left on the disk"):
-        write_netflix(tmp_path / "twin", scale=0.0002, seed=1, listener=Quiet())
+    with pytest.raises(WriteError, match=r"cannot write .*twin: no space left on the disk"):
+        write_netflix(tmp_path / "twin", scale=0.0002, seed=1, listener=SilentListener())
     assert not list(tmp_path.iterdir())
 
 

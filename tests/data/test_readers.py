@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cfbench.data import readers
-from cfbench.data.card import Table
+from cfbench.data.card import TableLayout
 from cfbench.data.readers import lines
 from cfbench.data.readers.archive import stream, unpack
 from cfbench.errors import ArchiveError, RowError
@@ -25,7 +25,7 @@ RATINGS = {"user": 0, "item": 1, "rating": 2, "time": 3}
 
 
 def table(**changes):
-    return Table(**{"member": "r.data", "separator": "\t", "columns": RATINGS, "max_bytes": 10_000} | changes)
+    return TableLayout(**{"member": "r.data", "separator": "\t", "columns": RATINGS, "max_bytes": 10_000} | changes)
 
 
 def archive(folder, content, name="r.data", compression=zipfile.ZIP_DEFLATED):

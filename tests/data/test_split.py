@@ -134,7 +134,7 @@ def test_a_split_survives_being_written_as_json(ratings, definition):
 
 def test_the_parts_of_a_split_are_its_ratings_in_order_and_read_only():
     ratings = fixed()
-    cut = split.make("random90", split.EVERYWHERE["random90"], ratings)
+    cut = split.make("random90", split.STANDARD_SPLITS["random90"], ratings)
     for part, number in ((cut.train(ratings), TRAIN), (cut.valid(ratings), VALID), (cut.test(ratings), TEST)):
         assert part.fingerprint == ratings.take(np.array(rows_of(cut, number))).fingerprint
     with pytest.raises(ValueError, match="read-only"):
@@ -157,8 +157,8 @@ GOLDEN = {
     "time": ("e580c725a6219bd4", [18, 42, 44, 47, 69], [15, 16, 17]),
 }  # fmt: skip
 GOLDEN_DEFINITIONS = {
-    **split.EVERYWHERE,
-    "random90@7": split.EVERYWHERE["random90"].model_copy(update={"seed": 7}),
+    **split.STANDARD_SPLITS,
+    "random90@7": split.STANDARD_SPLITS["random90"].model_copy(update={"seed": 7}),
     "half, drop": RandomHoldout(test=0.5, valid=0.5, cold="drop"),
     "official": Official(first=10, last=110),
     "time": TimeWindow(
@@ -183,7 +183,7 @@ def test_the_random_keys_are_the_ones_they_have_always_been():
 
 def test_the_fingerprint_names_the_ratings_and_the_parts_and_nothing_else():
     ratings = fixed()
-    plain = split.make("random90", split.EVERYWHERE["random90"], ratings)
+    plain = split.make("random90", split.STANDARD_SPLITS["random90"], ratings)
     named = split.make("mine", RandomHoldout(seed=1, test=0.1, valid=0.05), ratings)
     assert plain.fingerprint == named.fingerprint
     assert split.make("mine", RandomHoldout(valid=0.06), ratings).fingerprint != plain.fingerprint
@@ -193,7 +193,7 @@ def test_the_fingerprint_names_the_ratings_and_the_parts_and_nothing_else():
         changed[500] = changed[501] if changed[500] != changed[501] else changed[502]
         assert changed[500] != column[500]
         other = Ratings(**columns | {name: changed}, n_users=40, n_items=97, scale=ratings.scale)
-        again = split.make("random90", split.EVERYWHERE["random90"], other)
+        again = split.make("random90", split.STANDARD_SPLITS["random90"], other)
         assert again.parts.tobytes() == plain.parts.tobytes()
         assert again.fingerprint != plain.fingerprint
 
@@ -273,7 +273,7 @@ def test_folds_partition_the_ratings_evenly(n, folds, valid, seed):
 
 
 def test_the_five_folds_everyone_has_are_the_folds_of_one_cut():
-    cuts = [split.make(f"5fold-{k}", split.EVERYWHERE[f"5fold-{k}"], fixed()) for k in range(1, 6)]
+    cuts = [split.make(f"5fold-{k}", split.STANDARD_SPLITS[f"5fold-{k}"], fixed()) for k in range(1, 6)]
     assert sorted(row for cut in cuts for row in rows_of(cut, TEST)) == list(range(1000))
     assert all((cut.report["train"], cut.report["valid"]) == (800, 0) for cut in cuts)
     assert len({cut.fingerprint for cut in cuts}) == 5
@@ -451,8 +451,8 @@ def test_settings_out_of_range_are_refused(wrong):
 
 
 def test_the_default_is_a_split_everyone_has():
-    assert split.DEFAULT in split.EVERYWHERE
-    assert all(definition.protocol for definition in split.EVERYWHERE.values())
+    assert split.DEFAULT_SPLIT in split.STANDARD_SPLITS
+    assert all(definition.protocol for definition in split.STANDARD_SPLITS.values())
 
 
 def test_ratings_set_aside_by_the_authors_are_the_test_part():

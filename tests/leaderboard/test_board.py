@@ -22,7 +22,7 @@ from cfbench.data.card import Published
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.leaderboard import scoring
 from cfbench.leaderboard.board import build_board, published
-from cfbench.leaderboard.ranking import _new, standings
+from cfbench.leaderboard.ranking import _new, rank_rows
 from cfbench.ratings import Ratings, Scale
 from cfbench.runs.record import (
     DatasetFacts,
@@ -208,7 +208,7 @@ def test_the_pareto_front_is_what_no_other_beats_in_score_and_time(results):
         *(made(rmse, run=f"r{rmse}{s}", config={"k": [rmse, s]}, seconds=s)
           for rmse, s in [(0.9, 55), (0.9, 50), (0.91, 60), (0.92, 10), (0.92, 20), (0.95, 1), (0.99, 1)])
     )  # fmt: skip
-    front = [s.on_front for s in standings(board(kept), kept, None)]
+    front = [s.on_front for s in rank_rows(board(kept), kept, None)]
     assert front == [False, True, False, True, False, True, False]
 
 
@@ -217,7 +217,7 @@ def test_coverage_is_the_share_of_the_test_ratings_whose_user_and_item_training_
     for run, cold in ((one, 3), (two, 3)):
         run.request.split.report.update(test=200, cold_ratings=cold)
     kept = results(one, two)
-    (told,) = standings(board(kept), kept, None)
+    (told,) = rank_rows(board(kept), kept, None)
     assert told.as_dict()["coverage"] == pytest.approx(0.985)
     assert numbers.share(told.row.coverage) == "98.50%"
 
@@ -242,12 +242,12 @@ def test_what_was_tuned_is_said_so_even_if_the_config_it_started_from_was_the_be
 
 def test_without_the_data_stored_scores_are_shown_and_nothing_is_made_up(results):
     kept = results(*configs(0.95, 0.9))
-    told = [s.as_dict() for s in standings(board(kept), kept, None, metric="mae")]
+    told = [s.as_dict() for s in rank_rows(board(kept), kept, None, metric="mae")]
     assert [(row["place"], row["score"], row["interval_low"], row["p_value"]) for row in told] == [
         (1, 0.9, None, None), (2, 0.95, None, None),
     ]  # fmt: skip
     with pytest.raises(UsageError, match="data set 'ml-100k' is not here; `cfbench download ml-100k` gets it"):
-        standings(board(kept), kept, None, metric="user-rmse")
+        rank_rows(board(kept), kept, None, metric="user-rmse")
 
 
 # ---- against predictions on tiny
@@ -281,10 +281,10 @@ class Tiny:
         errors = noise * np.random.default_rng([seed, len(plugin)]).normal(size=len(test))
         return self.add(plugin, test.ratings + errors, split=split, seed=seed, **facts)
 
-    def standings(self, split="random90", **how):
+    def rank_rows(self, split="random90", **how):
         prints = {name: self.data.split(name).fingerprint for name in self.card.family(split)}
         found = build_board(self.card, split, self.kept, prints, all_runs=True)
-        return standings(found, self.kept, self.data, **how)
+        return rank_rows(found, self.kept, self.data, **how)
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def stored(tiny, record):
 
 def test_every_number_of_a_row_is_that_of_a_plain_loop_over_its_predictions(tiny):
     records = [tiny.noisy("bias", 0.8, seed=seed) for seed in (0, 1)]
-    (row,) = (s.as_dict() for s in tiny.standings())
+    (row,) = (s.as_dict() for s in tiny.rank_rows())
     test = tiny.test()
     rmse, mae, user_rmse = [], [], []
     for record in records:
@@ -323,7 +323,7 @@ def test_the_board_ranks_and_tests_by_the_metric_asked_for(tiny, metric):
     often = np.where(np.arange(len(test)) % 8 == 0, 1.9, 0.0)  # few large errors: better in MAE, worse in RMSE
     tiny.add("rare", test.ratings + often)
     tiny.add("steady", test.ratings + 0.5)
-    first, second = tiny.standings(metric=metric)
+    first, second = tiny.rank_rows(metric=metric)
     assert first.row.plugin == ("steady" if metric == "rmse" else "rare")
     assert second.to_best.difference == pytest.approx(second.score - first.score)
     assert first.interval.low <= first.score <= first.interval.high
@@ -333,7 +333,7 @@ def test_models_of_the_same_error_are_tied_and_a_much_worse_one_is_not(tiny):
     tiny.noisy("bias", 0.80)
     tiny.noisy("autorec", 0.81)
     tiny.noisy("worst", 1.6)
-    assert [(s.row.plugin == "worst", s.tied) for s in tiny.standings()] == [
+    assert [(s.row.plugin == "worst", s.tied) for s in tiny.rank_rows()] == [
         (False, False),
         (False, True),
         (True, False),
@@ -347,7 +347,7 @@ def test_slices_split_the_test_ratings_and_their_squares_add_up(tiny):
            "item-popularity": Counter(cut.train(tiny.data.ratings).items.tolist())}  # fmt: skip
     errors = stored(tiny, record) - test.ratings
     for by in ("user-activity", "item-popularity", "rating"):
-        ((only,),) = [[s.slices for s in tiny.standings(by=by)]]
+        ((only,),) = [[s.slices for s in tiny.rank_rows(by=by)]]
         assert sum(part.ratings for part in only) == len(test)
         total = sum(part.ratings * part.rmse**2 for part in only)
         assert total == pytest.approx(float(np.sum(errors**2)))
@@ -364,7 +364,7 @@ def test_slices_split_the_test_ratings_and_their_squares_add_up(tiny):
 
 def test_new_users_and_items_have_a_score_of_their_own_where_there_are_any(tiny):
     tiny.noisy("bias", 0.7)
-    (standing,) = tiny.standings()
+    (standing,) = tiny.rank_rows()
     assert (standing.new_users, standing.new_items) == (None, None)
 
 
@@ -376,17 +376,17 @@ def test_the_score_over_new_users_and_items_is_that_of_what_training_never_met()
     cut = next(cut for cut in seeds if cut.report["cold_ratings"])
     truth = scoring.truth(table, cut)
     off = np.where(truth.test.users == 20, 2.0, 0.5)
-    runs = [scoring.Errors(truth, off), scoring.Errors(truth, 2 * off)]
+    runs = [scoring.RunErrors(truth, off), scoring.RunErrors(truth, 2 * off)]
     assert _new(runs, "user-activity") == _new(runs, "item-popularity") == pytest.approx((2.5 * 4) ** 0.5)
 
 
 def test_folds_are_scored_each_on_its_own_part_and_averaged(tiny):
     records = [tiny.noisy("bias", 0.5 + k / 10, split=f"5fold-{k}", seed=0) for k in range(1, 6)]
-    (standing,) = tiny.standings("5fold")
+    (standing,) = tiny.rank_rows("5fold")
     expected = [metrics.rmse(stored(tiny, r), tiny.test(r.request.split.name).ratings) for r in records]
     assert standing.score == pytest.approx(np.mean(expected), rel=1e-12)
     assert standing.interval.low < standing.score < standing.interval.high
-    assert sum(part.ratings for part in tiny.standings("5fold", by="rating")[0].slices) == len(tiny.data.ratings)
+    assert sum(part.ratings for part in tiny.rank_rows("5fold", by="rating")[0].slices) == len(tiny.data.ratings)
 
 
 def test_damaged_or_foreign_predictions_are_named(tiny):
@@ -394,7 +394,7 @@ def test_damaged_or_foreign_predictions_are_named(tiny):
     file = tiny.kept.place(record.request) / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(RecordError, match="damaged or missing; the run has to be made anew"):
-        tiny.standings()
+        tiny.rank_rows()
 
 
 def test_predictions_of_another_length_are_named(tiny):
@@ -403,7 +403,7 @@ def test_predictions_of_another_length_are_named(tiny):
     write_predictions(folder, np.ones(3, np.float32))
     tiny.kept.finish(folder, record)
     with pytest.raises(RecordError, match=rf"holds 3 predictions, expected {len(tiny.test())}, one a test rating"):
-        tiny.standings()
+        tiny.rank_rows()
 
 
 # ---- as it is printed
@@ -423,7 +423,7 @@ def ranked(tiny, terminal):
 
 
 def test_csv_and_json_load_back_to_the_same_numbers(ranked, tiny):
-    expected = json.loads(json.dumps([s.as_dict() for s in tiny.standings()]))
+    expected = json.loads(json.dumps([s.as_dict() for s in tiny.rank_rows()]))
     assert json.loads(ranked("compare --all-runs --json").out)["rows"] == expected
     assert ranked("compare --all-runs --format json").out == ranked("compare --all-runs --json").out
     rows = list(csv.DictReader(io.StringIO(ranked("compare --all-runs --format csv").out)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cfbench.learning import biases
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.testing import planted
 
 STARS = Scale(low=1, high=5)
@@ -26,7 +26,7 @@ def test_planted_biases_are_recovered_from_a_full_table():
 def test_the_fixed_point_satisfies_the_normal_equations():
     table = planted(seed=1).train
     found = biases.fit(table, user_reg=4, item_reg=7, sweeps=200)
-    rest = table.ratings - found.predict(table.users, table.items)
+    rest = table.ratings - found.predict(table.pairs)
     for codes, of, reg in ((table.users, found.users, 4), (table.items, found.items, 7)):
         gradient = np.bincount(codes, weights=rest, minlength=len(of)) - reg * of
         np.testing.assert_allclose(gradient, 0, atol=1e-3)
@@ -42,7 +42,7 @@ def test_a_cold_user_and_item_have_bias_zero():
     data = planted(seed=3)
     found = biases.fit(data.train)
     cold = np.array([79], np.int32), np.array([59], np.int32)
-    assert found.predict(*cold) == pytest.approx(data.train.ratings.mean(), abs=1e-6)
+    assert found.predict(Pairs(*cold)) == pytest.approx(data.train.ratings.mean(), abs=1e-6)
 
 
 def test_without_ratings_the_middle_of_the_scale_is_predicted():

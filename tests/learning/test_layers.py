@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from cfbench.learning.layers import SAMPLED, Cells, linear, linear_at, linear_back, mean_square, output_at
-from cfbench.learning.precision import Learned
+from cfbench.learning.precision import Weight
 from cfbench.ratings import Ratings, Scale
 
 GPU = pytest.param(
@@ -39,7 +39,7 @@ def one_batch(ratings, device="cpu", *, sparse=True):
 
 def learned(*shape, seed=1, kind="fp32", device="cpu"):
     master = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    return Learned(master.to(device), kind)
+    return Weight(master.to(device), kind)
 
 
 @given(seed=st.integers(0, 10_000), density=st.floats(0, 1))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cfbench.learning import precision
-from cfbench.learning.precision import Learned, Steps, resolve
+from cfbench.learning.precision import BlockedOptimizer, Weight, resolve
 
 RULES = {
     "momentum": lambda p: torch.optim.SGD(p, 0.01, momentum=0.9, weight_decay=0.1, fused=True),
@@ -17,7 +17,7 @@ SHAPES = [(7, 5), (3,), (40, 11), (1,)]
 
 def learned(kind="fp32"):
     random = torch.Generator().manual_seed(0)
-    return [Learned(torch.randn(*shape, generator=random), kind) for shape in SHAPES]
+    return [Weight(torch.randn(*shape, generator=random), kind) for shape in SHAPES]
 
 
 def step(steps, tensors, times=3, start=0):
@@ -34,7 +34,7 @@ def test_steps_in_blocks_are_the_steps_of_the_whole(name, block, monkeypatch):
     monkeypatch.setattr(precision, "BLOCK", block)
     ours = learned()
     plain = [torch.nn.Parameter(each.master.detach().clone()) for each in ours]
-    steps, rule = Steps((ours, RULES[name])), RULES[name](plain)
+    steps, rule = BlockedOptimizer((ours, RULES[name])), RULES[name](plain)
     steps.rate = rule.param_groups[0]["lr"] = 0.02
     for k in range(3):
         step(steps, ours, 1, k)
@@ -51,15 +51,15 @@ def test_steps_in_blocks_are_the_steps_of_the_whole(name, block, monkeypatch):
 @pytest.mark.parametrize("name", RULES)
 def test_what_a_rule_remembers_comes_back_bit_for_bit_whatever_the_blocks(name, kind, monkeypatch):
     whole = learned(kind)
-    step(Steps((whole, RULES[name])), whole, 4)
+    step(BlockedOptimizer((whole, RULES[name])), whole, 4)
     first = learned(kind)
-    steps = Steps((first, RULES[name]))
+    steps = BlockedOptimizer((first, RULES[name]))
     step(steps, first, 2)
     monkeypatch.setattr(precision, "BLOCK", 16)
     second = learned(kind)
     for each, before in zip(second, first, strict=True):
         each.load(before.master)
-    resumed = Steps((second, RULES[name]))
+    resumed = BlockedOptimizer((second, RULES[name]))
     resumed.load_state(steps.state())
     step(resumed, second, 2, 2)
     for each, other in zip(whole, second, strict=True):
@@ -70,12 +70,12 @@ def test_what_a_rule_remembers_comes_back_bit_for_bit_whatever_the_blocks(name, 
 @pytest.mark.parametrize("name", ["9/momentum_buffer", "0", "0/momentum_buffer"])
 def test_another_models_memory_is_refused(name):
     with pytest.raises(ValueError, match="is not of this model's step rule"):
-        Steps((learned(), RULES["momentum"])).load_state({name: torch.zeros(3)})
+        BlockedOptimizer((learned(), RULES["momentum"])).load_state({name: torch.zeros(3)})
 
 
 def test_small_steps_add_up_in_float32_where_bfloat16_would_lose_them():
-    one = Learned(torch.ones(1), "bf16")
-    steps = Steps(([one], lambda masters: torch.optim.SGD(masters, 1e-4)))
+    one = Weight(torch.ones(1), "bf16")
+    steps = BlockedOptimizer(([one], lambda masters: torch.optim.SGD(masters, 1e-4)))
     for _ in range(100):
         one.copy.grad = torch.full((1,), -1.0, dtype=torch.bfloat16)
         steps.step()
@@ -84,8 +84,8 @@ def test_small_steps_add_up_in_float32_where_bfloat16_would_lose_them():
 
 
 def test_a_gradient_is_forgotten_after_its_step():
-    one = Learned(torch.zeros(2, 2), "fp32")
-    steps = Steps(([one], lambda masters: torch.optim.SGD(masters, 1.0)))
+    one = Weight(torch.zeros(2, 2), "fp32")
+    steps = BlockedOptimizer(([one], lambda masters: torch.optim.SGD(masters, 1.0)))
     one.collect(torch.eye(2), torch.eye(2))
     steps.step()
     steps.step()
@@ -104,8 +104,8 @@ def test_precision_is_what_is_asked_or_what_the_device_has(monkeypatch):
 
 def test_each_group_steps_by_its_own_rule(monkeypatch):
     monkeypatch.setattr(precision, "BLOCK", 4)
-    decayed, free = (Learned(torch.ones(6), "fp32") for _ in range(2))
-    steps = Steps(
+    decayed, free = (Weight(torch.ones(6), "fp32") for _ in range(2))
+    steps = BlockedOptimizer(
         ([decayed], lambda masters: torch.optim.SGD(masters, 0.1, weight_decay=1.0)),
         ([free], lambda masters: torch.optim.SGD(masters, 0.1)),
     )

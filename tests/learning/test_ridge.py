@@ -8,7 +8,7 @@ import torch
 
 from cfbench.learning import ridge
 from cfbench.learning.ridge import Regressions, solve_one
-from cfbench.ratings import Rows
+from cfbench.ratings import SparseRows
 from cfbench.testing import planted
 
 EXPONENT = 0.5
@@ -16,7 +16,7 @@ PENALTY = np.array([0.5, 2.0, 1.0, 0.1], np.float32)
 
 
 def problem(by="user", seed=1):
-    """Rows of planted ratings, the last without any, with features and offsets for their columns."""
+    """SparseRows of planted ratings, the last without any, with features and offsets for their columns."""
     rows = planted(seed=seed).train.rows(by)
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows.n_columns, len(PENALTY))).astype(np.float32)
@@ -55,7 +55,7 @@ def test_a_row_without_ratings_has_zero_weights_and_no_error():
     assert rows.starts[-1] == rows.starts[-2]
     assert not solutions[-1].any()
     assert not errors[-1]
-    nobody = Rows(np.zeros(4, np.int64), rows.columns[:0], rows.values[:0], rows.n_columns)
+    nobody = SparseRows(np.zeros(4, np.int64), rows.columns[:0], rows.values[:0], rows.n_columns)
     assert not by_blocks(nobody, *rest)[0].any()
 
 
@@ -64,7 +64,7 @@ def test_singular_equations_give_nan_for_their_row_alone():
     features[rows.columns[rows.starts[3] : rows.starts[4]]] = np.nan
     spoiled = np.flatnonzero(np.isnan(by_blocks(rows, features, offsets)[0]).any(1))
     assert 3 in spoiled
-    only = Rows(np.array([0, 1, 3]), np.array([0, 1, 2], np.int32), np.ones(3, np.float32), 3)
+    only = SparseRows(np.array([0, 1, 3]), np.array([0, 1, 2], np.int32), np.ones(3, np.float32), 3)
     flat = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     solutions, _ = Regressions(only, "cpu").solve(flat, torch.zeros(3), torch.zeros(2), 0.0)
     assert solutions[0].isnan().all()

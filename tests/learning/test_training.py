@@ -7,9 +7,9 @@ import torch
 from safetensors import safe_open
 
 from cfbench.contract import Context, DivergedError
-from cfbench.errors import DeviceError, PlaceError, RecordError
+from cfbench.errors import DeviceError, RecordError, WriteError
 from cfbench.learning import training
-from cfbench.learning.precision import Learned, Steps
+from cfbench.learning.precision import BlockedOptimizer, Weight
 from cfbench.learning.training import generator, load_arrays, resolve_device, train
 from cfbench.ratings import Scale
 
@@ -22,8 +22,8 @@ class Scripted:
     def __init__(self, valid, train_rmse=None):
         self.weight = torch.zeros(3)
         self.noise = torch.zeros(1)
-        self._learned = {"weight": Learned(self.weight, "fp32"), "noise": Learned(self.noise, "fp32")}
-        self.steps = Steps(([self._learned["weight"]], lambda masters: torch.optim.Adam(masters, lr=1.0)))
+        self._learned = {"weight": Weight(self.weight, "fp32"), "noise": Weight(self.noise, "fp32")}
+        self.steps = BlockedOptimizer(([self._learned["weight"]], lambda masters: torch.optim.Adam(masters, lr=1.0)))
         self._valid, self._train = valid, train_rmse or {}
         self._k = 0
 
@@ -215,7 +215,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "save_file", full)
     learner = Scripted([1.0, 0.9])
     learner._k = 1
-    with pytest.raises(PlaceError, match="no space left on the disk"):
+    with pytest.raises(WriteError, match="no space left on the disk"):
         run(learner, Context(checkpoint=file))
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
@@ -253,4 +253,4 @@ def test_a_device_that_is_not_here_is_named_with_what_is(monkeypatch):
 
 def test_stored_weights_of_another_shape_are_refused():
     with pytest.raises(RecordError, match="names or shapes differ"):
-        load_arrays({"a": Learned(torch.zeros(2), "fp32")}, {"a": torch.zeros(3).numpy()})
+        load_arrays({"a": Weight(torch.zeros(2), "fp32")}, {"a": torch.zeros(3).numpy()})

@@ -8,7 +8,7 @@ import torch
 
 from cfbench.contract import Context, DivergedError
 from cfbench.plugins.als import ALS, ALSConfig
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.testing import Planted, planted
 
 STARS = Scale(low=1, high=5)
@@ -21,7 +21,7 @@ def fitted(data, seed=1, device="cpu", **config):
 
 
 def rmse(model, ratings):
-    left = ratings.scale.clip(model.predict(ratings.users, ratings.items)) - ratings.ratings
+    left = ratings.scale.clip(model.predict(ratings.pairs)) - ratings.ratings
     return float(np.sqrt(np.mean(left**2)))
 
 
@@ -89,7 +89,7 @@ def test_the_training_error_reported_is_that_of_the_predictions():
     data = planted(seed=5)
     model, curve = fitted(data, factors=4, epochs=6, patience=0, reg=0.5)
     best = min(curve, key=lambda epoch: epoch.valid_rmse)
-    left = model.predict(data.train.users, data.train.items) - data.train.ratings
+    left = model.predict(data.train.pairs) - data.train.ratings
     assert best.train_rmse == pytest.approx(np.sqrt(np.mean(left**2)), rel=1e-4)
     assert best.valid_rmse == pytest.approx(rmse(model, data.valid), rel=1e-6)
 
@@ -113,7 +113,7 @@ def test_a_cold_user_is_predicted_by_the_items_bias_and_a_cold_pair_by_the_mean(
     data = planted(seed=7)
     model, _ = fitted(data, epochs=5)
     mean, of_items = data.train.ratings.mean(dtype=np.float64), model.state()["items"][:, -1]
-    scores = model.predict(np.array([79, 79], np.int32), np.array([3, 59], np.int32))
+    scores = model.predict(Pairs(np.array([79, 79], np.int32), np.array([3, 59], np.int32)))
     np.testing.assert_allclose(scores, [mean + of_items[3], mean], rtol=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_a_user_folded_in_is_predicted_as_one_solved_in_training(exponent):
     of_user = data.train.users == 5
     asked = np.arange(60, dtype=np.int32)
     folded = model.fold_in(data.train.items[of_user], data.train.ratings[of_user], asked)
-    np.testing.assert_allclose(folded, model.predict(np.full(60, 5, np.int32), asked), atol=1e-4)
+    np.testing.assert_allclose(folded, model.predict(Pairs(np.full(60, 5, np.int32), asked)), atol=1e-4)
     assert folded.dtype == np.float32
 
 
@@ -150,5 +150,5 @@ def test_singular_equations_are_told_as_divergence():
 def test_a_gpu_learns_what_the_cpu_learns():
     data = planted(seed=9)
     here, there = (fitted(data, device=device, epochs=10, patience=0)[0] for device in ("cpu", "cuda:0"))
-    scores = (model.predict(data.test.users, data.test.items) for model in (here, there))
+    scores = (model.predict(data.test.pairs) for model in (here, there))
     np.testing.assert_allclose(*scores, atol=0.01)

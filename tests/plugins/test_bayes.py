@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from cfbench.contract import Context
 from cfbench.errors import ConfigError
 from cfbench.plugins.bayes import PLUGIN, Bayes, BayesConfig, Keeper, _myfm, features
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import registry
 from cfbench.testing import Planted, planted
 from cfbench.testing.planted import rmse
@@ -77,7 +77,7 @@ def by_myfm(data, kind, *, probit):
 def test_predictions_from_the_kept_samples_are_those_of_myfm(kind, probit):
     data = planted(seed=3, n_users=25, n_items=20, scale=Scale(low=1, high=5, step=1))
     seen = ~data.train.unseen(data.test.users, data.test.items)
-    ours = fitted(data, kind=kind, probit=probit).predict(data.test.users, data.test.items)
+    ours = fitted(data, kind=kind, probit=probit).predict(data.test.pairs)
     assert ours[seen] == pytest.approx(by_myfm(data, kind, probit=probit)[seen], abs=1e-4)
 
 
@@ -94,8 +94,8 @@ def test_an_unseen_user_is_predicted_as_the_seen_ones_are_on_average():
     item = int(train.items[0])
     seen = np.flatnonzero(train.seen_users).astype(np.int32)
     cold = np.flatnonzero(~train.seen_users).astype(np.int32)
-    of_all = model.predict(seen, np.full(len(seen), item, np.int32))
-    assert model.predict(cold, np.full(len(cold), item, np.int32)) == pytest.approx(of_all.mean(), abs=1e-4)
+    of_all = model.predict(Pairs(seen, np.full(len(seen), item, np.int32)))
+    assert model.predict(Pairs(cold, np.full(len(cold), item, np.int32))) == pytest.approx(of_all.mean(), abs=1e-4)
 
 
 def test_a_scale_a_hundred_times_as_wide_gives_predictions_a_hundred_times_as_wide():
@@ -106,7 +106,9 @@ def test_a_scale_a_hundred_times_as_wide_gives_predictions_a_hundred_times_as_wi
                  for p in ("train", "valid", "test")},
     )  # fmt: skip
     pairs = data.test.users, data.test.items
-    assert fitted(wide).predict(*pairs) == pytest.approx((fitted(data).predict(*pairs) - 2) * 200, abs=0.2)
+    assert fitted(wide).predict(Pairs(*pairs)) == pytest.approx(
+        (fitted(data).predict(Pairs(*pairs)) - 2) * 200, abs=0.2
+    )
 
 
 def camps(n_users=600):
@@ -128,8 +130,7 @@ def camps(n_users=600):
 def test_the_flipped_kind_learns_from_what_was_rated_where_ratings_say_little():
     data = camps()
     plain, flipped = (
-        rmse(fitted(data, kind=kind).predict(data.test.users, data.test.items), data.test)
-        for kind in ("plain", "flipped")
+        rmse(fitted(data, kind=kind).predict(data.test.pairs), data.test) for kind in ("plain", "flipped")
     )
     assert flipped < 0.95 * plain
 
@@ -140,11 +141,12 @@ sys.modules["myfm"] = None
 import numpy as np
 from safetensors.numpy import load_file
 from cfbench.contract import Context
+from cfbench.ratings import Pairs
 from cfbench.plugins.bayes import Bayes, BayesConfig
 model = Bayes(BayesConfig())
 model.restore(load_file("state"), None, Context())
 users, items = np.load("pairs.npy")
-np.save("scores.npy", model.predict(users, items))
+np.save("scores.npy", model.predict(Pairs(users, items)))
 """
 
 
@@ -155,7 +157,7 @@ def test_another_process_predicts_the_same_bits_from_the_state_without_myfm(tmp_
     np.save(tmp_path / "pairs.npy", np.stack([data.test.users, data.test.items]))
     path = os.pathsep.join(sys.path)
     subprocess.run([sys.executable, "-c", RESTORE], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": path})
-    assert np.load(tmp_path / "scores.npy").tobytes() == model.predict(data.test.users, data.test.items).tobytes()
+    assert np.load(tmp_path / "scores.npy").tobytes() == model.predict(data.test.pairs).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_ordered_probit_of_too_many_or_too_few_levels_is_refused_in_one_line(rat
 
 def test_ordered_probit_learns_on_half_stars():
     data = planted(seed=9, scale=Scale(low=0.5, high=5, step=0.5))
-    scores = fitted(data, probit=True).predict(data.test.users, data.test.items)
+    scores = fitted(data, probit=True).predict(data.test.pairs)
     assert rmse(scores, data.test) < 0.8 * data.mean_error
     assert (scores.min() >= 0.5, scores.max() <= 5) == (True, True)
 
@@ -232,4 +234,4 @@ def test_the_shipped_preset_scores_at_most_0_882_on_ml_100k(ml_100k):
     model = Bayes(BayesConfig(**preset))
     model.fit(split.train(ml_100k.ratings), split.valid(ml_100k.ratings), Context())
     test = split.test(ml_100k.ratings)
-    assert rmse(model.predict(test.users, test.items), test) <= 0.882
+    assert rmse(model.predict(test.pairs), test) <= 0.882

@@ -14,7 +14,7 @@ from cfbench.learning.layers import Cells
 from cfbench.learning.training import generator
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.testing import planted
 
 STARS = Scale(low=1, high=5, step=1)
@@ -156,7 +156,7 @@ def test_a_rating_of_zero_is_learned_as_a_rating():
     model = deepae.PLUGIN.build(config)
     model.fit(table, table.take(np.arange(0)), Context())
     odd = np.arange(1, 30, 2, dtype=np.int32)
-    assert np.abs(model.predict(np.zeros_like(odd), odd)).max() < 0.5
+    assert np.abs(model.predict(Pairs(np.zeros_like(odd), odd))).max() < 0.5
 
 
 @pytest.mark.parametrize("orientation", ["user", "item"])
@@ -230,7 +230,7 @@ def test_averaged_weights_predict_better_where_steps_are_too_large_to_settle(pre
         model = deepae.PLUGIN.build(config)
         model.fit(data.train, data.valid, Context(report=curve.append))
         best[average] = min(e.valid_rmse for e in curve)
-        answers = data.valid.scale.clip(model.predict(data.valid.users, data.valid.items))
+        answers = data.valid.scale.clip(model.predict(data.valid.pairs))
         assert metrics.rmse(answers, data.valid.ratings) == pytest.approx(best[average])  # what was validated is kept
     assert best[10] < best[0]
 
@@ -255,8 +255,8 @@ def test_predictions_do_not_depend_on_how_they_are_batched():
     data = planted(seed=4)
     model = deepae.PLUGIN.build(DeepAEConfig(hidden=(8,), epochs=3))
     model.fit(data.train, data.valid, Context())
-    together = model.predict(data.test.users, data.test.items)
-    alone = [model.predict(data.test.users[k : k + 1], data.test.items[k : k + 1])[0] for k in range(50)]
+    together = model.predict(data.test.pairs)
+    alone = [model.predict(Pairs(data.test.users[k : k + 1], data.test.items[k : k + 1]))[0] for k in range(50)]
     np.testing.assert_allclose(together[:50], alone, atol=1e-5)
 
 
@@ -313,8 +313,8 @@ def test_a_killed_training_goes_on_to_the_same_bits(precision, average, tmp_path
 
 def test_the_config_says_which_precision_was_computed_in(monkeypatch):
     monkeypatch.setattr(deepae.precision, "resolve", lambda asked, device: "bf16" if asked == "auto" else asked)
-    assert DeepAEConfig().on("cpu").precision == "bf16"
-    assert DeepAEConfig(precision="fp32").on("cpu").precision == "fp32"
+    assert DeepAEConfig().for_device("cpu").precision == "bf16"
+    assert DeepAEConfig(precision="fp32").for_device("cpu").precision == "fp32"
 
 
 @pytest.mark.parametrize("orientation", ["user", "item"])
@@ -330,7 +330,7 @@ def test_a_user_folded_in_gets_what_a_user_of_the_same_ratings_gets(orientation)
     rated = data.train.seen_items
     shuffled = np.random.default_rng(0).permutation(len(mine))
     folded = model.fold_in(mine.items[shuffled], mine.ratings[shuffled], asked)
-    np.testing.assert_allclose(folded[rated], model.predict(np.full_like(asked, 3), asked)[rated], atol=1e-5)
+    np.testing.assert_allclose(folded[rated], model.predict(Pairs(np.full_like(asked, 3), asked))[rated], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -364,8 +364,8 @@ def test_a_network_of_residuals_that_says_nothing_predicts_the_biases(orientatio
     model.fit(data.train, data.valid, Context())
     for each in model.learned().values():
         each.load(torch.zeros_like(each.master))
-    expected = biases.fit(data.train).predict(data.test.users, data.test.items)
-    np.testing.assert_allclose(model.predict(data.test.users, data.test.items), expected, atol=1e-5)
+    expected = biases.fit(data.train).predict(data.test.pairs)
+    np.testing.assert_allclose(model.predict(data.test.pairs), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("orientation", ["user", "item"])
@@ -374,7 +374,7 @@ def test_residuals_of_the_training_ratings_are_what_the_network_meets(orientatio
     monkeypatch.setattr(Autoencoder, "train_batch", lambda _, batch, random: met.append(batch) or torch.zeros(()))
     config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1)
     deepae.PLUGIN.build(config).fit(data.train, data.valid, Context())
-    left = data.train.ratings - biases.fit(data.train).predict(data.train.users, data.train.items)
+    left = data.train.ratings - biases.fit(data.train).predict(data.train.pairs)
     got = np.concatenate([batch.ratings.numpy() for batch in met])
     np.testing.assert_allclose(np.sort(got), np.sort(left), atol=1e-4)
 

@@ -11,7 +11,7 @@ from cfbench.data.split import Split
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.metrics import rmse
 from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import members, record, run
 from cfbench.runs.record import Results
 
@@ -20,13 +20,13 @@ SCALE = Scale(low=-100, high=100)
 
 
 class Noisy:
-    """Predicts the truth of every pair, plus an error of its own."""
+    """Predictor the truth of every pair, plus an error of its own."""
 
     def __init__(self, truth, error):
         self.scores = (truth + error).astype(np.float32)
 
-    def predict(self, users, items):
-        return self.scores[users]
+    def predict(self, pairs):
+        return self.scores[pairs.users]
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_the_weights_of_two_noisy_predictors_are_the_best_there_are(noisy):
 
 def test_the_blend_is_better_than_its_best_member(noisy):
     valid, test, lent = noisy
-    error = rmse(blended(valid, lent).predict(test.users, test.items), test.ratings)
-    alone = [rmse(member.predict(test.users, test.items), test.ratings) for member in lent.values()]
+    error = rmse(blended(valid, lent).predict(test.pairs), test.ratings)
+    alone = [rmse(member.predict(test.pairs), test.ratings) for member in lent.values()]
     assert error == pytest.approx(np.sqrt(1 + 9 - 9 * (36 + 9) / 49), abs=0.02)
     assert error < 0.97 * min(alone)
 
@@ -71,7 +71,7 @@ def test_the_blend_is_better_than_its_best_member(noisy):
 def test_a_member_off_by_a_constant_and_a_factor_is_set_right(noisy):
     valid, test, lent = noisy
     crooked = {name: Noisy(2 * member.scores + 7, 0) for name, member in lent.items()}
-    straight, bent = (blended(valid, them).predict(test.users, test.items) for them in (lent, crooked))
+    straight, bent = (blended(valid, them).predict(test.pairs) for them in (lent, crooked))
     assert bent == pytest.approx(straight, abs=0.01)
     without = blended(valid, crooked, intercept=False)
     assert without.state()["constant"] == 0
@@ -91,7 +91,7 @@ def test_the_validation_error_is_of_ratings_the_weights_were_not_fitted_to():
     lent = {f"m{k}": Noisy(truth, 3 * rng.normal(size=120)) for k in range(40)}
     valid = Ratings(codes, np.zeros_like(codes), truth + rng.normal(size=120), 120, 1, SCALE).take(np.arange(60))
     weak, strong = (blended(valid, lent, ridge=ridge) for ridge in (1e-9, 1.0))
-    own = [rmse(model.predict(valid.users, valid.items), valid.ratings) for model in (weak, strong)]
+    own = [rmse(model.predict(valid.pairs), valid.ratings) for model in (weak, strong)]
     assert own[0] < own[1]
     assert weak.valid_rmse > strong.valid_rmse  # 40 weights of 60 ratings
     assert weak.valid_rmse > 1.5 * own[0]
@@ -115,8 +115,8 @@ def test_the_ridge_is_a_share_of_the_members_mean_variance(intercept):
 
 def test_without_validation_ratings_the_blend_is_the_mean_of_the_members(noisy):
     valid, test, lent = noisy
-    mean = np.mean([member.predict(test.users, test.items) for member in lent.values()], 0)
-    assert blended(valid.take(np.arange(0)), lent).predict(test.users, test.items) == pytest.approx(mean, abs=1e-5)
+    mean = np.mean([member.predict(test.pairs) for member in lent.values()], 0)
+    assert blended(valid.take(np.arange(0)), lent).predict(test.pairs) == pytest.approx(mean, abs=1e-5)
 
 
 def test_the_ridge_keeps_twins_apart_and_gives_them_the_same_weight(noisy):
@@ -162,7 +162,9 @@ def tiny(terminal):
 
 def start(tiny, name, *, split="random90", seed=0, **flags):
     setup = run.configure(name, dataset="tiny", flags=flags, preset=None)
-    return run.start(run.request(setup, tiny, tiny.split(split), seed), tiny, Results(Path("results")), run.Quiet())
+    return run.start(
+        run.new_request(setup, tiny, tiny.split(split), seed), tiny, Results(Path("results")), run.SilentRunListener()
+    )
 
 
 def two_runs(tiny, **where):
@@ -177,7 +179,7 @@ def test_validation_predictions_are_stored_clipped_with_their_checksum_and_error
     valid = tiny.split("random90").valid(tiny.ratings)
     kept = record.read_predictions(place, "valid")
     model, _ = run.reopen(done, place, "auto")
-    assert kept.tobytes() == tiny.ratings.scale.clip(model.predict(valid.users, valid.items)).tobytes()
+    assert kept.tobytes() == tiny.ratings.scale.clip(model.predict(valid.pairs)).tobytes()
     assert "valid_predictions.parquet" in done.files
     assert done.outcome.valid_rmse == rmse(kept, valid.ratings)
     assert done.outcome.best_epoch is None
@@ -215,9 +217,9 @@ def test_a_stored_ensemble_predicts_the_same_bits_again_from_stored_and_from_res
     done, place = start(tiny, "ensemble", members=",".join(two_runs(tiny)))
     test = tiny.split("random90").test(tiny.ratings)
     again, _ = run.reopen(done, place, "auto")
-    stored = again.predict(test.users, test.items)
+    stored = again.predict(test.pairs)
     monkeypatch.setattr(members.Member, "_stored", lambda *_: None)
-    restored = run.reopen(done, place, "auto")[0].predict(test.users, test.items)
+    restored = run.reopen(done, place, "auto")[0].predict(test.pairs)
     assert stored.tobytes() == restored.tobytes()
     assert tiny.ratings.scale.clip(stored).tobytes() == record.read_predictions(place).tobytes()
 
@@ -228,10 +230,10 @@ def test_a_member_is_restored_only_for_pairs_whose_predictions_are_not_stored(ti
     model, _ = run.reopen(done, place, "auto")
     monkeypatch.setattr(run, "reopen", lambda done, *rest: restored.append(done.run) or real(done, *rest))
     for part in ("valid", "test"):
-        pairs = getattr(tiny.split("random90"), part)(tiny.ratings)
-        model.predict(pairs.users, pairs.items)
+        pairs = getattr(tiny.split("random90"), part)(tiny.ratings).pairs
+        model.predict(pairs)
     assert restored == []
-    model.predict(pairs.users[::-1], pairs.items[::-1])
+    model.predict(Pairs(pairs.users[::-1], pairs.items[::-1]))
     assert restored == list(done.request.config["members"])
 
 
@@ -274,9 +276,9 @@ def test_a_blend_of_the_same_members_is_a_finished_twin_however_they_are_named(t
     two = two_runs(tiny)
     start(tiny, "ensemble", members=",".join(two))
     setup = run.configure("ensemble", dataset="tiny", flags={"members": ",".join(n[-4:] for n in two)}, preset=None)
-    asked = run.request(setup, tiny, tiny.split("random90"), 0)
+    asked = run.new_request(setup, tiny, tiny.split("random90"), 0)
     assert run.finished_twin(asked, Results(Path("results"))) is not None
-    assert run.ensure(asked, tiny, Results(Path("results")), run.Quiet())[1]
+    assert run.ensure(asked, tiny, Results(Path("results")), run.SilentRunListener())[1]
 
 
 def test_an_ensemble_can_be_a_member(tiny):
@@ -285,7 +287,7 @@ def test_an_ensemble_can_be_a_member(tiny):
     outer, place = start(tiny, "ensemble", members=f"{inner.run},{two[0]}")
     model, _ = run.reopen(outer, place, "auto")
     pairs = np.array([0, 1], np.int32)
-    assert np.isfinite(model.predict(pairs, pairs)).all()
+    assert np.isfinite(model.predict(Pairs(pairs, pairs))).all()
 
 
 def refused(tiny, message, kind=RecordError, **asked):
@@ -315,8 +317,8 @@ def test_a_diverged_member_is_refused(tiny, register):
         def fit(self, train, valid, context):
             raise DivergedError("training RMSE became nan", usable=True)
 
-        def predict(self, users, items):
-            return np.full(len(users), 3.0, np.float32)
+        def predict(self, pairs):
+            return np.full(len(pairs), 3.0, np.float32)
 
         def state(self):
             return {"three": np.array([3.0])}
@@ -331,10 +333,10 @@ def test_a_diverged_member_is_refused(tiny, register):
 def test_a_split_without_a_validation_part_is_refused(tiny):
     cut = tiny.split("random90")
     setup = run.configure("ensemble", dataset="tiny", flags={}, preset=None)
-    asked = run.request(setup, tiny, cut, 0)
+    asked = run.new_request(setup, tiny, cut, 0)
     bare = asked.model_copy(update={"split": asked.split.model_copy(update={"report": cut.report | {"valid": 0}})})
     with pytest.raises(RecordError, match=r"^split random90 of tiny has no validation part to fit ensemble on; choose"):
-        run.start(bare, tiny, Results(Path("results")), run.Quiet())
+        run.start(bare, tiny, Results(Path("results")), run.SilentRunListener())
 
 
 def test_an_ensemble_of_nothing_and_of_unknown_runs_is_refused(tiny):

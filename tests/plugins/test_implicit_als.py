@@ -7,7 +7,7 @@ import torch
 from cfbench.contract import Context
 from cfbench.learning import biases
 from cfbench.plugins.implicit_als import ImplicitALS, ImplicitALSConfig, _balanced
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.testing import planted
 
 STARS = Scale(low=1, high=5)
@@ -52,10 +52,10 @@ def test_who_rated_what_tells_how_a_pair_is_rated():
     table = two_circles()
     part = np.random.default_rng(1).random(len(table)) < 0.8
     train, test = table.take(part), table.take(~part)
-    baseline = biases.fit(train).predict(test.users, test.items)
+    baseline = biases.fit(train).predict(test.pairs)
     by_biases, by_model = (
         np.sqrt(np.mean((scores - test.ratings) ** 2))
-        for scores in (baseline, fitted(train, ridge=3).predict(test.users, test.items))
+        for scores in (baseline, fitted(train, ridge=3).predict(test.pairs))
     )
     assert by_model < 0.6 * by_biases
 
@@ -65,7 +65,7 @@ def test_a_users_readout_is_the_ridge_regression_of_what_the_biases_leave():
     model = fitted(train, ridge=7)
     of_user = train.users == 4
     q = model.state()["items"][train.items[of_user]].astype(np.float64)
-    left = train.ratings[of_user] - biases.fit(train).predict(train.users[of_user], train.items[of_user])
+    left = train.ratings[of_user] - biases.fit(train).predict(Pairs(train.users[of_user], train.items[of_user]))
     stacked = np.concatenate([q, np.sqrt(7) * np.eye(8)]), np.concatenate([left, np.zeros(8)])
     np.testing.assert_allclose(model.state()["users"][4], np.linalg.lstsq(*stacked)[0], rtol=1e-3, atol=1e-5)
 
@@ -85,7 +85,7 @@ def test_a_pair_with_a_cold_user_or_item_is_predicted_by_the_biases():
     train = planted(seed=5).train
     model, baseline = fitted(train), biases.fit(train)
     users, items = np.array([79, 3, 79], np.int32), np.array([3, 59, 59], np.int32)
-    np.testing.assert_array_equal(model.predict(users, items), baseline.predict(users, items))
+    np.testing.assert_array_equal(model.predict(Pairs(users, items)), baseline.predict(Pairs(users, items)))
 
 
 def test_a_training_user_folded_in_again_is_predicted_as_before():
@@ -94,7 +94,7 @@ def test_a_training_user_folded_in_again_is_predicted_as_before():
     of_user = train.users == 9
     asked = np.arange(60, dtype=np.int32)
     folded = model.fold_in(train.items[of_user], train.ratings[of_user], asked)
-    np.testing.assert_allclose(folded, model.predict(np.full(60, 9, np.int32), asked), atol=1e-4)
+    np.testing.assert_allclose(folded, model.predict(Pairs(np.full(60, 9, np.int32), asked)), atol=1e-4)
     assert folded.dtype == np.float32
 
 

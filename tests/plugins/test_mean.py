@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cfbench.contract import Context
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import registry
 from cfbench.testing import planted
 
@@ -21,7 +21,7 @@ def test_every_pair_is_predicted_as_the_mean_of_the_training_ratings(scale):
     train = planted(scale=scale).train
     users, items = (codes.ravel().astype(np.int32) for codes in np.indices((train.n_users, train.n_items)))
     truth = np.float32(sum(train.ratings.tolist()) / len(train))
-    assert (fitted(train).predict(users, items) == truth).all()
+    assert (fitted(train).predict(Pairs(users, items)) == truth).all()
     assert fitted(train).parameters == 1
 
 
@@ -29,4 +29,4 @@ def test_the_mean_of_many_ratings_does_not_drift_in_single_precision():
     n = 2**25  # counted up in single precision, ones stop at 2**24
     codes = np.zeros(n, np.int32)
     train = Ratings(codes, codes, np.full(n, 3.3, np.float32), 1, 1, Scale(low=1, high=5))
-    assert fitted(train).predict(codes[:1], codes[:1])[0] == np.float32(3.3)
+    assert fitted(train).predict(Pairs(codes[:1], codes[:1]))[0] == np.float32(3.3)

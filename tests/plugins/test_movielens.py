@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.online]
 
 def score(dataset, folder, name, split="random90"):
     setup = run.configure(name, dataset=dataset.card.name, flags={}, preset=None, device="cpu")
-    asked = run.request(setup, dataset, dataset.split(split), 0)
-    return run.start(asked, dataset, Results(folder), run.Quiet())
+    asked = run.new_request(setup, dataset, dataset.split(split), 0)
+    return run.start(asked, dataset, Results(folder), run.SilentRunListener())
 
 
 def test_bias_scores_about_0_943_on_random_90_10(ml_100k, tmp_path):

@@ -10,7 +10,7 @@ import surprise
 from cfbench.contract import Context, DivergedError, FoldIn
 from cfbench.errors import ConfigError
 from cfbench.plugins._surprise import Training, Units, grouped
-from cfbench.ratings import Ratings, Scale
+from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import registry
 from cfbench.testing import planted
 
@@ -124,14 +124,14 @@ IDS = [f"{name}-{'-'.join(map(str, config.values())) or 'defaults'}" for name, c
 @pytest.mark.parametrize(("name", "config", "algorithm"), CASES, ids=IDS)
 def test_every_pair_is_predicted_as_surprise_predicts_it_unclipped_unknown_codes_and_ties_too(name, config, algorithm):
     train = table()
-    scores = fitted(name, train, **config).predict(*all_pairs(train))
+    scores = fitted(name, train, **config).predict(Pairs(*all_pairs(train)))
     np.testing.assert_allclose(scores, theirs(algorithm(), train), rtol=0, atol=1e-6)
 
 
 def test_clipped_to_the_scale_predictions_are_those_surprise_gives_by_default():
     train = table()
     algorithm = surprise.SVD(init_std_dev=1, random_state=SEED)
-    scores = fitted("svd", train, init_std=1).predict(*all_pairs(train))
+    scores = fitted("svd", train, init_std=1).predict(Pairs(*all_pairs(train)))
     assert scores.max() > 5
     np.testing.assert_allclose(train.scale.clip(scores), theirs(algorithm, train, clip=True), rtol=0, atol=1e-6)
 
@@ -150,7 +150,7 @@ def test_the_bridge_makes_the_trainset_that_surprise_loads_itself():
 def test_the_order_of_the_training_ratings_is_no_difference():
     train = table()
     shuffled = train.take(np.random.default_rng(0).permutation(len(train)))
-    first, second = (fitted("svd", part).predict(*all_pairs(train)) for part in (train, shuffled))
+    first, second = (fitted("svd", part).predict(Pairs(*all_pairs(train))) for part in (train, shuffled))
     assert first.tobytes() == second.tobytes()
 
 
@@ -162,7 +162,7 @@ def test_half_stars_are_not_cut_to_whole_ones(name, units):
         "slopeone": surprise.SlopeOne(), "coclustering": surprise.CoClustering(random_state=SEED),
         "svd": surprise.SVD(random_state=SEED), "knn": surprise.KNNBasic(verbose=False),
     }[name]  # fmt: skip
-    scores = fitted(name, train).predict(*all_pairs(train))
+    scores = fitted(name, train).predict(Pairs(*all_pairs(train)))
     np.testing.assert_allclose(scores, theirs(algorithm, doubled) / units, rtol=0, atol=1e-6)
 
 
@@ -170,7 +170,7 @@ def test_slope_one_solves_the_papers_example_of_half_a_star():
     # A gives I 1 and J 1.5, B gives I 2: then B gives J 2 + (1.5 - 1)
     train = Ratings(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1, 1.5, 2]), 2, 2, HALVES)
     model = fitted("slopeone", train)
-    assert model.predict(np.array([1]), np.array([1])).tolist() == [2.5]
+    assert model.predict(Pairs(np.array([1]), np.array([1]))).tolist() == [2.5]
     assert model.fold_in(np.array([0]), np.array([2.0], np.float32), np.array([1])).tolist() == [2.5]
     assert model.parameters == 1 + 2
 
@@ -181,7 +181,7 @@ def test_one_cluster_of_each_adds_the_means_of_user_and_item_on_any_scale(scale)
     users, items = train.users, train.items
     mean = [np.bincount(codes, train.ratings) / np.bincount(codes).clip(1) for codes in (users, items)]
     truth = mean[0][users] + mean[1][items] - train.ratings.mean()
-    scores = fitted("coclustering", train, user_clusters=1, item_clusters=1).predict(users, items)
+    scores = fitted("coclustering", train, user_clusters=1, item_clusters=1).predict(Pairs(users, items))
     np.testing.assert_allclose(scores, truth, atol=1e-4)
 
 
@@ -189,13 +189,13 @@ def test_nmf_counts_a_scale_below_zero_from_its_low_end_and_shows_its_high_end_a
     train = table(Scale(low=-10, high=10))
     shown = (train.ratings + 10) / 4
     moved = Ratings(train.users, train.items, shown, train.n_users, train.n_items, Scale(low=0, high=5))
-    scores = fitted("nmf", train).predict(*all_pairs(train))
+    scores = fitted("nmf", train).predict(Pairs(*all_pairs(train)))
     np.testing.assert_allclose(scores, 4 * theirs(surprise.NMF(random_state=SEED), moved) - 10, atol=1e-5)
 
 
 def test_baseline_als_and_bias_are_one_model_from_two_hands():
     train = table()
-    first, second = (fitted(name, train).predict(*all_pairs(train)) for name in ("baseline-als", "bias"))
+    first, second = (fitted(name, train).predict(Pairs(*all_pairs(train))) for name in ("baseline-als", "bias"))
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
@@ -220,7 +220,7 @@ def test_a_training_user_folded_in_is_predicted_as_in_training(name, config):
         mine = rng.permutation(np.flatnonzero(train.users == user))
         asked = np.setdiff1d(np.arange(train.n_items), train.items[mine]).astype(np.int32)  # with unknown ones
         folded = model.fold_in(train.items[mine], train.ratings[mine], asked)
-        told = model.predict(np.full(len(asked), user, np.int32), asked)
+        told = model.predict(Pairs(np.full(len(asked), user, np.int32), asked))
         if name == "knn" and config.get("kind") != "baseline":  # of an unknown item the user's own mean is not used
             assert (folded[asked % 2 == 1] == np.float32(train.ratings.mean(dtype=float))).all()
         np.testing.assert_allclose(folded, told, rtol=0, atol=1e-6)
@@ -233,7 +233,7 @@ def test_a_user_with_unknown_items_only_is_an_unknown_user(name, config):
     model = fitted(name, train, **(config if name == "knn" else {}))
     asked = np.arange(train.n_items, dtype=np.int32)
     folded = model.fold_in(np.array([1, 3]), np.array([5, 5], np.float32), asked)
-    assert folded.tobytes() == model.predict(np.ones(len(asked), np.int32), asked).tobytes()
+    assert folded.tobytes() == model.predict(Pairs(np.ones(len(asked), np.int32), asked)).tobytes()
 
 
 def test_pairs_that_ask_for_the_same_row_come_together_each_once_and_few_at_a_time():

@@ -30,7 +30,7 @@ def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, c
         cut = split.make("fold", split.KFold(fold=fold, valid=0), ratings)  # surprise trains on all of the other folds
         model, test = plugin.build(plugin.config(**config)), cut.test(ratings)
         model.fit(cut.train(ratings), cut.valid(ratings), Context(seed=fold))
-        errors.append(rmse(ratings.scale.clip(model.predict(test.users, test.items)), test.ratings))
+        errors.append(rmse(ratings.scale.clip(model.predict(test.pairs)), test.ratings))
     (published,) = [
         row.rmse for row in dataset.card.published if (row.protocol, row.method) == ("5-fold cross-validation", method)
     ]
@@ -43,10 +43,10 @@ def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, c
 )
 def test_what_ships_for_ml_100k_scores_as_promised_on_random_90_10_and_the_same_again(name, at_most, ml_100k, tmp_path):
     setup = run.configure(name, dataset="ml-100k", flags={}, preset=None)
-    asked = run.request(setup, ml_100k, ml_100k.split("random90"), 0)
-    done, place = run.start(asked, ml_100k, Results(tmp_path), run.Quiet())
+    asked = run.new_request(setup, ml_100k, ml_100k.split("random90"), 0)
+    done, place = run.start(asked, ml_100k, Results(tmp_path), run.SilentRunListener())
     assert done.outcome.rmse <= at_most
     model, _ = run.reopen(done, place, "cpu")
     test = ml_100k.split("random90").test(ml_100k.ratings)
-    again = ml_100k.ratings.scale.clip(model.predict(test.users, test.items))
+    again = ml_100k.ratings.scale.clip(model.predict(test.pairs))
     assert again.tobytes() == record.read_predictions(place).tobytes()

@@ -19,15 +19,15 @@ from cfbench.runs import recommend
 
 
 class Flat:
-    """Predicts 3 for all, and speaks of nobody it has not met."""
+    """Predictor 3 for all, and speaks of nobody it has not met."""
 
     parameters = 1
 
     def fit(self, train, valid, context):
         pass
 
-    def predict(self, users, items):
-        return np.full(len(users), 3, np.float32)
+    def predict(self, pairs):
+        return np.full(len(pairs), 3, np.float32)
 
     def state(self):
         return {"three": np.array([3.0])}

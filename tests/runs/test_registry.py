@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from cfbench.contract import written
+from cfbench.contract import format_value
 from cfbench.errors import ConfigError, PluginError, UnknownNameError
 from cfbench.plugins.bias import PLUGIN as BIAS
 from cfbench.plugins.deepae import PLUGIN as DEEPAE
@@ -85,7 +85,7 @@ def test_text_becomes_numbers_tuples_and_switches():
 
 @pytest.mark.parametrize("milestones", [(), (3,), (3, 5)])
 def test_a_tuple_is_read_as_it_is_written(milestones):
-    config, _ = registry.configure(registry.load("deepae"), {}, {"milestones": written(milestones)})
+    config, _ = registry.configure(registry.load("deepae"), {}, {"milestones": format_value(milestones)})
     assert config.milestones == milestones
 
 
@@ -164,7 +164,7 @@ def test_a_module_that_cannot_be_parsed_has_no_summary(theirs):
 
 
 def test_a_name_that_is_no_word_of_the_command_line_is_refused(theirs, monkeypatch):
-    monkeypatch.setattr(registry, "found", lambda: {"../X": registry.Found("../X", "x", package="their 1.0")})
+    monkeypatch.setattr(registry, "found", lambda: {"../X": registry.PluginLocation("../X", "x", package="their 1.0")})
     with pytest.raises(PluginError, match=r"their 1\.0 calls a plugin '\.\./X'; a name is of a-z, 0-9 and -"):
         registry.load("../X")
 

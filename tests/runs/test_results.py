@@ -7,7 +7,7 @@ import pytest
 
 from cfbench.data import card
 from cfbench.leaderboard.board import build_board
-from cfbench.leaderboard.ranking import standings
+from cfbench.leaderboard.ranking import rank_rows
 from cfbench.runs import record
 from cfbench.runs.record import Results
 
@@ -59,7 +59,7 @@ def test_readme_shows_the_published_leaderboard(dataset, shelf):
     table = text.partition(f"`{dataset}`, split `random90`")[2].partition("\n\n|")[2].partition("\n\n")[0]
     shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     kept = Results(shelf)
-    rows = [each.row for each in standings(build_board(card.load(dataset), "random90", kept), kept, None)]
+    rows = [each.row for each in rank_rows(build_board(card.load(dataset), "random90", kept), kept, None)]
     assert [(cells[1], cells[2]) for cells in shown] == [(row.plugin, f"{row.rmse:.4f}") for row in rows]
     seeds = [f"{row.sd:.4f} ({len(row.seeds)})" if row.sd is not None else "" for row in rows]
     assert [cells[4] for cells in shown] == seeds
@@ -77,6 +77,6 @@ def test_the_published_scores_and_intervals_come_out_of_the_ratings_again(datase
     board = build_board(data.card, "random90", kept, {"random90": cut.fingerprint})
     assert board.left_out == 0
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for standing in standings(board, kept, data):
+    for standing in rank_rows(board, kept, data):
         assert standing.score == pytest.approx(standing.row.rmse, abs=1e-6)
         assert f"| {standing.interval.low:.4f}–{standing.interval.high:.4f} |" in text

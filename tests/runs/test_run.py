@@ -14,7 +14,7 @@ import pytest
 
 from cfbench.contract import Config, DivergedError, Epoch, Plugin
 from cfbench.data import card, store
-from cfbench.errors import DeviceError, PlaceError, PredictionError, RecordError, UnknownNameError
+from cfbench.errors import DeviceError, PredictionError, RecordError, UnknownNameError, WriteError
 from cfbench.runs import record, registry, run
 from cfbench.runs.record import Results
 
@@ -43,8 +43,9 @@ class Fake:
         if self._fit:
             self._fit(context)
 
-    def predict(self, users, items):
-        return self._predict(users, items) if self._predict else np.full(len(users), 3.0, np.float32)
+    def predict(self, pairs):
+        users, items = pairs.users, pairs.items
+        return self._predict(users, items) if self._predict else np.full(len(pairs), 3.0, np.float32)
 
     def state(self):
         return {"three": np.array([3.0])}
@@ -75,7 +76,7 @@ def tiny(terminal):
 
 def start(tiny, name, *, seed=0, flags=None, split="random90", watcher=None, device="auto"):
     setup = run.configure(name, dataset="tiny", flags=flags or {}, preset=None, device=device)
-    asked = run.request(setup, tiny, tiny.split(split), seed)
+    asked = run.new_request(setup, tiny, tiny.split(split), seed)
     return run.start(asked, tiny, Results(Path("results")), watcher or Watcher())
 
 
@@ -202,10 +203,10 @@ def test_deepae_with_a_huge_learning_rate_ends_as_diverged_not_as_a_crash(tiny):
 
 def test_a_full_disk_while_training_leaves_a_run_that_can_be_gone_on_with(tiny, fake):
     def full(context):
-        raise PlaceError("no space")
+        raise WriteError("no space")
 
     fake(fit=full)
-    with pytest.raises(PlaceError):
+    with pytest.raises(WriteError):
         start(tiny, "fake")
     assert len(Results(Path("results")).unfinished()) == 1
     fake()
@@ -217,7 +218,7 @@ def test_a_results_folder_that_cannot_be_made_is_one_line(tiny, fake):
     fake()
     Path("results").write_text("a file")
     with pytest.raises(
-        PlaceError, match=r"cannot write .*results.*choose another folder with --results or CFBENCH_RESULTS"
+        WriteError, match=r"cannot write .*results.*choose another folder with --results or CFBENCH_RESULTS"
     ):
         start(tiny, "fake")
 
@@ -321,11 +322,11 @@ def test_a_resumed_run_says_how_often_and_counts_the_processor_time_of_all_its_f
 
 def test_the_processor_time_of_a_run_that_was_killed_is_not_known(tiny, fake):
     def die(context):  # what nothing is recorded of
-        raise PlaceError("killed")
+        raise WriteError("killed")
 
     past, results = stopped(tiny, fake), Results(Path("results"))
     fake(fit=die)
-    with pytest.raises(PlaceError):
+    with pytest.raises(WriteError):
         run.resume(past.run, results, Watcher())
     fake()
     outcome = run.resume(past.run, results, Watcher())[0].outcome
@@ -452,7 +453,7 @@ def test_a_stored_run_predicts_the_same_bits_again(tiny):
         done, place = start(tiny, name, flags=flags)
         model, dataset = run.reopen(done, place, "auto")
         test = dataset.split("random90").test(dataset.ratings)
-        again = dataset.ratings.scale.clip(run.predict(name, model, test.users, test.items))
+        again = dataset.ratings.scale.clip(run.predict(name, model, test.pairs))
         assert again.tobytes() == record.read_predictions(place).tobytes()
 
 
@@ -500,7 +501,7 @@ def test_a_finished_twin_is_the_same_plugin_of_the_same_package_config_seed_and_
 
     def twin(name="bias", seed=1, flags=None, split="random90"):
         setup = run.configure(name, dataset="tiny", flags=flags or {}, preset=None)
-        return run.finished_twin(run.request(setup, tiny, tiny.split(split), seed), results)
+        return run.finished_twin(run.new_request(setup, tiny, tiny.split(split), seed), results)
 
     assert twin() is not None
     assert twin(seed=2) is None

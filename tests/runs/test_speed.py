@@ -8,7 +8,7 @@ import pytest
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import DeepAEConfig
 from cfbench.runs import speed
-from cfbench.runs.speed import Bench, Machine
+from cfbench.runs.speed import DeviceSpeed, SpeedTest
 
 
 def test_made_up_ratings_have_the_shape_of_the_netflix_prize():
@@ -24,11 +24,11 @@ def test_made_up_ratings_have_the_shape_of_the_netflix_prize():
 def test_the_roofline_counts_each_product_and_each_step():
     ratings = speed.netflix_shaped(300, 400, rated=20)
     config = DeepAEConfig(hidden=(8, 4), batch_size=10, refeed=2, precision="fp32")
-    subject = Bench(deepae.build(config), config, ratings, "cpu")
+    subject = SpeedTest(deepae.build(config), config, ratings, "cpu")
     forward = 2 * 10 * 2 * (400 * 8 + 8 * 4)
     backward = 2 * forward - 2 * 10 * 400 * 8
     learned = 2 * (400 * 8 + 8 * 4) + 8 + 4 + 8 + 400
-    products, steps = subject.roofline(Machine("cpu", "fp32", flops=1e9, bandwidth=1e6))
+    products, steps = subject.roofline(DeviceSpeed("cpu", "fp32", flops=1e9, bandwidth=1e6))
     assert products == pytest.approx(3 * (forward + backward) / 1e9)
     assert steps == pytest.approx(3 * 20 * learned / 1e6)
     assert subject.iterations == 30

@@ -40,8 +40,8 @@ class Constant:
         if context.seed == 1:
             raise RuntimeError("seed 1 is\nunlucky")
 
-    def predict(self, users, items):
-        return np.full(len(users), 3.0, np.float32)
+    def predict(self, pairs):
+        return np.full(len(pairs), 3.0, np.float32)
 
     def state(self):
         return {"three": np.array([3.0])}

@@ -39,8 +39,8 @@ class Mean:
     def fit(self, train, valid, context):
         self._biases = biases.fit(train)
 
-    def predict(self, users, items):
-        return self._biases.predict(users, items)
+    def predict(self, pairs):
+        return self._biases.predict(pairs)
 
     def state(self):
         return {"mean": np.array([self._biases.mean]), "users": self._biases.users, "items": self._biases.items}
@@ -65,7 +65,7 @@ class ByEpochs(Mean):
 
     def fit(self, train, valid, context):
         super().fit(train, valid, context)
-        scores = valid.scale.clip(self.predict(valid.users, valid.items))
+        scores = valid.scale.clip(self.predict(valid.pairs))
         error = rmse(scores, valid.ratings) if len(valid) else None
         for k in (1, 2, 3):
             if context.checkpoint:
@@ -120,49 +120,49 @@ class ChangedByJson(Config):
 
 
 class Timid(Mean):
-    def predict(self, users, items):
-        return (self._biases.mean + 0.05 * (super().predict(users, items) - self._biases.mean)).astype(np.float32)
+    def predict(self, pairs):
+        return (self._biases.mean + 0.05 * (super().predict(pairs) - self._biases.mean)).astype(np.float32)
 
 
 class Doubles(Mean):
-    def predict(self, users, items):
-        return super().predict(users, items).astype(np.float64)
+    def predict(self, pairs):
+        return super().predict(pairs).astype(np.float64)
 
 
 class NotFinite(Mean):
-    def predict(self, users, items):
-        return np.where(users == 79, np.nan, super().predict(users, items)).astype(np.float32)
+    def predict(self, pairs):
+        return np.where(pairs.users == 79, np.nan, super().predict(pairs)).astype(np.float32)
 
 
 class ColdIsWild(Mean):
-    def predict(self, users, items):
-        return np.where(users == 79, 1e6, super().predict(users, items)).astype(np.float32)
+    def predict(self, pairs):
+        return np.where(pairs.users == 79, 1e6, super().predict(pairs)).astype(np.float32)
 
 
 class Columns(Mean):
-    def predict(self, users, items):
-        scores = super().predict(users, items)
+    def predict(self, pairs):
+        scores = super().predict(pairs)
         return scores[:, None] if len(scores) == 1 else scores
 
 
 class Ordered(Mean):
-    def predict(self, users, items):
-        return super().predict(users, items) + np.linspace(0, 0.01, len(users), dtype=np.float32)
+    def predict(self, pairs):
+        return super().predict(pairs) + np.linspace(0, 0.01, len(pairs), dtype=np.float32)
 
 
 class AmongItsKind(Mean):
-    """Predicts relative to the batch."""
+    """Predictor relative to the batch."""
 
-    def predict(self, users, items):
-        scores = super().predict(users, items)
+    def predict(self, pairs):
+        scores = super().predict(pairs)
         return scores - scores.mean() + np.float32(self._biases.mean) if len(scores) else scores
 
 
 class WritesCodes(Mean):
-    def predict(self, users, items):
-        scores = super().predict(users, items)
-        if users.flags.writeable:
-            users[:] = 0
+    def predict(self, pairs):
+        scores = super().predict(pairs)
+        if pairs.users.flags.writeable:
+            pairs.users[:] = 0
         return scores
 
 
@@ -185,8 +185,8 @@ class Shared(Mean):
         super().fit(train, valid, context)
         self.held["biases"] = self._biases
 
-    def predict(self, users, items):
-        return self.held["biases"].predict(users, items)
+    def predict(self, pairs):
+        return self.held["biases"].predict(pairs)
 
 
 class NeedsValidation(Mean):
@@ -201,8 +201,8 @@ class ZeroIsNothing(Mean):
 
 
 class OfStars(Mean):
-    def predict(self, users, items):
-        return np.clip(super().predict(users, items), -20, 20)
+    def predict(self, pairs):
+        return np.clip(super().predict(pairs), -20, 20)
 
 
 class NeedsTwo(Mean):

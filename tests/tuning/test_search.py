@@ -19,7 +19,7 @@ from pydantic import Field
 
 from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.data import card, store
-from cfbench.errors import ConfigError, PlaceError, RecordError, UnknownNameError, UsageError
+from cfbench.errors import ConfigError, RecordError, UnknownNameError, UsageError, WriteError
 from cfbench.ratings import Ratings
 from cfbench.runs import record, registry, run
 from cfbench.tuning import database, search, space, study, workers
@@ -37,7 +37,7 @@ class BowlConfig(Config):
 
 
 class Bowl:
-    """Predicts the planted mean, off by how far its config is from the bottom."""
+    """Predictor the planted mean, off by how far its config is from the bottom."""
 
     parameters = 1
 
@@ -50,8 +50,8 @@ class Bowl:
         self._off = (c.x - 2) ** 2 / 5 + (log_y + 2) ** 2 / 5 + abs(c.whole - 4) / 9 + (tuple(c.shape) != (4, 2)) / 5
         self._mean = float(train.ratings.mean())
 
-    def predict(self, users, items):
-        return np.full(len(users), self._mean + self._off, np.float32)
+    def predict(self, pairs):
+        return np.full(len(pairs), self._mean + self._off, np.float32)
 
     def state(self):
         return {"mean": np.array([self._mean, self._off])}
@@ -222,8 +222,8 @@ def test_a_trial_that_fails_diverges_or_needs_too_much_memory_is_recorded_and_th
 
 def test_predictions_that_are_no_scores_fail_the_trial(register, terminal):
     class Nan(Bowl):
-        def predict(self, users, items):
-            return np.full(len(users), np.nan)
+        def predict(self, pairs):
+            return np.full(len(pairs), np.nan)
 
     register("bowl", Plugin("a bowl", "none", BowlConfig, Nan))
     said = terminal("tune bowl --trials 2")
@@ -360,7 +360,7 @@ def test_a_choice_of_the_start_stays_a_choice():
 def test_a_split_without_validation_part_is_one_line(bowl, monkeypatch):
     from cfbench.data import split
 
-    monkeypatch.setitem(split.EVERYWHERE, "bare", split.RandomHoldout(valid=0))
+    monkeypatch.setitem(split.STANDARD_SPLITS, "bare", split.RandomHoldout(valid=0))
     said = bowl("tune bowl --split bare")
     assert said.status == 1
     assert said.err == ("error: split 'bare' of tiny has no validation part to tune on; choose another with --split\n")
@@ -424,7 +424,7 @@ def test_a_value_fixed_in_a_study_is_fixed_as_long_as_it_goes_on(bowl):
 
 def test_another_version_of_the_plugins_package_is_something_else(bowl, monkeypatch):
     bowl("tune bowl --trials 1")
-    place = registry.Found("bowl", "cfbench.plugins.bias", package="other 2.0")
+    place = registry.PluginLocation("bowl", "cfbench.plugins.bias", package="other 2.0")
     monkeypatch.setattr(registry, "find", lambda _: place)
     assert "has package cfbench-recsys" in bowl("tune bowl --trials 2").err
 
@@ -812,7 +812,7 @@ def test_a_postgresql_address_is_psycopgs_and_its_password_is_not_shown(monkeypa
     url = "postgresql://me:secret@127.0.0.1:9/studies"
     assert database._address(url).drivername == "postgresql+psycopg"
     with pytest.raises(
-        PlaceError, match=r"the study's storage postgresql://me:\*\*\*@127.0.0.1:9/studies fails: "
+        WriteError, match=r"the study's storage postgresql://me:\*\*\*@127.0.0.1:9/studies fails: "
     ) as told:
         database.open_storage(url)
     assert "secret" not in str(told.value)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cfbench.runs.record import Record
-    from cfbench.runs.run import Listener
+    from cfbench.runs.run import RunListener
 
 
 class RunGroup(typer.core.TyperGroup):
@@ -144,11 +144,11 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
         from cfbench.cli.run.folds import run_folds
 
         console.say(f"{name} on {data.card.name}, split {split}, {_how(setup.preset, seed, setup.device)}")
-        asked_of = [harness.request(setup, data, data.split(fold), seed) for fold in names]
+        asked_of = [harness.new_request(setup, data, data.split(fold), seed) for fold in names]
         run_folds(split, asked_of, data, Results(results), json=json)
         return
     cut = data.split(split)
-    asked = harness.request(setup, data, cut, seed)
+    asked = harness.new_request(setup, data, cut, seed)
     console.say(_announcement(asked))
     if cut.mismatches:
         console.say(f"not the ratings that were published under this name: {'; '.join(cut.mismatches)}")
@@ -172,7 +172,7 @@ def _how(preset: str | None, seed: int, device: str) -> str:
     return f"{f'preset {preset}' if preset else 'no preset'}, seed {seed}, {device}"
 
 
-def _carry_out(work: Callable[[Listener], tuple[Record, Path]], what: str, *, json: bool) -> None:
+def _carry_out(work: Callable[[RunListener], tuple[Record, Path]], what: str, *, json: bool) -> None:
     with console.training(
         what, lambda stop: f"stopped after epoch {stop.epoch}; go on with: cfbench run --resume {stop.run}"
     ) as watcher:

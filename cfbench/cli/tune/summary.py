@@ -58,7 +58,7 @@ def conclude(told: dict[str, Any], setup: Setup) -> None:
 
 def _flags(told: dict[str, Any], setup: Setup) -> list[str]:
     """What makes `cfbench run` use the best config."""
-    plain = setup.plugin.config().on(setup.device).model_dump(mode="json")
+    plain = setup.plugin.config().for_device(setup.device).model_dump(mode="json")
     words = ["--dataset", told["dataset"], "--split", told["split"], "--no-preset"]
     for name, value in told["best"]["config"].items():
         flag = name.replace("_", "-")

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cfbench.leaderboard.board import Row
-    from cfbench.leaderboard.ranking import Standing
+    from cfbench.leaderboard.ranking import RankedRow
 
 HEADINGS = {"rmse": "RMSE", "mae": "MAE", "user-rmse": "user RMSE"}
 
 
-def columns(ranks: list[Standing], metric: str, *, all_runs: bool, pareto: bool = False) -> list[Column]:
+def columns(ranks: list[RankedRow], metric: str, *, all_runs: bool, pareto: bool = False) -> list[Column]:
     """All there are; those that say nothing among them."""
 
-    def column(heading: str, cell: Callable[[Standing], str], rank: int, *, right: bool = True) -> Column:
+    def column(heading: str, cell: Callable[[RankedRow], str], rank: int, *, right: bool = True) -> Column:
         return Column(heading, [cell(standing) for standing in ranks], rank, right)
 
     differing = _differing([s.row for s in ranks]) if all_runs else {}
@@ -56,7 +56,7 @@ def columns(ranks: list[Standing], metric: str, *, all_runs: bool, pareto: bool 
     ]
 
 
-def _gap(standing: Standing) -> str:
+def _gap(standing: RankedRow) -> str:
     if standing.place == 1 or standing.to_best is None:
         return ""
     return f"{'≈ ' if standing.tied else ''}{numbers.signed(standing.to_best.difference)}"

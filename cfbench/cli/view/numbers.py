@@ -54,6 +54,6 @@ def duration(seconds: float | None) -> str:
 
 def hyper(value: object) -> str:
     """A hyper-parameter as it is written on the command line."""
-    from cfbench.contract import written
+    from cfbench.contract import format_value
 
-    return written(value)
+    return format_value(value)

@@ -1,4 +1,4 @@
-"""Errors over slices of the test ratings, as numbers and bars."""
+"""RunErrors over slices of the test ratings, as numbers and bars."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cfbench.cli.view.tables import Column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cfbench.leaderboard.ranking import Standing
+    from cfbench.leaderboard.ranking import RankedRow
     from cfbench.leaderboard.scoring import Slice
 
 HEADINGS = {"user-activity": "user's ratings", "item-popularity": "item's ratings", "rating": "rating"}
 """The first two count ratings in training."""
 
 
-def columns(ranks: list[Standing], width: int, by: str) -> list[Column]:
+def columns(ranks: list[RankedRow], width: int, by: str) -> list[Column]:
     """A row a slice and a column a model, each number with a bar up to `width` wide; the worst model gives way first.
 
     All models have met the same test ratings, so they have the same slices.
@@ -46,7 +46,7 @@ def _cell(rmse: float, most: float, width: int) -> str:
     return f"{numbers.score(rmse)} {tables.bar(rmse / most if most else 0.0, width)}".rstrip()
 
 
-def fitting(ranks: list[Standing], width: int, by: str) -> list[Column]:
+def fitting(ranks: list[RankedRow], width: int, by: str) -> list[Column]:
     """With bars as wide as there is room, or with none and as many models as there is room for."""
     for bars in (24, 12, 6, 0):
         whole = columns(ranks, bars, by)

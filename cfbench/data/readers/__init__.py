@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from cfbench.data.readers import delimited, jester, netflix
-from cfbench.data.transfer import Listener, Quiet
+from cfbench.data.transfer import ProgressListener, SilentListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import Table
+    from cfbench.data.card import TableLayout
     from cfbench.ratings import Scale
 
 
 class Reader(Protocol):
     """Reads one table of the archive at `path`, in blocks of some million rows, in the source's order."""
 
-    def __call__(self, path: Path, table: Table, scale: Scale | None, listener: Listener, /) -> Iterator[pl.DataFrame]:
+    def __call__(
+        self, path: Path, table: TableLayout, scale: Scale | None, listener: ProgressListener, /
+    ) -> Iterator[pl.DataFrame]:
         """`user`, `item`, `rating` and, where the table has it, `time`; or `item` and `title`."""
 
 
@@ -36,10 +38,10 @@ READERS: dict[str, Reader] = {
 
 
 def read(
-    path: Path, table: Table, scale: Scale | None = None, listener: Listener | None = None
+    path: Path, table: TableLayout, scale: Scale | None = None, listener: ProgressListener | None = None
 ) -> Iterator[pl.DataFrame]:
     """The table's blocks: every row of the source in its order, nothing skipped.
 
     `scale` is what ratings are checked against. Raises `ArchiveError`, and `RowError` naming the first bad lines.
     """
-    return READERS[table.format](path, table, scale, listener or Quiet())
+    return READERS[table.format](path, table, scale, listener or SilentListener())

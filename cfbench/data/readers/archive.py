@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from cfbench.data.readers.stream import AGAIN
-from cfbench.data.transfer import Quiet
+from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError
-from cfbench.files import size
+from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cfbench.data.transfer import Listener
+    from cfbench.data.transfer import ProgressListener
 
 _PIECE = 1 << 20
 _ENCRYPTED = 0x1
@@ -39,7 +39,7 @@ def unpack(path: Path, member: str, max_bytes: int) -> bytes:
     return b"".join(stream(path, member, max_bytes))
 
 
-def stream(path: Path, member: str, max_bytes: int, listener: Listener | None = None) -> Iterator[bytes]:
+def stream(path: Path, member: str, max_bytes: int, listener: ProgressListener | None = None) -> Iterator[bytes]:
     """The bytes of `member` in the zip file at `path`, about a megabyte at a time.
 
     The CRC is checked when the last piece was given, so what is made of the pieces must not be kept before the end.
@@ -48,7 +48,7 @@ def stream(path: Path, member: str, max_bytes: int, listener: Listener | None = 
     """
     where = f"{path}!{member}"
     with faults(path, where), ZipFile(path) as archive:
-        yield from _pieces(archive, _find(archive, path, member), where, max_bytes, listener or Quiet())
+        yield from _pieces(archive, _find(archive, path, member), where, max_bytes, listener or SilentListener())
 
 
 def members(path: Path) -> list[str]:
@@ -84,7 +84,7 @@ def _find(archive: ZipFile, path: Path, member: str) -> ZipInfo:
         ) from None
 
 
-def _pieces(archive: ZipFile, info: ZipInfo, where: str, max_bytes: int, listener: Listener) -> Iterator[bytes]:
+def _pieces(archive: ZipFile, info: ZipInfo, where: str, max_bytes: int, listener: ProgressListener) -> Iterator[bytes]:
     _refuse_unsafe(info, where)
     _refuse_large(info.file_size, where, max_bytes)
     done = 0
@@ -109,6 +109,6 @@ def _refuse_unsafe(info: ZipInfo, where: str) -> None:
 def _refuse_large(found: int, where: str, allowed: int) -> None:
     if found > allowed:
         raise ArchiveError(
-            f"{where} unpacks to {size(found)} or more, expected at most {size(allowed)}; get the original archive, "
-            "or raise max_bytes in the card"
+            f"{where} unpacks to {format_bytes(found)} or more, expected at most {format_bytes(allowed)}; get "
+            "the original archive, or raise max_bytes in the card"
         )

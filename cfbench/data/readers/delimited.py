@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import Table
-    from cfbench.data.transfer import Listener
+    from cfbench.data.card import TableLayout
+    from cfbench.data.transfer import ProgressListener
     from cfbench.ratings import Scale
 
 
-def read(path: Path, table: Table, scale: Scale | None, listener: Listener | None = None) -> Iterator[pl.DataFrame]:
+def read(
+    path: Path, table: TableLayout, scale: Scale | None, listener: ProgressListener | None = None
+) -> Iterator[pl.DataFrame]:
     """Blocks of columns by role: `user`, `item`, `title` as text, `rating` as float64, `time` as int64 (seconds, UTC).
 
     Empty titles are null. Raises `ArchiveError`; and, in place of the first block that would have a bad row, `RowError`
@@ -57,7 +59,7 @@ def read(path: Path, table: Table, scale: Scale | None, listener: Listener | Non
         raise RowError(f"{where} holds no rows{' below its header' if table.header else ''}; get the original file")
 
 
-def _parsed(fields: pl.DataFrame, table: Table) -> pl.DataFrame:
+def _parsed(fields: pl.DataFrame, table: TableLayout) -> pl.DataFrame:
     """The columns as their own types; null where the text is none of that type."""
     import polars as pl
 
@@ -73,7 +75,7 @@ def _parsed(fields: pl.DataFrame, table: Table) -> pl.DataFrame:
     return fields.select(**{role: how[role] for role in table.columns})
 
 
-def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: Table, scale: Scale | None) -> Iterator[Check]:
+def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: TableLayout, scale: Scale | None) -> Iterator[Check]:
     """A user and an item, each with a name; a rating that is a number on the scale; a time of the table's kind."""
     for role in ("user", "item"):
         if role in parsed.columns:

@@ -17,7 +17,7 @@ import numpy as np
 
 from cfbench.data.readers.archive import members, unpack
 from cfbench.data.readers.lines import NAMED, BadRows
-from cfbench.data.transfer import Quiet
+from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError, DataError, RowError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.data.card import Table
-    from cfbench.data.transfer import Listener
+    from cfbench.data.card import TableLayout
+    from cfbench.data.transfer import ProgressListener
     from cfbench.ratings import Scale
 
 JOKES = 100
@@ -38,13 +38,15 @@ NOT_RATED = 99.0
 _TOLD = 100  # characters of a fault found by xlrd
 
 
-def read(path: Path, table: Table, scale: Scale | None, listener: Listener | None = None) -> Iterator[pl.DataFrame]:
+def read(
+    path: Path, table: TableLayout, scale: Scale | None, listener: ProgressListener | None = None
+) -> Iterator[pl.DataFrame]:
     """A block a workbook: `user` and `item` as int64, `rating` as float64, a user's jokes in order.
 
     `path` is a zip file or a folder of them; `table.member` is a pattern for the workbooks in them. Raises
     `ArchiveError`, `RowError` for rows with a cell that is no rating on `scale`, `DataError` without xlrd.
     """
-    listener, first = listener or Quiet(), 1
+    listener, first = listener or SilentListener(), 1
     found = _workbooks(path, table.member)
     bad = BadRows(str(path), "get the original files")
     for number, (archive, member) in enumerate(found, start=1):

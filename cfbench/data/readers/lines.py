@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import Table
+    from cfbench.data.card import TableLayout
 
 _BLOCK, _QUOTED_BLOCK = 1 << 26, 1 << 23  # bytes; quoted lines are split in Python, at a higher cost in memory
 _BOM = b"\xef\xbb\xbf"
@@ -184,7 +184,7 @@ class Rows:
         return "\n".join(self.content.decode().split("\n")[first:end])
 
     @staticmethod
-    def count_fields(content: bytes, table: Table, bad: BadRows) -> int:
+    def count_fields(content: bytes, table: TableLayout, bad: BadRows) -> int:
         """How many fields the file's first line has. Quotes that are none of CSV make `bad` hopeless."""
         line = content.partition(b"\n")[0].decode()
         if not table.quote:
@@ -196,7 +196,7 @@ class Rows:
             return 1
 
     @staticmethod
-    def split(content: bytes, table: Table, expected: int, line: int) -> Rows:
+    def split(content: bytes, table: TableLayout, expected: int, line: int) -> Rows:
         """Split a block that begins on `line` of the file; its lines should have `expected` fields each."""
         if table.quote and b'"' in content:
             return _quoted(content, table, line)
@@ -205,7 +205,7 @@ class Rows:
         return Rows(_with_care(content, table) if fields is None else fields, content, starts)
 
 
-def _regular(content: bytes, table: Table, expected: int) -> pl.DataFrame | None:
+def _regular(content: bytes, table: TableLayout, expected: int) -> pl.DataFrame | None:
     """The fields if every line has exactly `expected` of them (two or more), else None."""
     import polars as pl
 
@@ -236,7 +236,7 @@ def _all_but(kept: bytes) -> bytes:
     return bytes(code for code in range(256) if code not in kept)
 
 
-def _with_care(content: bytes, table: Table) -> pl.DataFrame:
+def _with_care(content: bytes, table: TableLayout) -> pl.DataFrame:
     """The fields, whatever the lines hold."""
     import polars as pl
 
@@ -246,7 +246,7 @@ def _with_care(content: bytes, table: Table) -> pl.DataFrame:
     return pl.DataFrame(roles | {"fields": lines.str.count_matches(table.separator, literal=True) + 1})
 
 
-def _quoted(content: bytes, table: Table, line: int) -> Rows:
+def _quoted(content: bytes, table: TableLayout, line: int) -> Rows:
     """The fields of lines in which double quotes may enclose a field, and two of them inside are one."""
     import polars as pl
 

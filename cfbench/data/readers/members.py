@@ -19,7 +19,7 @@ from zipfile import ZipFile
 from cfbench.data.readers.archive import faults
 from cfbench.data.readers.stream import AGAIN, PIECE, Line, ahead, pieces
 from cfbench.errors import ArchiveError, ChecksumError
-from cfbench.files import size as bytes_for_people
+from cfbench.files import format_bytes as bytes_for_people
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -32,7 +32,7 @@ _PLAIN = {tarfile.REGTYPE, tarfile.AREGTYPE}
 _PASSED_OVER = {tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME}
 
 
-class Member:
+class ArchiveMember:
     """One file of an archive or folder: `name` inside it, `where` for messages, and `left`, the bytes not yet read.
 
     `checksum`, "md5:…" when it is known, is what it is held to once it was read to the end.
@@ -108,13 +108,13 @@ def listing(path: Path) -> list[Listed] | None:
     return None
 
 
-def members(path: Path, checksums: Mapping[str, str], wanted: Callable[[str], bool]) -> Generator[Member]:
+def members(path: Path, checksums: Mapping[str, str], wanted: Callable[[str], bool]) -> Generator[ArchiveMember]:
     """The files of a folder or archive whose last name is `wanted`; what is read of them is verified.
 
     `checksums`: last part of a name → "md5:…". Folders and zips come by name, a tar in its own order. Take one member
     after the other: a member cannot be read once the next is asked for. Raises `ArchiveError`, `ChecksumError`.
     """
-    read: list[Member] = []
+    read: list[ArchiveMember] = []
     promised: dict[str, str] = {}
     with closing(_source(path, lambda name: name == LIST or wanted(name))) as found:
         for member in found:
@@ -131,7 +131,7 @@ def members(path: Path, checksums: Mapping[str, str], wanted: Callable[[str], bo
         member.verify()
 
 
-def tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> Generator[Member]:
+def tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> Generator[ArchiveMember]:
     """The plain files of the tar that `source(count)` gives, to its very end; raises `ArchiveError`."""
     while (header := source(_BLOCK)).strip(b"\0"):
         try:
@@ -140,7 +140,7 @@ def tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> 
             raise ArchiveError(f"{where} is no whole tar file ({fault}); {AGAIN}") from fault
         if info.size < 0:
             raise ArchiveError(f"{where} is no whole tar file (a size of {info.size} bytes); {AGAIN}")
-        member = Member(info.name, f"{where}!{info.name}", info.size, source, hashed=hashed)
+        member = ArchiveMember(info.name, f"{where}!{info.name}", info.size, source, hashed=hashed)
         if info.type in _PLAIN:
             yield member
         elif info.type not in _PASSED_OVER or (info.isdir() and info.size):
@@ -154,7 +154,7 @@ def tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> 
             raise ArchiveError(f"{where} goes on after a tar's end mark; {AGAIN}")
 
 
-def _source(path: Path, wanted: Callable[[str], bool]) -> Generator[Member]:
+def _source(path: Path, wanted: Callable[[str], bool]) -> Generator[ArchiveMember]:
     with faults(path):
         if path.is_dir():
             yield from _folder_members(path, wanted)
@@ -170,18 +170,18 @@ def _is_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _promises(member: Member) -> dict[str, str]:
+def _promises(member: ArchiveMember) -> dict[str, str]:
     """What a list of checksums says: file → "md5:…"."""
     lines = (line.split(maxsplit=1) for line in member.whole(PIECE).decode("latin-1").splitlines() if line.strip())
     return {PurePosixPath(line[-1].lstrip("*")).name: f"md5:{line[0].lower()}" for line in lines}
 
 
-def _folder_members(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _folder_members(folder: Path, wanted: Callable[[str], bool]) -> Iterator[ArchiveMember]:
     for name in _names(folder):
         path = folder / name
         if wanted(path.name):
             with path.open("rb") as file:
-                yield Member(name, str(path), os.fstat(file.fileno()).st_size, file.read, hashed=True)
+                yield ArchiveMember(name, str(path), os.fstat(file.fileno()).st_size, file.read, hashed=True)
 
 
 def _names(folder: Path) -> list[str]:
@@ -195,7 +195,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ArchiveMember]:
     with ZipFile(path) as archive:
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
             where = f"{path}!{info.filename}"
@@ -206,7 +206,7 @@ def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
                     f"{where} is no plain file or encrypted, expected one that is neither; get the original archive"
                 )
             with archive.open(info) as file:
-                yield Member(info.filename, where, info.file_size, _careful(file.read, where), hashed=True)
+                yield ArchiveMember(info.filename, where, info.file_size, _careful(file.read, where), hashed=True)
 
 
 def _careful(read: Callable[[int], bytes], where: str) -> Callable[[int], bytes]:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.data.card import Table
-    from cfbench.data.transfer import Listener
+    from cfbench.data.card import TableLayout
+    from cfbench.data.transfer import ProgressListener
     from cfbench.ratings import Scale
 
 _BLOCK = 3_000_000  # rows
@@ -43,7 +43,7 @@ _WORKERS = min(2, os.cpu_count() or 1)
 _NAME = "netflix"
 
 
-def read(path: Path, table: Table, scale: Scale | None, listener: Listener) -> Iterator[pl.DataFrame]:
+def read(path: Path, table: TableLayout, scale: Scale | None, listener: ProgressListener) -> Iterator[pl.DataFrame]:
     """Blocks of about three million rows: `user`, `item` int32, `rating` float32, `time` int64, midnight UTC.
 
     With a probe.txt there is `held_out` too, True for the pairs it names. Files that `table.members` has checksums of
@@ -76,7 +76,12 @@ def read(path: Path, table: Table, scale: Scale | None, listener: Listener) -> I
     listener.progress(f"reading {_NAME}", done, done)
 
 
-def read_titles(path: Path, table: Table, scale: Scale | None, listener: Listener) -> Iterator[pl.DataFrame]:  # noqa: ARG001 (a reader's signature)
+def read_titles(
+    path: Path,
+    table: TableLayout,
+    scale: Scale | None,  # noqa: ARG001 (titles have none)
+    listener: ProgressListener,  # noqa: ARG001 (a small file)
+) -> Iterator[pl.DataFrame]:
     """One block: `item` int32 and `title`, with the year behind it where it is known: `Dinosaur Planet (2003)`.
 
     Raises `ArchiveError`, `ChecksumError`, and `RowError` telling of the first ten bad lines and how many there are.
@@ -112,7 +117,7 @@ class _Probe:
     count: int
 
     @staticmethod
-    def read(path: Path, table: Table) -> _Probe | None:
+    def read(path: Path, table: TableLayout) -> _Probe | None:
         """None when there is no probe.txt. Raises what reading ratings raises."""
         where, content = small(path, table, (PROBE,))
         if content is None:

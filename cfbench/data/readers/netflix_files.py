@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench.data.readers.members import Member, listing, members, tar_members
+from cfbench.data.readers.members import ArchiveMember, listing, members, tar_members
 from cfbench.errors import ArchiveError, RowError
-from cfbench.files import size
+from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from cfbench.data.card import Table
+    from cfbench.data.card import TableLayout
 
 RATINGS = 100_480_507
 """How many there are in the real one."""
@@ -50,7 +50,7 @@ class State:
     expected: int = RATINGS
 
 
-def small(path: Path, table: Table, names: tuple[str, ...]) -> tuple[str, bytes | None]:
+def small(path: Path, table: TableLayout, names: tuple[str, ...]) -> tuple[str, bytes | None]:
     """Where the first member of one of the names is, and what it holds; None when there is none.
 
     Raises `ArchiveError`, `ChecksumError`.
@@ -62,7 +62,7 @@ def small(path: Path, table: Table, names: tuple[str, ...]) -> tuple[str, bytes 
         return member.where, member.whole(min(_SMALL, table.max_bytes))
 
 
-def parts(path: Path, table: Table, state: State) -> Generator[Part]:
+def parts(path: Path, table: TableLayout, state: State) -> Generator[Part]:
     """The ratings' text, in the order of the movies. Raises `ArchiveError`, `ChecksumError`, `RowError`."""
     with closing(members(path, table.members, _wanted(path, state))) as found:
         yield from _in_order(path, _ratings_members(found, state, table.max_bytes))
@@ -85,7 +85,7 @@ def _is_wanted(kind: re.Pattern[str], name: str) -> bool:
     return name in {*TITLES, PROBE} or kind.fullmatch(name) is not None
 
 
-def _ratings_members(found: Iterator[Member], state: State, max_bytes: int) -> Iterator[Member]:
+def _ratings_members(found: Iterator[ArchiveMember], state: State, max_bytes: int) -> Iterator[ArchiveMember]:
     """The members that hold ratings, those of the inner tar among them."""
     allowed = max_bytes
     for member in found:
@@ -93,8 +93,8 @@ def _ratings_members(found: Iterator[Member], state: State, max_bytes: int) -> I
             allowed -= member.left
             if allowed < 0:
                 raise ArchiveError(
-                    f"{member.where} and those before it have more than the {size(max_bytes)} expected; get the "
-                    "original archive, or raise max_bytes in the card"
+                    f"{member.where} and those before it have more than the {format_bytes(max_bytes)} expected; get "
+                    "the original archive, or raise max_bytes in the card"
                 )
         if member.file == TRAINING:
             state.expected = max(1, round(member.left / _PER_RATING))
@@ -103,7 +103,7 @@ def _ratings_members(found: Iterator[Member], state: State, max_bytes: int) -> I
             yield member
 
 
-def _in_order(path: Path, found: Iterator[Member]) -> Iterator[Part]:
+def _in_order(path: Path, found: Iterator[ArchiveMember]) -> Iterator[Part]:
     """Movies that come too early wait for those before them."""
     waiting: dict[int, Part] = {}
     next_movie, next_part = 1, 1
@@ -144,7 +144,7 @@ def _require_all(path: Path, next_movie: int, next_part: int, waiting: dict[int,
         raise ArchiveError(f"{path} has no combined_data_{next_part}.txt; get the whole copy")
 
 
-def _cut(member: Member) -> Iterator[Part]:
+def _cut(member: ArchiveMember) -> Iterator[Part]:
     """A large member, some megabytes of lines at a time."""
     line, rest = 1, b""
     while member.left:

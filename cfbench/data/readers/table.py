@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from cfbench.data.card import Table
+from cfbench.data.card import TableLayout
 from cfbench.data.readers import archive
 from cfbench.data.readers.lines import Rows, blocks
 from cfbench.data.readers.stream import AGAIN, pieces
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.transfer import Listener
+    from cfbench.data.transfer import ProgressListener
 
 NAMES = {
     "user": ("user", "userid", "uid", "customer", "customerid", "reviewer", "reviewerid", "member", "memberid"),
@@ -81,10 +81,10 @@ class Opened:
     where: str
     columns: dict[str, int]
     sample: pl.DataFrame
-    blocks: Callable[[Listener], Iterator[Block]]
+    blocks: Callable[[ProgressListener], Iterator[Block]]
 
 
-def open_table(path: Path, asked: Asked, roles: tuple[str, ...], listener: Listener) -> Opened:
+def open_table(path: Path, asked: Asked, roles: tuple[str, ...], listener: ProgressListener) -> Opened:
     """Look at the file's beginning. Raises `UsageError` for what was asked wrongly, `ArchiveError`, `RowError`."""
     if not path.is_file():
         raise UsageError(f"no file {path}{'; it is a folder' if path.is_dir() else ''}; check its name")
@@ -106,7 +106,7 @@ def _binary(path: Path, kind: str, asked: Asked, roles: tuple[str, ...]) -> Open
     except (pl.exceptions.PolarsError, OSError) as fault:
         raise ArchiveError(f"cannot read {path} as {kind}: {_first_line(fault)}; {AGAIN}") from fault
 
-    def read(listener: Listener) -> Iterator[Block]:
+    def read(listener: ProgressListener) -> Iterator[Block]:
         for start in range(0, count, _ROWS):
             try:
                 part = table.slice(start, _ROWS).collect()
@@ -125,7 +125,7 @@ def _first_line(fault: Exception) -> str:
     return (str(fault).strip().splitlines() or ["damaged"])[0]
 
 
-def _textual(path: Path, asked: Asked, roles: tuple[str, ...], listener: Listener) -> Opened:
+def _textual(path: Path, asked: Asked, roles: tuple[str, ...], listener: ProgressListener) -> Opened:
     source, where = _source(path, asked)
     head = next(blocks(_only(source(listener), 1 << 18), quoted=False), b"")
     head = _utf8(head.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"), 1, where)
@@ -140,7 +140,9 @@ def _textual(path: Path, asked: Asked, roles: tuple[str, ...], listener: Listene
         columns = _without_doubtful_time(columns, names)
     quote = separator in {",", ";"} or (len(separator) == 1 and separator != BLANKS and any(
         value.startswith('"') for line in lines for value in line.split(separator)))  # fmt: skip
-    table = Table(member=where, separator="\t" if separator == BLANKS else separator, quote=quote, columns=columns)
+    table = TableLayout(
+        member=where, separator="\t" if separator == BLANKS else separator, quote=quote, columns=columns
+    )
 
     def read(content: Iterable[bytes]) -> Iterator[Block]:
         expected, line = 0, 1
@@ -177,7 +179,7 @@ def _block(rows: Rows, expected: int) -> Block:
     return Block(rows.fields, numbers, rows.text, expected, rows.fault, rows.starts[-1])
 
 
-def _source(path: Path, asked: Asked) -> tuple[Callable[[Listener], Iterator[bytes]], str]:
+def _source(path: Path, asked: Asked) -> tuple[Callable[[ProgressListener], Iterator[bytes]], str]:
     """What gives the bytes of the text, and how to call it."""
     import zipfile
 
@@ -202,7 +204,7 @@ def _only_member(path: Path) -> str:
     return found[0]
 
 
-def _bytes(path: Path, packed: str, listener: Listener) -> Iterator[bytes]:
+def _bytes(path: Path, packed: str, listener: ProgressListener) -> Iterator[bytes]:
     done, total = 0, path.stat().st_size * (4 if packed else 1)  # what a packed file unpacks to is a guess
     with archive.faults(path):
         for piece in _unpacked(path) if packed == ".zst" else pieces(path):

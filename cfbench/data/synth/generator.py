@@ -23,7 +23,7 @@ from cfbench.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cfbench.data.transfer import Listener
+    from cfbench.data.transfer import ProgressListener
 
 USERS, MOVIES, RATINGS, PROBE, QUALIFYING = 480_189, 17_770, 100_480_507, 1_408_395, 2_817_131
 """Of the real one."""
@@ -39,7 +39,7 @@ _POPULAR = 0.49  # of the users, at most, rate a movie
 
 
 @dataclass(frozen=True, eq=False)
-class Twin:
+class SyntheticNetflix:
     """What was drawn. Ratings stand movie after movie, those of movie k (from 0) at `starts[k]` to `starts[k + 1]`.
 
     Shapes: `ids` (users,) int32, from 1 to 2,649,429 with gaps; `users` (n,) int32, rows of `ids`; `days` (n,) int16
@@ -65,7 +65,7 @@ def require_scale(scale: float) -> None:
         raise UsageError(f"a twin has a scale from {SMALLEST} to 1, got {scale:g}; choose another with --scale")
 
 
-def draw(scale: float, seed: int, listener: Listener) -> Twin:
+def draw(scale: float, seed: int, listener: ProgressListener) -> SyntheticNetflix:
     """Draw a twin; about 800 MB at scale 1. Raises `UsageError` when the scale is not from 0.0001 to 1."""
     require_scale(scale)
     rng = np.random.default_rng([seed, round(scale * 1e9)])
@@ -82,7 +82,7 @@ def draw(scale: float, seed: int, listener: Listener) -> Twin:
         latest.see(*kept[:2])
         listener.progress("drawing ratings", end, len(users))
     probe = _probe(round(PROBE * scale), latest.day, users, days, rng)
-    return Twin(
+    return SyntheticNetflix(
         world.ids, world.years, starts, users, days, stars, probe, withheld_starts, withheld_users, withheld_days
     )
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cfbench.data.synth.generator import DAYS, FIRST_DAY, RATINGS, Twin, draw, require_scale
-from cfbench.files import folder_appearing, make_folder, place_errors, replacing, require_space
+from cfbench.data.synth.generator import DAYS, FIRST_DAY, RATINGS, SyntheticNetflix, draw, require_scale
+from cfbench.files import atomic_file, atomic_folder, make_folder, require_space, write_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.data.transfer import Listener
+    from cfbench.data.transfer import ProgressListener
 
 Layout = Literal["archive", "folder", "kaggle"]
 _BLOCK, _RECORD = 512, 10_240  # bytes; a tar's unit, and what its length is a multiple of
@@ -47,16 +47,18 @@ printf "RMSE: %.4f\\n", sqrt($sum / $n) if $n;
 """
 _FIRST = [
     "Café", "Last Train", "The Señor's Return", "Crème de la Crème", "Blue", "Garden", "Night", "Über-Heroes",
-    "A Fistful", "Brothers", "Winter", "Lost and Found", "Françoise", "Old Friends", "Planet", "Secret",
+    "A Fistful", "Brothers", "Winter", "Lost and PluginLocation", "Françoise", "Old Friends", "Planet", "Secret",
 ]  # fmt: skip
 _SECOND = ["of Æther", "in Paris", "vs. the World", "at Sea", "of the Year", "without End", "and Sons", "à la Mode"]
 _THIRD = ["", "", "", ": Season {}", ", Part {}", ", The: Disc {}", " ({})", ': "Take {}"']
 
 
-def write_netflix(path: Path, *, scale: float, seed: int, listener: Listener, layout: Layout = "archive") -> Twin:
+def write_netflix(
+    path: Path, *, scale: float, seed: int, listener: ProgressListener, layout: Layout = "archive"
+) -> SyntheticNetflix:
     """Draw a twin and write it: a tar.gz; or a folder as the tar.gz unpacks to, or as Kaggle has it.
 
-    At scale 1 it takes about a gigabyte of memory. Raises `UsageError` for a scale that cannot be, and `PlaceError`.
+    At scale 1 it takes about a gigabyte of memory. Raises `UsageError` for a scale that cannot be, and `WriteError`.
     """
     require_scale(scale)
     require_space(make_folder(path.absolute().parent), round(_BYTES[layout] * RATINGS * scale))
@@ -64,16 +66,16 @@ def write_netflix(path: Path, *, scale: float, seed: int, listener: Listener, la
     small = {"movie_titles.txt": titles(twin), "probe.txt": probe(twin), "qualifying.txt": qualifying(twin)}
     movies = _watched(_movies(twin), twin, f"writing {path.name}", listener)
     if layout == "archive":
-        with place_errors(path), replacing(path) as beside:
+        with write_errors(path), atomic_file(path) as beside:
             _write_archive(beside, small | {"rmse.pl": _RMSE}, _sizes(twin), movies)
     else:
-        with folder_appearing(path) as folder:
+        with atomic_folder(path) as folder:
             write = _write_folder if layout == "folder" else _write_kaggle
             write(folder, small, movies)
     return twin
 
 
-def titles(twin: Twin) -> bytes:
+def titles(twin: SyntheticNetflix) -> bytes:
     """movie_titles.txt."""
     lines = []
     for movie, year in enumerate(twin.years.tolist(), start=1):
@@ -83,13 +85,13 @@ def titles(twin: Twin) -> bytes:
     return "".join(lines).encode("latin-1")
 
 
-def probe(twin: Twin) -> bytes:
+def probe(twin: SyntheticNetflix) -> bytes:
     """probe.txt."""
     starts = np.searchsorted(twin.probe, twin.starts)
     return _listed(starts, _lines(twin, twin.users[twin.probe], b"\n"))
 
 
-def qualifying(twin: Twin) -> bytes:
+def qualifying(twin: SyntheticNetflix) -> bytes:
     """qualifying.txt."""
     dates = _DATES[twin.withheld_days]
     return _listed(twin.withheld_starts, _lines(twin, twin.withheld_users, b",", dates))
@@ -105,7 +107,7 @@ _DATES = _dates()
 _STARS = np.array([b",%d," % star for star in range(6)], "S3").view("V3")
 
 
-def _movies(twin: Twin) -> Iterator[bytes]:
+def _movies(twin: SyntheticNetflix) -> Iterator[bytes]:
     """The content of mv_0000001.txt and so on."""
     ids = _names(twin.ids)
     for movie, (first, end) in enumerate(zip(twin.starts.tolist(), twin.starts[1:].tolist(), strict=False), start=1):
@@ -127,7 +129,9 @@ def _shown(rows: NDArray[np.void]) -> bytes:
     return bytes(text[text != 0])
 
 
-def _lines(twin: Twin, users: NDArray[np.int32], end: bytes, dates: NDArray[np.void] | None = None) -> list[bytes]:
+def _lines(
+    twin: SyntheticNetflix, users: NDArray[np.int32], end: bytes, dates: NDArray[np.void] | None = None
+) -> list[bytes]:
     """(n,) a line a user, each with its end."""
     rows = np.empty(len(users), [("user", "V8"), ("end", "V1"), ("date", f"V{0 if dates is None else 11}")])
     rows["user"], rows["end"] = _names(twin.ids)[users], np.void(end)
@@ -143,7 +147,7 @@ def _listed(starts: NDArray[np.int64], lines: list[bytes]) -> bytes:
     return b"".join(part for movie, block in blocks for part in (b"%d:\n" % movie, *block))
 
 
-def _sizes(twin: Twin) -> list[int]:
+def _sizes(twin: SyntheticNetflix) -> list[int]:
     """The size in bytes of each movie's content, before it is made: a tar wants to know."""
     digits = np.char.str_len(twin.ids.astype("S8")).astype(np.int64)
     runs = zip(twin.starts.tolist(), twin.starts[1:].tolist(), strict=False)
@@ -153,7 +157,7 @@ def _sizes(twin: Twin) -> list[int]:
     ]
 
 
-def _watched(movies: Iterable[bytes], twin: Twin, what: str, listener: Listener) -> Iterator[bytes]:
+def _watched(movies: Iterable[bytes], twin: SyntheticNetflix, what: str, listener: ProgressListener) -> Iterator[bytes]:
     for end, movie in zip(twin.starts[1:].tolist(), movies, strict=True):
         yield movie
         listener.progress(what, end, int(twin.starts[-1]))
