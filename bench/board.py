@@ -26,6 +26,9 @@ from cfbench.data.readers.table import Asked
 from cfbench.leaderboard.intervals import UserSums, intervals
 from cfbench.metrics import mae, rmse
 from cfbench.runs import record
+from cfbench.runs.arrays import RunArrays, write_arrays
+from cfbench.runs.machine import describe_machine
+from cfbench.runs.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +81,8 @@ def ratings(folder: Path) -> Dataset:
 def fill(root: Path, data: Dataset) -> None:
     """Keep a thousand runs of made-up models: noise around the truth."""
     cut, table = data.split("random90"), data.ratings
-    test, kept = cut.test(table), record.Results(root)
-    rng, machine = np.random.default_rng(1), record.this_machine(None, 1)
+    test, kept = cut.test(table), Results(root)
+    rng, machine = np.random.default_rng(1), describe_machine()
     definition = cut.definition.model_dump(mode="json", exclude={"protocol", "expected"})
     for at in range(PLUGINS * CONFIGS * SEEDS):
         plugin, config, seed = at // (CONFIGS * SEEDS), at // SEEDS % CONFIGS, at % SEEDS
@@ -95,11 +98,11 @@ def fill(root: Path, data: Dataset) -> None:
             preset=None, config={"factors": config, "lr": 0.01, "epochs": 50}, origins={"factors": "flag"}, seed=seed,
             device="cpu",
         )  # fmt: skip
-        folder = kept.begin(asked)
-        record.write_predictions(folder, predictions)
+        folder = kept.create(asked)
+        write_arrays(folder, RunArrays(test=predictions))
         scores = {"rmse": rmse(predictions, test.ratings), "mae": mae(predictions, test.ratings)}
         outcome = record.Outcome(status="finished", valid_rmse=1 + config / 100, fit_seconds=at / 10, **scores)
-        kept.finish(folder, record.Record(request=asked, outcome=outcome, machine=machine))
+        kept.publish(folder, record.Record(request=asked, outcome=outcome, machine=machine))
 
 
 def boards(root: Path) -> None:

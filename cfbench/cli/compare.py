@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.leaderboard.board import Leaderboard
     from cfbench.leaderboard.ranking import RankedRow
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
 # those of `scoring`, which loads too much for `--help`
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
@@ -84,7 +84,7 @@ def opened(
     from cfbench.data import card as cards
     from cfbench.data import store
     from cfbench.leaderboard.board import build_board
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     card, kept = cards.load(dataset), Results(results)
     data = store.open_dataset(card) if store.is_ready(card) else None

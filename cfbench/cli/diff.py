@@ -35,7 +35,7 @@ def diff(
 
     Example: cfbench diff 3f2a last
     """
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     kept = Results(results)
     (one, place), (two, elsewhere) = kept.find(run), kept.find(other)

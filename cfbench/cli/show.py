@@ -27,7 +27,8 @@ def show(
     Example: cfbench show last
     """
     from cfbench.leaderboard.scoring import slices
-    from cfbench.runs.record import Results, read_curve
+    from cfbench.runs.arrays import read_curve
+    from cfbench.runs.results import Results
 
     record, folder = Results(results).find(run)
     curve, errors = read_curve(folder), errors_of(record, folder)

@@ -33,8 +33,8 @@ def sweep(
     """
     from cfbench.runs import sweep as sweeping
 
-    declared = sweeping.read(file)
-    planned = sweeping.plan(declared)
+    declared = sweeping.read_sweep(file)
+    planned = sweeping.plan_runs(declared)
     if dry_run:
         _list(planned, json=json)
         return
@@ -61,14 +61,14 @@ def _list(planned: list[PlannedRun], *, json: bool) -> None:
 
 def _make(planned: list[PlannedRun], results: Path, file: Path) -> list[SweepResult]:
     from cfbench.runs import sweep as sweeping
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     data = {name: obtain(name) for name in dict.fromkeys(one.dataset for one in planned)}
     made = []
     for at, one in enumerate(planned, 1):
         stopped = f"stopped at run {at} of {len(planned)}; go on with: cfbench sweep {file}"
         with console.training(f"{at}/{len(planned)} {one}", lambda _: stopped) as watcher:  # noqa: B023 (called in here)
-            done = sweeping.make(one, data[one.dataset], Results(results), watcher)
+            done = sweeping.make_run(one, data[one.dataset], Results(results), watcher)
         console.say(f"{at}/{len(planned)} {one}: {_outcome(done)}")
         made.append(done)
     return made
@@ -79,7 +79,7 @@ def _outcome(made: SweepResult) -> str:
         return f"failed: {made.fault}"
     outcome = made.record.outcome
     told = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
-    return told + (", already there" if made.there else "") + ("" if outcome.status == "finished" else " (diverged)")
+    return told + (", already there" if made.existed else "") + ("" if outcome.status == "finished" else " (diverged)")
 
 
 def _what(one: PlannedRun) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _row(made: SweepResult) -> dict[str, Any]:
     status, rmse = ("failed", None) if record is None else (record.outcome.status, record.outcome.rmse)
     run = None if record is None else record.run
     return _what(made.planned) | {
-        "run": run, "status": status, "rmse": rmse, "already_there": made.there, "message": made.fault,
+        "run": run, "status": status, "rmse": rmse, "already_there": made.existed, "message": made.fault,
     }  # fmt: skip
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cfbench.data.card import Card, Published
-    from cfbench.runs.record import Outcome, Record, Results
+    from cfbench.runs.record import Outcome, Record
+    from cfbench.runs.results import Results
 
 
 @dataclass(frozen=True)

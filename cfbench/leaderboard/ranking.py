@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.board import Leaderboard, Row
     from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
     from cfbench.leaderboard.scoring import By, Metric, RunErrors, Slice, TestPart
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
 ALPHA = 0.05
 """SparseRows whose adjusted p-value is at least that cannot be told from the best."""

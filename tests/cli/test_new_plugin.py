@@ -27,12 +27,12 @@ def own(terminal, monkeypatch):
     said = terminal("new-plugin shrunken-mean --into there/own")
     assert said.status == 0, said.err
     monkeypatch.syspath_prepend(Path("there/own").absolute())
-    point = EntryPoint("shrunken-mean", "cfbench_shrunken_mean.model:PLUGIN", registry.GROUP)
+    point = EntryPoint("shrunken-mean", "cfbench_shrunken_mean.model:PLUGIN", registry.ENTRY_POINTS)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    registry.found.cache_clear()
+    registry.locations.cache_clear()
     yield terminal
     monkeypatch.undo()
-    registry.found.cache_clear()
+    registry.locations.cache_clear()
     for name in [name for name in sys.modules if name.startswith("cfbench_shrunken_mean")]:
         del sys.modules[name]
 
@@ -49,7 +49,7 @@ def test_the_new_plugin_is_found_holds_runs_and_recommends(own):
     run = json.loads(own("run shrunken-mean --shrink 2 --json").out)
     assert run["request"]["config"] == {"shrink": 2.0}
     assert run["outcome"]["rmse"] < 0.9
-    assert "shrunken-mean" in registry.folding()
+    assert "shrunken-mean" in registry.fold_in_plugins()
     Path("mine.csv").write_text("i3,5\n")
     assert own("recommend last --ratings mine.csv").status == 0
 
@@ -226,7 +226,9 @@ def test_the_plugin_in_the_documentation_holds_and_its_presets_are_allowed(tmp_p
         (tmp_path / str(number)).mkdir()
         names["test_it_holds_what_every_plugin_holds"](sentence, tmp_path / str(number))
     announcement, presets = map(tomllib.loads, blocks_of_the_page("toml"))
-    assert announcement["project"]["entry-points"] == {registry.GROUP: {"item-mean": "my_package.item_mean:PLUGIN"}}
+    assert announcement["project"]["entry-points"] == {
+        registry.ENTRY_POINTS: {"item-mean": "my_package.item_mean:PLUGIN"}
+    }
     for preset in presets.values():
         registry.configure(names["PLUGIN"], preset, {})
 

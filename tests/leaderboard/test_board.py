@@ -24,18 +24,10 @@ from cfbench.leaderboard import scoring
 from cfbench.leaderboard.board import build_board, published
 from cfbench.leaderboard.ranking import _new, rank_rows
 from cfbench.ratings import Ratings, Scale
-from cfbench.runs.record import (
-    DatasetFacts,
-    Machine,
-    Outcome,
-    PluginFacts,
-    Record,
-    Request,
-    Results,
-    SplitFacts,
-    Tuned,
-    write_predictions,
-)
+from cfbench.runs.arrays import RunArrays, write_arrays
+from cfbench.runs.machine import Machine
+from cfbench.runs.record import DatasetFacts, Outcome, PluginFacts, Record, Request, SplitFacts, Tuned
+from cfbench.runs.results import Results
 
 CLOCK = count()
 
@@ -60,7 +52,7 @@ def results(tmp_path):
 
     def add(*records):
         for record in records:
-            kept.finish(kept.begin(record.request), record)
+            kept.publish(kept.create(record.request), record)
         return kept
 
     return add
@@ -271,9 +263,9 @@ class Tiny:
         record = record.model_copy(
             update={"outcome": record.outcome.model_copy(update={"mae": metrics.mae(predictions, test.ratings)})}
         )
-        folder = self.kept.begin(record.request)
-        write_predictions(folder, predictions)
-        self.kept.finish(folder, record)
+        folder = self.kept.create(record.request)
+        write_arrays(folder, RunArrays(test=predictions))
+        self.kept.publish(folder, record)
         return record
 
     def noisy(self, plugin, noise, *, seed=0, split="random90", **facts):
@@ -393,15 +385,15 @@ def test_damaged_or_foreign_predictions_are_named(tiny):
     record = tiny.noisy("bias", 0.5)
     file = tiny.kept.place(record.request) / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RecordError, match="damaged or missing; the run has to be made anew"):
+    with pytest.raises(RecordError, match="damaged or missing; run the model again anew"):
         tiny.rank_rows()
 
 
 def test_predictions_of_another_length_are_named(tiny):
     record = made(0.9, run="short", fingerprint=tiny.data.split("random90").fingerprint, dataset="tiny")
-    folder = tiny.kept.begin(record.request)
-    write_predictions(folder, np.ones(3, np.float32))
-    tiny.kept.finish(folder, record)
+    folder = tiny.kept.create(record.request)
+    write_arrays(folder, RunArrays(test=np.ones(3, np.float32)))
+    tiny.kept.publish(folder, record)
     with pytest.raises(RecordError, match=rf"holds 3 predictions, expected {len(tiny.test())}, one a test rating"):
         tiny.rank_rows()
 
@@ -418,7 +410,7 @@ def ranked(tiny, terminal):
     tiny.noisy("autorec", 0.9, config={"a_b": "#2"})
     record = made(None, run="lost", status="diverged", plugin="deepae", dataset="tiny",
                   fingerprint=tiny.data.split("random90").fingerprint)  # fmt: skip
-    tiny.kept.finish(tiny.kept.begin(record.request), record)
+    tiny.kept.publish(tiny.kept.create(record.request), record)
     return terminal
 
 
