@@ -63,8 +63,8 @@ def recommend(
 ) -> tuple[Codes, Scores]:
     """Return the n items with the highest predictions for a user, or all if there are fewer, without those `rated`.
 
-    `rated` (n_items,); `block` items are predicted at once. Returns item codes and predictions, best first; of equal predictions the lower code comes first.
-    Raises what `predict` raises.
+    `rated` (n_items,); `block` items are predicted at once. Returns item codes and predictions, best first; of equal
+    predictions the lower code comes first. Raises what `predict` raises.
     """
     scores = np.empty(len(rated), np.float32)
     for rows in blocks(len(rated), block):

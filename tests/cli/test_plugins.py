@@ -68,7 +68,9 @@ def test_a_stored_run_whose_plugin_can_no_longer_be_used_says_so_when_it_is_aske
     terminal("run bias")
     monkeypatch.setattr(bias, "PLUGIN", replace(BIAS, needs={"nobodys": "nobodys"}))
     for line in ("predict last u1,i1", "recommend last --user u1"):
-        assert "plugin 'bias' needs nobodys, not installed here; install with: pip install nobodys" in terminal(line).err
+        assert (
+            "plugin 'bias' needs nobodys, not installed here; install with: pip install nobodys" in terminal(line).err
+        )
 
 
 def test_a_broken_plugin_does_not_keep_the_help_of_run_from_being_shown(several):
