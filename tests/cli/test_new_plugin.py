@@ -41,8 +41,9 @@ def test_the_new_plugin_is_found_holds_runs_and_recommends(own):
     held = json.loads(own("check-plugin shrunken-mean --json").out)
     assert [row["check"] for row in held if not row["holds"]] == [
         "can be listed without the libraries it needs",
+        "predicts with and without times, if it uses them",
         "reports its epochs in order, with true validation errors",
-        "goes on from a checkpoint to the same bits",
+        "resumes from a checkpoint to the same bits",
     ]
     assert all(row["holds"] in (True, None) for row in held)
     assert "Shrunken mean: the mean" in own("run --help").out
@@ -64,7 +65,7 @@ def test_the_preset_of_the_new_plugin_is_used_on_its_data_set_unless_told_otherw
         assert json.loads(said.out)["request"]["config"] == {"shrink": shrink}
         assert said_so in said.err
     words = " ".join(own("plugins shrunken-mean").out.split())
-    assert "shrink 5.0 counts as so many ratings at the mean, against the chance of few ratings (≥ 0;" in words
+    assert "shrink 5.0 number of ratings at the mean that are added to each item and user (≥ 0;" in words
     assert "tiny shrink 9.0 other shrink 1.0" in words
 
 
@@ -152,9 +153,9 @@ def test_a_plugin_that_breaks_a_rule_is_told_which_and_why_and_ends_with_1(termi
     assert len(lines) == len(CHECKS) + 2
     (broken,) = [line for line in lines if line.startswith("✗")]
     assert broken.endswith(
-        "predicts any pair, cold users and items too: 80 of 4800 predictions of predict are not finite"
+        "predicts any pair, also of users and items without training ratings: 80 of 4800 predictions of predict are not finite"
     )
-    assert "21 hold, 4 have nothing to check, 1 do not hold, in " in lines[-1]
+    assert "21 hold, 5 have nothing to check, 1 do not hold, in " in lines[-1]
 
 
 def test_a_plugin_that_crashes_is_told_so_in_a_line_a_check(terminal, register):
