@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Units:
-    """The units in which surprise sees a rating r: (r - zero) / one, rounded to a whole number if `whole`."""
+    """The units in which surprise sees a rating r: (r - zero) / unit, rounded to a whole number if `whole`."""
 
     zero: float = 0.0
-    one: float = 1.0
+    unit: float = 1.0
     whole: bool = False
 
     def to_surprise(self, ratings: Scores) -> Scores:
         """(n,) ratings as surprise sees them."""
-        converted = (ratings.astype(np.float64) - self.zero) / self.one
+        converted = (ratings.astype(np.float64) - self.zero) / self.unit
         return (np.rint(converted) if self.whole else converted).astype(np.float32)
 
     def to_scale(self, scores: Floats) -> Scores:
         """(n,) predictions of surprise in the unit of the rating scale."""
-        return (self.zero + self.one * scores).astype(np.float32)
+        return (self.zero + self.unit * scores).astype(np.float32)
 
 
 def same_units(scale: Scale) -> Units:  # noqa: ARG001 (other functions of this kind use the scale)
@@ -62,8 +62,8 @@ def whole_units(scale: Scale) -> Units:
     Without them 3.5 would silently become 3. One unit is a step of the scale, or about a millionth of a scale without
     steps. Ratings that are whole numbers already do not change.
     """
-    one = scale.step or (scale.high - scale.low) / 2**20
-    return Units(float(np.remainder(scale.low, one)), one, whole=True)
+    unit = scale.step or (scale.high - scale.low) / 2**20
+    return Units(float(np.remainder(scale.low, unit)), unit, whole=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ def _to_raw_ids(inner_ids: Codes) -> dict[int, int]:
 class SurpriseModel:
     """A model that consists of the arrays which an algorithm of surprise learns.
 
-    `create_algorithm(seed)` returns the algorithm before it is fitted; `array_names` are those attributes of the fitted
+    `create_algorithm(seed)` returns the algorithm before it is fitted. `array_names` are the attributes of the fitted
     algorithm that the model stores. `estimate(training, arrays, users, items)` returns (n,) predictions in the units of
     surprise for (n,) inner ids, -1 for an unknown user or item. `choose_units(scale)` gives these units.
     """

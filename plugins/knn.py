@@ -163,18 +163,18 @@ class KNN:
 
         Ratings of items without a training rating are left out.
         """
-        rated, wanted = self._training.item_ids[items], self._training.item_ids[targets]
-        order = np.argsort(rated)  # surprise prefers the lower code among equally similar items
-        order = order[rated[order] >= 0]
+        rated_ids, target_ids = self._training.item_ids[items], self._training.item_ids[targets]
+        order = np.argsort(rated_ids)  # surprise prefers the lower code among equally similar items
+        order = order[rated_ids[order] >= 0]
         if not len(order):
             unknown_user = np.full(len(targets), -1, np.int32)
-            return self._training.units.to_scale(self._estimate(unknown_user, wanted))
-        new_user = NewRatings(rated[order], ratings[order].astype(np.float64))
-        known = np.flatnonzero(wanted >= 0)
+            return self._training.units.to_scale(self._estimate(unknown_user, target_ids))
+        new_user = NewRatings(rated_ids[order], ratings[order].astype(np.float64))
+        known = np.flatnonzero(target_ids >= 0)
         residuals = np.full(len(targets), np.nan)
         from_neighbours = self._residuals_from_users if self._by_user else self._residuals_from_items
-        residuals[known] = from_neighbours(new_user, wanted[known])
-        scores = self._add_offsets(residuals, self._new_offsets(new_user, wanted), known)
+        residuals[known] = from_neighbours(new_user, target_ids[known])
+        scores = self._add_offsets(residuals, self._new_offsets(new_user, target_ids), known)
         return self._training.units.to_scale(scores)
 
     def _new_offsets(self, new_user: NewRatings, items: Codes) -> Floats:
@@ -183,7 +183,7 @@ class KNN:
             return self._training.mean + self._new_bias(new_user) + take_biases(self._item_biases, items)
         if self._config.kind == "centered" and self._by_user:
             return np.full(len(items), new_user.ratings.mean())
-        return self._offsets(np.full(len(items), -1, np.int32), items)  # does not depend on the user
+        return self._offsets(np.full(len(items), -1, np.int32), items)  # here a(x, y) does not depend on the user
 
     def _new_bias(self, new_user: NewRatings) -> float:
         """The user bias that the last alternation of surprise would give the new user."""
@@ -212,14 +212,14 @@ class KNN:
         items, users = np.repeat(new_user.items, counts), rows.columns[cells]
         new, training = np.repeat(new_user.ratings, counts), rows.values[cells].astype(np.float64)
         if self._config.similarity == "pearson_baseline":
-            level = self._training.mean + self._item_biases[items]
-            new = new - level - self._new_bias(new_user)
-            training = training - level - self._user_biases[users]
+            item_baselines = self._training.mean + self._item_biases[items]
+            new = new - item_baselines - self._new_bias(new_user)
+            training = training - item_baselines - self._user_biases[users]
         common = CommonRatings(new, training, users, len(self._similarities))
         return compute_similarities(self._config.similarity, common, self._config.min_support, self._config.shrinkage)
 
     def state(self) -> State:
-        """Nothing: `restore` fits again in seconds, while the similarities take up to 300 MB on a million ratings."""
+        """Nothing: `restore` fits again. With a million ratings that takes ten seconds; a matrix takes up to 300 MB."""
         return {}
 
     def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the state is empty)
@@ -247,7 +247,7 @@ def create_algorithm(config: KNNConfig) -> Any:
 
 
 def keep_highest(values: Floats, k: int) -> Floats:
-    """(a, n) the k highest values of each row of `values` (a, n), and 0 elsewhere; of equal values the first."""
+    """(a, n) the k highest values of each row of `values` (a, n), and 0 elsewhere; the first of equal values win."""
     if values.shape[1] <= k:
         return values
     threshold = np.partition(values, -k, axis=1)[:, -k, None]  # (a, 1)

@@ -62,7 +62,7 @@ def build_nmf(config: NMFConfig) -> SurpriseModel:
 def units_up_to_five(scale: Scale) -> Units:
     """Units in which ratings are at least 0 and the high end of the scale is 5."""
     zero = min(scale.low, 0.0)
-    return Units(zero, one=(scale.high - zero) / 5)
+    return Units(zero, unit=(scale.high - zero) / 5)
 
 
 PLUGIN = Plugin(
