@@ -1,4 +1,4 @@
-"""Baseline estimates: mean plus user and item biases by alternating least squares (surprise).
+"""Baseline estimates: mean plus biases, by alternating least squares (surprise).
 
 Y. Koren, "Factor in the Neighbors: Scalable and Accurate Collaborative Filtering", ACM TKDD 4(1), 2010, section 2.1:
 r̂(u, i) = μ + b_u + b_i. The plugin `bias` is the same model, implemented independently; a test compares the two.

@@ -187,16 +187,13 @@ def make_levels(train: Ratings) -> Targets:
 
 
 def sample_posterior(config: BayesConfig, train: Ratings, targets: Targets, seed: int) -> Posterior:
-    """Run the Gibbs sampler of myfm with its default priors."""
+    """Run the Gibbs sampler of myfm with its default priors, and collect the samples."""
     from scipy.sparse import csr_matrix
 
     myfm = import_myfm()
     users, items = build_features(train, "user", config.kind), build_features(train, "item", config.kind)
     collector = SampleCollector(config.sampled_iterations, users, items)
-    relations = [
-        myfm.RelationBlock(train.users.tolist(), users),
-        myfm.RelationBlock(train.items.tolist(), items),
-    ]  # fmt: skip
+    relations = [myfm.RelationBlock(train.users.tolist(), users), myfm.RelationBlock(train.items.tolist(), items)]
     no_other_features = csr_matrix((len(train), 0))
     settings = configure_myfm(myfm, config, train, n_levels=len(targets.levels))
     init_std = 0.1
@@ -207,7 +204,7 @@ def sample_posterior(config: BayesConfig, train: Ratings, targets: Targets, seed
 
 
 def configure_myfm(myfm: Any, config: BayesConfig, train: Ratings, n_levels: int) -> Any:
-    """Settings of the sampler. Each kind of feature is a group of its own, which has its own prior."""
+    """Settings of the sampler. Each kind of feature is a group with its own prior."""
     n_users, n_items = train.n_users, train.n_items
     sizes = (n_users, n_items) if config.kind == "plain" else (n_users, n_items, n_items, n_users)
     builder = myfm.ConfigBuilder()
@@ -235,7 +232,7 @@ class SampleCollector:
         self._samples: list[tuple[Any, ...]] = []
 
     def __call__(self, iteration: int, machine: Any, hyper: Any, history: Any) -> bool:  # noqa: ARG002 (myfm's choice)
-        """Take a sample of the `machine` if it is time to; myfm counts iterations from 0, and stops at True."""
+        """Take a sample if this is one of the iterations, counted from 0. myfm would stop if this returned True."""
         if iteration in self._iterations:
             w, v, n_user_features = np.asarray(machine.w), np.asarray(machine.V), self._users.shape[1]
             user_biases, user_factors = project(self._users, w[:n_user_features], v[:n_user_features])

@@ -1,4 +1,4 @@
-"""Co-clustering of users and items: predicts from the means of their clusters (surprise).
+"""Co-clustering: predicts from the means of user and item clusters (surprise).
 
 T. George and S. Merugu, "A Scalable Collaborative Filtering Framework Based on Co-Clustering", ICDM 2005. Every user
 belongs to a user cluster and every item to an item cluster; a pair of clusters is a co-cluster. A prediction is

@@ -1,4 +1,4 @@
-"""Implicit ALS: factors of which items users rate, and a ridge regression from them to ratings.
+"""Implicit ALS: factors of who rated what, and a ridge regression to ratings.
 
 Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, learn vectors q_i
 from which pairs have a rating, whatever its value; the library `implicit` computes them. The q_i stay fixed then, and

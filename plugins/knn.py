@@ -1,4 +1,4 @@
-"""k nearest neighbours: predicts from the ratings of similar users or items (surprise).
+"""k nearest neighbours of a user or an item (surprise).
 
 J. Herlocker, J. Konstan, A. Borchers, J. Riedl, "An Algorithmic Framework for Performing Collaborative Filtering",
 SIGIR 1999 (users); B. Sarwar, G. Karypis, J. Konstan, J. Riedl, "Item-Based Collaborative Filtering Recommendation
@@ -161,7 +161,7 @@ class KNN:
     def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
         """(n,) predictions as for a training user with these ratings; all similarities and biases of training stay.
 
-        Ratings of items without a training rating are left out.
+        Ratings of items without a training rating are ignored.
         """
         rated_ids, target_ids = self._training.item_ids[items], self._training.item_ids[targets]
         order = np.argsort(rated_ids)  # surprise prefers the lower code among equally similar items

@@ -1,8 +1,8 @@
-"""Slope One: predicts from the mean rating difference of each two items (surprise).
+"""Slope One: predicts from mean rating differences between items (surprise).
 
 D. Lemire and A. Maclachlan, "Slope One Predictors for Online Rating-Based Collaborative Filtering", SDM 2005,
 section 3.1: r̂(u, i) = mean of u + mean of dev(i, j) over the items j of u. The deviation dev(i, j) is how much higher
-i is rated than j, on average over the users who rated both. Items j that have no such user are left out.
+i is rated than j, on average over the users who rated both. Items j without such a user are ignored.
 
 Surprise computes with integers, so it sees ratings in steps of their scale. Half stars would be lost otherwise.
 """
@@ -62,7 +62,7 @@ class SlopeOne:
         return np.asarray(np.nansum(deviations, axis=1) / np.maximum(counts, 1))
 
     def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
-        """(n,) predictions as for a training user with these ratings; ratings of unknown items are left out."""
+        """(n,) predictions as for a training user with these ratings; ratings of unknown items are ignored."""
         rated_ids, target_ids = self._training.item_ids[items], self._training.item_ids[targets]
         known_items, known_targets = rated_ids >= 0, target_ids >= 0
         scores = np.full(len(targets), self._training.mean)
@@ -82,7 +82,7 @@ class SlopeOne:
 
     @property
     def parameters(self) -> int:
-        """One deviation per two items that a user rated, and one mean per user."""
+        """One deviation per pair of items with a user in common, and one mean per user."""
         n_items = len(self._deviations)
         n_deviations = (int(np.count_nonzero(~np.isnan(self._deviations))) - n_items) // 2
         return n_deviations + len(self._user_means)

@@ -114,7 +114,7 @@ def test_predictions_follow_a_shift_and_a_stretch_of_the_scale():
 
 
 def two_camps(n_users=600):
-    """Ratings by two camps of users, who can be told apart by which items they rate.
+    """Ratings by two camps of users, who differ in which items they rate.
 
     Of the first 20 items, users with an even code mostly rate even ones and the others odd ones; these ratings are
     noise. The camps disagree on the other 20 items, some ratings of which are the test part.
