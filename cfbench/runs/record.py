@@ -37,10 +37,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cfbench.errors import RecordError, UnknownNameError
 from cfbench.files import (
     atomic_folder,
-    held_lock,
     is_locked,
     publish_folder,
     remove_leftovers,
+    try_lock,
     write_atomically,
     write_errors,
 )
@@ -224,7 +224,7 @@ class Results:
     @contextmanager
     def held(self, run: str) -> Iterator[None]:
         """Keep a run from other processes as long as this one is at it; raises `RecordError` when another is."""
-        with held_lock(self._unfinished / run) as mine:
+        with try_lock(self._unfinished / run) as mine:
             if not mine:
                 raise RecordError(f"run {run} is under way in another process; once that has stopped, go on with it")
             yield

@@ -318,7 +318,7 @@ def test_a_place_where_no_folder_can_be_made_is_one_line(terminal):
     said = terminal("run bias --results /proc/x")
     assert said.status == 1
     assert "error: cannot write /proc/x" in said.err
-    assert "none can be made there; choose another folder with --results or CFBENCH_RESULTS" in said.err
+    assert "it cannot be created; choose another folder with --results or CFBENCH_RESULTS" in said.err
     assert "Traceback" not in said.err
 
 

@@ -691,7 +691,7 @@ def test_an_interrupted_twin_leaves_nothing_behind(tmp_path, layout, when):
 def test_a_twin_that_cannot_be_written_is_told_before_it_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(synth_module, "draw", None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match=r"a file stands where a folder is needed|a part of that path is a file"):
+    with pytest.raises(WriteError, match=r"a file exists where a folder is needed|a part of that path is a file"):
         write_netflix(tmp_path / "file" / "twin", scale=0.001, seed=1, listener=SilentListener())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**6))
     with pytest.raises(WriteError, match=r"not enough disk space in .*: 954\.6 MB needed, 1\.0 MB free"):
