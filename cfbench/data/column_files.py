@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cfbench.data.id_codes import IdEncoder
 from cfbench.errors import DataError
 from cfbench.files import atomic_file, write_errors
-from cfbench.ratings import IdEncoder, Ratings, Scale, blocks
+from cfbench.ratings import Ratings, Scale, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ def write(blocks: Iterable[pl.DataFrame], folder: Path, scale: Scale) -> tuple[R
     with ExitStack() as stack, write_errors(folder):
         files: dict[str, Any] = {}
         for block in blocks:
-            coded = coder.add(block)
+            coded = coder.encode(block)
             names = names or set(coded)
             if set(coded) != names:
                 raise DataError(f"a block has the columns {sorted(coded)}, the first had {sorted(names)}")

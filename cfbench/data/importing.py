@@ -17,11 +17,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from cfbench.data import card, column_files, store
+from cfbench.data.id_codes import IdEncoder
 from cfbench.data.readers.lines import NAMED, BadRows, Check, named, tell
 from cfbench.data.readers.table import Asked, Block, Opened, open_table
 from cfbench.errors import CountError, DataError, RowError, UsageError
 from cfbench.files import DATA_VARIABLE, make_folder, write_atomically
-from cfbench.ratings import Catalogue, IdEncoder, Scale, blocks
+from cfbench.ratings import Catalogue, Scale, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,7 @@ def import_file(wish: ImportOptions, listener: ProgressListener) -> Dataset:
     table, where = _read(wish, listener)
     scale = wish.scale or scale_of(table.ratings, where)
     table = _settle_repeats(table, wish.duplicates, where, listener)
-    if wish.duplicates == "mean" and scale.off(table.ratings).any():
+    if wish.duplicates == "mean" and scale.invalid(table.ratings).any():
         listener.message(f"averages of repeated pairs lie between the steps of the scale {scale}: it has no steps now")
         scale = scale.model_copy(update={"step": 0.0})
     titles = None if wish.titles is None else _titles(wish.titles, listener)
@@ -149,7 +150,7 @@ def _read(wish: ImportOptions, listener: ProgressListener) -> tuple[_Table, str]
     for block in _checked(opened, wish.scale, bad, listener):
         if bad and not wish.skip_bad:
             continue
-        parts.append(coder.add(block) | {"ratings": block["rating"].to_numpy(), "lines": block["line"].to_numpy()})
+        parts.append(coder.encode(block) | {"ratings": block["rating"].to_numpy(), "lines": block["line"].to_numpy()})
     if bad.hopeless or (bad and not wish.skip_bad):
         bad.refuse()
     if bad:
@@ -190,7 +191,7 @@ def _tell(block: Block, parsed: pl.DataFrame, scale: Scale | None, bad: BadRows)
     checks += [Check(parsed[role].is_null(), f"the {role} is empty", fields[role]) for role in ("user", "item")]
     checks.append(Check(off, "expected a number for the rating, got '{}'", fields["rating"]))
     if scale is not None:
-        beside = type(off)(scale.off(values.to_numpy()))
+        beside = type(off)(scale.invalid(values.to_numpy()))
         checks.append(Check(beside, f"rating {{}} is off the scale {scale}", fields["rating"]))
     if "time" in parsed.columns:
         checks.append(Check(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))

@@ -130,6 +130,6 @@ def _rating(line: str, dataset: Dataset) -> tuple[int, float]:
         rating = float(text)
     except ValueError:
         rating = math.nan
-    if dataset.ratings.scale.off(np.array([rating])).any():
+    if dataset.ratings.scale.invalid(np.array([rating])).any():
         raise RowError(f"expected a rating on the scale {dataset.ratings.scale}, got {text.strip()!r}")
     return code, rating

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cfbench.data import column_files
+from cfbench.data.id_codes import encode_ratings
 from cfbench.errors import DataError, WriteError
-from cfbench.ratings import Scale, code
+from cfbench.ratings import Scale
 
 STARS = Scale(low=0, high=5)
 rows = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("uvwxyz"), st.floats(0, 5, width=32)), min_size=1)
@@ -32,7 +33,7 @@ def test_blocks_of_any_size_give_the_same_table_as_the_whole(tmp_path_factory, t
     bounds = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     blocks = [whole[a:b] for a, b in pairwise(bounds)]
     mapped, coder = column_files.write(blocks, folder, STARS)
-    expected, catalogue = code(whole, None, STARS)
+    expected, catalogue = encode_ratings(whole, None, STARS)
     assert mapped.fingerprint == expected.fingerprint
     assert coder.catalogue(None).users.equals(catalogue.users)
     assert coder.catalogue(None).items.equals(catalogue.items)

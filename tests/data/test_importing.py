@@ -17,7 +17,7 @@ from cfbench.data import card, importing, store
 from cfbench.data.readers.table import Asked
 from cfbench.data.transfer import SilentListener
 from cfbench.errors import CfbenchError, DataError
-from cfbench.ratings import Scale, from_frame
+from cfbench.ratings import Scale
 
 ROWS = [("ann", "p", 4.5, 86400), ("bob", "q", 0.5, 86401), ("ann", "q", 3.0, 86402), ("cy", "p", 5.0, 172800)]
 HEADER = ("userId", "movieId", "rating", "timestamp")
@@ -315,31 +315,6 @@ def test_a_mutated_file_is_read_or_refused_and_never_a_traceback(tmp_path, monke
             refused += "\n" not in str(fault)
     assert read + refused == 300
     assert min(read, refused) > 20
-
-
-class Stub:
-    """As pandas: no polars frame, but it speaks Arrow."""
-
-    def __init__(self, frame):
-        self._frame = frame
-
-    def __arrow_c_stream__(self, requested_schema=None):
-        return self._frame.__arrow_c_stream__(requested_schema)
-
-
-def test_a_frame_from_elsewhere_is_the_same_as_a_polars_frame():
-    frame = pl.DataFrame(ROWS, schema=["user", "item", "rating", "time"], orient="row")
-    (one, catalogue), (other, _) = from_frame(frame), from_frame(Stub(frame), scale=Scale(low=0, high=5))
-    assert one.fingerprint == other.fingerprint
-    assert catalogue.users["id"].to_list() == ["ann", "bob", "cy"]
-    assert (one.scale.low, other.scale.low) == (0.5, 0)
-
-
-def test_a_frame_without_a_column_or_with_gaps_is_refused():
-    with pytest.raises(DataError, match="the frame has no column 'rating'"):
-        from_frame(pl.DataFrame({"user": [1], "item": [1]}))
-    with pytest.raises(DataError, match="column 'rating' of the frame has 1 gaps"):
-        from_frame(pl.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [1.0, None]}))
 
 
 def test_quotes_left_open_are_told_by_the_line_they_open_on(terminal):

@@ -22,13 +22,14 @@ from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import readers
 from cfbench.data.card import TableLayout
+from cfbench.data.id_codes import encode_ratings
 from cfbench.data.readers import netflix, netflix_files
 from cfbench.data.synth import netflix_archive as synth_module
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw
 from cfbench.data.synth.netflix_archive import titles, write_netflix
 from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, RowError, UsageError, WriteError
-from cfbench.ratings import Scale, code
+from cfbench.ratings import Scale
 
 STARS = Scale(low=1, high=5, step=1)
 SCALE = 0.0005
@@ -149,7 +150,7 @@ def test_what_is_read_is_what_was_drawn(layouts, whole):
 def test_every_layout_gives_the_same_fingerprint_and_titles(layouts, whole, layout):
     frame = read(layouts[layout])
     assert frame.equals(whole)
-    assert code(frame, None, STARS)[0].fingerprint == code(whole, None, STARS)[0].fingerprint
+    assert encode_ratings(frame, None, STARS)[0].fingerprint == encode_ratings(whole, None, STARS)[0].fingerprint
     assert read_titles(layouts[layout]).equals(read_titles(layouts["archive"]))
 
 

@@ -17,9 +17,10 @@ from cfbench.data import card as cards
 from cfbench.data import column_files, split, store
 from cfbench.data.card import Card
 from cfbench.data.fetch import SilentListener
+from cfbench.data.id_codes import encode_ratings
 from cfbench.data.store import Dataset
 from cfbench.errors import ArchiveError, CountError, DataError, FetchError, SplitError, UnknownNameError, WriteError
-from cfbench.ratings import Scale, code
+from cfbench.ratings import Scale
 
 ROWS = [(f"u{k % 20}", f"i{(7 * k) % 30}", 1 + k % 5, 1_000_000 + 50 * k) for k in range(60)]
 
@@ -28,7 +29,7 @@ def fingerprint_of(rows):
     import polars as pl
 
     frame = pl.DataFrame(rows, schema=["user", "item", "rating", "time"], orient="row")
-    return code(frame, None, Scale(low=1, high=5, step=1))[0].fingerprint
+    return encode_ratings(frame, None, Scale(low=1, high=5, step=1))[0].fingerprint
 
 
 def make_archive(path, rows=ROWS, titles=True):

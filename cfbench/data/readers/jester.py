@@ -114,7 +114,7 @@ def _fault(values: list[Any], scale: Scale | None) -> str:
     for value in ratings:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"expected a number for the rating, got {value!r}"
-    if scale is not None and len(off := np.flatnonzero(scale.off(np.array(ratings, np.float64)))):
+    if scale is not None and len(off := np.flatnonzero(scale.invalid(np.array(ratings, np.float64)))):
         return f"rating {ratings[off[0]]:g} is off the scale {scale}"
     return ""
 
