@@ -39,9 +39,8 @@ def blocks(n: int, size: int) -> Iterator[slice]:
 def activity(codes: Codes, count: int) -> NDArray[np.int64]:
     """(count,) the number of ratings of each user or item."""
     counts = np.zeros(count, np.int64)
-    for rows in blocks(
-        len(codes), 1_000_000
-    ):  # bincount copies to 8 bytes a code: blocks that fit the cache are faster
+    # bincount copies its input to 8 bytes per code, which is faster in blocks that fit the processor's cache
+    for rows in blocks(len(codes), 1_000_000):
         counts += np.bincount(codes[rows], minlength=count)
     return counts
 
@@ -124,8 +123,8 @@ class Ratings:
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Ratings:
         """Return the given rows, in the given order, with the same codes."""
         columns = {name: getattr(self, name) for name in ("users", "items", "ratings", "times", "held_out")}
-        taken = {name: column[rows] for name, column in columns.items() if column is not None}
-        return replace(self, known_fingerprint=None, **taken)
+        selected = {name: column[rows] for name, column in columns.items() if column is not None}
+        return replace(self, known_fingerprint=None, **selected)
 
     @cached_property
     def seen_users(self) -> NDArray[np.bool_]:
