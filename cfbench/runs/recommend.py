@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.contract import FoldIn
-from cfbench.data.split import TRAIN
+from cfbench.data.parts import TRAIN
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
 from cfbench.ratings import Pairs, blocks
 from cfbench.runs import registry

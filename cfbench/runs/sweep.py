@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data import card
-from cfbench.data.split import DEFAULT_SPLIT
+from cfbench.data.split_definitions import DEFAULT_SPLIT
 from cfbench.errors import CfbenchError, UsageError, WriteError
 from cfbench.runs import run
 
@@ -112,7 +112,7 @@ def plan(sweep: Sweep) -> list[PlannedRun]:
     """Every run, data set by data set and split by split; raises `UsageError`s, `PluginError`, `DeviceError`."""
     runs = []
     for name, split in product(sweep.datasets, sweep.splits):
-        folds = card.load(name).family(split)
+        folds = card.load(name).expand_split(split)
         for entry in sweep.plugins:
             setups = [_setup(entry, override, name, sweep.device) for override in entry.overrides]
             runs += [PlannedRun(name, fold, s, seed) for s, seed, fold in product(setups, sweep.seeds, folds)]

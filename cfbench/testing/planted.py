@@ -9,7 +9,8 @@ import numpy as np
 
 from cfbench import metrics
 from cfbench.contract import Context, Model, Plugin, Predictor
-from cfbench.data import split
+from cfbench.data.split import make_split
+from cfbench.data.split_definitions import RandomHoldout
 from cfbench.learning import biases
 from cfbench.ratings import Ratings, Scale, Scores
 
@@ -51,7 +52,7 @@ def planted(
     rated[-1], rated[:, -1] = False, False
     users, items = (codes.astype(np.int32) for codes in np.nonzero(rated))
     table = Ratings(users, items, scale.clip(truth[users, items]), n_users, n_items, scale)
-    parts = split.make("planted", split.RandomHoldout(valid=0.1, seed=seed), table)
+    parts = make_split("planted", RandomHoldout(valid=0.1, seed=seed), table)
     return Planted(parts.train(table), parts.valid(table), parts.test(table))
 
 

@@ -23,11 +23,11 @@ from cfbench.cli import console
 from cfbench.data import readers
 from cfbench.data.card import TableLayout
 from cfbench.data.id_codes import encode_ratings
+from cfbench.data.progress import SilentListener
 from cfbench.data.readers import netflix, netflix_files
 from cfbench.data.synth import netflix_archive as synth_module
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw
 from cfbench.data.synth.netflix_archive import titles, write_netflix
-from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, RowError, UsageError, WriteError
 from cfbench.ratings import Scale
 

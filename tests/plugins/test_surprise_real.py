@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cfbench.contract import Context
-from cfbench.data import split
+from cfbench.data.split import make_split
+from cfbench.data.split_definitions import KFold
 from cfbench.metrics import rmse
 from cfbench.runs import record, registry, run
 from cfbench.runs.record import Results
@@ -27,7 +28,7 @@ def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, c
     dataset = movielens(data)
     ratings, plugin, errors = dataset.ratings, registry.load(name), []
     for fold in range(1, 6):
-        cut = split.make("fold", split.KFold(fold=fold, valid=0), ratings)  # surprise trains on all of the other folds
+        cut = make_split("fold", KFold(fold=fold, valid=0), ratings)  # surprise trains on all of the other folds
         model, test = plugin.build(plugin.config(**config)), cut.test(ratings)
         model.fit(cut.train(ratings), cut.valid(ratings), Context(seed=fold))
         errors.append(rmse(ratings.scale.clip(model.predict(test.pairs)), test.ratings))

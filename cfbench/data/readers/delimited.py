@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cfbench.data.card import TableLayout
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
     from cfbench.ratings import Scale
 
 
