@@ -40,7 +40,7 @@ postgres: $(VENV)/.developer  ## try tuning on a PostgreSQL server that pip inst
 	$(BIN)/pytest -m "slow or not slow" tests/tuning/test_workers.py
 
 bench: $(VENV)/.developer  ## measure, as ratios within one run
-	$(BIN)/python bench/spine.py
+	$(BIN)/python bench/basics.py
 	$(BIN)/python bench/deepae.py
 	$(BIN)/python bench/board.py
 	$(BIN)/python bench/overhead.py

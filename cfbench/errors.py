@@ -1,26 +1,26 @@
-"""Every error a person can cause, as one tree.
+"""Every error that a person, their data or their machine can cause, as one tree.
 
     CfbenchError            exit status 1
-    ├── UsageError          what was asked cannot be done as asked; exit status 2
-    │   ├── UnknownNameError    no such data set, plugin, split, preset, option or run; with near misses
-    │   └── ConfigError         a hyper-parameter is of the wrong type or out of its range
-    ├── DataError           the data are not what they should be
+    ├── UsageError          the command or call cannot be carried out as written; exit status 2
+    │   ├── UnknownNameError    no such data set, plugin, split, preset, option or run; suggests similar names
+    │   └── ConfigError         a hyper-parameter has the wrong type or is out of its range
+    ├── DataError           the data are missing, wrong or damaged
     │   ├── CardError           a data set's card is malformed
     │   ├── FetchError          no source delivered the file
-    │   │   └── SourceTimeoutError          a source was given up early, for there is another
+    │   │   └── SourceTimeoutError          a source did not answer within the short timeout
     │   ├── ChecksumError       a file arrived, but it is not the right one
     │   ├── ArchiveError        an archive is truncated, unsafe or lacks a member
     │   ├── RowError            a row cannot be read as a rating
-    │   ├── CountError          what was read does not match the card
+    │   ├── CountError          the numbers of users, items or ratings differ from the card
     │   └── SplitError          a split cannot be made of these ratings
-    ├── PluginError         a plugin cannot be loaded, or broke its contract
-    │   └── PredictionError     predictions of the wrong shape, or not finite
-    ├── DeviceError         the device asked for is not here
+    ├── PluginError         a plugin cannot be loaded, or breaks its contract
+    │   └── PredictionError     predictions have the wrong shape or are not finite
+    ├── DeviceError         the requested device is not available
     ├── RecordError         a stored run cannot be read
     └── WriteError          a folder cannot be written, or the disk is full
 
 A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it
-as one line; a traceback means a bug in cfbench.
+as one line. A traceback means a bug in cfbench.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
 
 
 class CfbenchError(Exception):
-    """The root: anything a person, their data or their machine can cause."""
+    """The root of the tree."""
 
     exit_code = 1
 
 
 class UsageError(CfbenchError):
-    """What was asked cannot be done as it was asked."""
+    """The command or call cannot be carried out as written."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing answers to; the message has the nearest of the known ones, or the first few.
+    """An unknown name; the message has the most similar known name, or the first few known names.
 
-    Case is no difference. A number has no near misses: user 94 is not what was meant by user 944.
+    The search ignores case. A number gets no suggestion: a person who types user 944 does not mean user 94.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, advice: str = "") -> None:
         known = sorted(known)
         by_lower = {other.lower(): other for other in known}
-        near = [] if name.isdecimal() else get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-        if near:
-            hint = f"did you mean {by_lower[near[0]]!r}?"
+        similar = [] if name.isdecimal() else get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+        if similar:
+            hint = f"did you mean {by_lower[similar[0]]!r}?"
         elif known:
             shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
             hint = f"there are: {shown}"
@@ -65,11 +65,11 @@ class UnknownNameError(UsageError):
 
 
 class ConfigError(UsageError):
-    """A hyper-parameter is unknown, of the wrong type or out of its range."""
+    """A hyper-parameter is unknown, has the wrong type or is out of its range."""
 
 
 class DataError(CfbenchError):
-    """The data are not what they should be."""
+    """The data are missing, wrong or damaged."""
 
 
 class CardError(DataError):
@@ -81,7 +81,7 @@ class FetchError(DataError):
 
 
 class SourceTimeoutError(FetchError):
-    """A source was given up at once for the sake of another; if that fails too, more patience may help."""
+    """A source did not answer within the short timeout; other sources come first, then it is tried again."""
 
 
 class ChecksumError(DataError):
@@ -97,7 +97,7 @@ class RowError(DataError):
 
 
 class CountError(DataError):
-    """What was read does not match what the card expects."""
+    """The numbers of users, items or ratings differ from those in the card."""
 
 
 class SplitError(DataError):
@@ -105,7 +105,7 @@ class SplitError(DataError):
 
 
 class PluginError(CfbenchError):
-    """A plugin cannot be loaded, or broke its contract."""
+    """A plugin cannot be loaded, or breaks its contract."""
 
 
 class PredictionError(PluginError):
@@ -113,7 +113,7 @@ class PredictionError(PluginError):
 
 
 class DeviceError(CfbenchError):
-    """The device asked for is not here."""
+    """The requested device is not available."""
 
 
 class RecordError(CfbenchError):

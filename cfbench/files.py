@@ -1,11 +1,11 @@
-"""Files that appear whole or not at all.
+"""Files and folders that appear complete or not at all, and the locks of running processes.
 
-Everything cfbench keeps is written beside its final name and moved there by one rename, so that no reader ever meets
-half a file. Faults of the machine (no space, no permission) come out as `WriteError`, saying where and what to do.
+Everything cfbench writes is written next to its final name and moved there by one rename, so no reader ever sees half a
+file. Errors of the machine (no space, no permission) are raised as `WriteError`, which says where and what to do.
 
-What is not whole yet stands in a hidden folder beside it, `.<name>.<random>.cfbench`, and a lock in there is held as
-long as its process lives, however that ends. So what a killed process left is known for that, and the next one that
-writes into the same folder removes it.
+Unfinished files are in a hidden folder next to the target, `.<name>.<random>.cfbench`. The writing process holds a lock
+in that folder, and the system releases the lock when the process ends, however it ends. So a hidden folder without a
+held lock is a leftover of a killed process, and the next process that writes in the same folder removes it.
 """
 
 from __future__ import annotations
@@ -26,34 +26,36 @@ if TYPE_CHECKING:
 
     from filelock import BaseFileLock
 
-_UNFINISHED = ".cfbench"
-_LOCK = ".lock"
-_CLAIMS = 3  # tries to lock a place before another sweeps it; where that many fail there are no locks, nor sweepers
-_LOOK = 1.0  # seconds to wait for a lock that may be tried by one who only looks
+_HIDDEN_SUFFIX = ".cfbench"
+_LOCK_NAME = ".lock"
+_LOCK_TRIES = (
+    3  # another process may remove the folder before it is locked; if it happens this often, locks do not work
+)
+_LOCK_TIMEOUT = 1.0  # seconds; `is_locked` in another process holds the lock for a moment
 _ADVICE = {
     errno.ENOSPC: "no space left on the disk; free some, or choose another folder",
     errno.EDQUOT: "your disk quota is used up; free some space, or choose another folder",
     errno.EACCES: "you may not write there; change its permissions, or choose another folder",
     errno.EPERM: "you may not write there; change its permissions, or choose another folder",
     errno.EROFS: "the file system is read-only; choose another folder",
-    errno.ENOENT: "there is no such folder, and none can be made there; choose another folder",
+    errno.ENOENT: "there is no such folder, and it cannot be created; choose another folder",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
-    errno.EEXIST: "a file stands where a folder is needed; choose another folder",
-    errno.EISDIR: "a folder stands where a file is needed; move it away, or choose another place",
-    errno.ENOTEMPTY: "a folder with files in it stands there; remove it, or choose another folder",
+    errno.EEXIST: "a file exists where a folder is needed; choose another folder",
+    errno.EISDIR: "a folder exists where a file is needed; move it away, or choose another folder",
+    errno.ENOTEMPTY: "a folder with files exists there; remove it, or choose another folder",
     errno.ENAMETOOLONG: "a name in that path is too long; choose another folder",
 }
 
 
 DATA_VARIABLE = "CFBENCH_DATA"
-"""The environment variable that moves the data elsewhere."""
+"""The environment variable that sets the data folder."""
 
 
 def data_home() -> Path:
     """The folder of all data: `$CFBENCH_DATA`, else the user's cache folder. It may not exist yet."""
-    chosen = os.environ.get(DATA_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    setting = os.environ.get(DATA_VARIABLE)
+    if setting:
+        return Path(setting).expanduser().absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("cfbench", appauthor=False)
@@ -61,30 +63,30 @@ def data_home() -> Path:
 
 @contextmanager
 def write_errors(path: Path, setting: str = "") -> Iterator[None]:
-    """Turn a fault of the file system at `path` into a `WriteError` (other exceptions pass).
+    """Turn an error of the file system at `path` into a `WriteError`; other exceptions pass.
 
-    `setting` names the variable or option that moves the folder elsewhere.
+    `setting` names the variable or option that chooses another folder.
     """
     try:
         yield
     except CfbenchError:
         raise
-    except Exception as fault:
-        advice = _ADVICE.get(_error_number(fault))
+    except Exception as error:
+        advice = _ADVICE.get(_error_number(error))
         if advice is None:
             raise
-        raise WriteError(f"cannot write {path}: {advice}{_by(setting)}") from fault
+        raise WriteError(f"cannot write {path}: {advice}{_with_setting(setting)}") from error
 
 
-def _error_number(fault: Exception) -> int:
-    """The system's number of a fault, 0 if it has none. polars and safetensors tell it only in their text."""
-    if isinstance(fault, OSError) and fault.errno:
-        return fault.errno
-    told = re.search(r"\(os error (\d+)\)", str(fault))
-    return int(told[1]) if told else 0
+def _error_number(error: Exception) -> int:
+    """The system's error number, 0 if there is none. polars and safetensors give it only in their text."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else 0
 
 
-def _by(setting: str) -> str:
+def _with_setting(setting: str) -> str:
     return f" with {setting}" if setting else ""
 
 
@@ -101,156 +103,158 @@ def require_space(folder: Path, needed: int, setting: str = "") -> None:
     if free < needed:
         raise WriteError(
             f"not enough disk space in {folder}: {format_bytes(needed)} needed, {format_bytes(free)} free; "
-            f"free some, or choose another folder{_by(setting)}"
+            f"free some, or choose another folder{_with_setting(setting)}"
         )
 
 
 def write_atomically(path: Path, content: bytes | str, setting: str = "") -> None:
-    """Write `content` to `path`: the old file or the whole new one is there, even after a crash.
+    """Write `content` to `path`. Even after a crash, `path` is the old file or the complete new one.
 
     Raises `WriteError`.
     """
-    with write_errors(path, setting), atomic_file(path) as beside:
-        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+    with write_errors(path, setting), atomic_file(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a name to write to; on leaving, that file takes the place of `path` in one rename.
+    """Yield a name to write to; on exit, one rename moves that file to `path`.
 
-    On an error it is removed and `path` stays as it was. Raises `OSError`: use it inside `write_errors`.
+    On an error the unfinished file is removed and `path` stays as it was. Raises `OSError`: use it inside
+    `write_errors`.
     """
     path = path.absolute()  # so that "." has a name
     path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(path) as place:
-        beside = place / path.name
-        yield beside
-        _flush(beside)
-        beside.replace(path)
+    with scratch_folder(path) as scratch:
+        unfinished = scratch / path.name
+        yield unfinished
+        _flush(unfinished)
+        unfinished.replace(path)
 
 
 @contextmanager
 def atomic_folder(path: Path, setting: str = "", *, replace: bool = False) -> Iterator[Path]:
-    """Give a hidden folder to fill; on leaving, it becomes `path` in one rename.
+    """Yield a hidden folder to fill; on exit, one rename moves it to `path`.
 
-    With `replace` a folder that is there gives way at that moment. On an error the hidden one is removed and the other
-    stays. Raises `WriteError`.
+    With `replace`, an existing folder at `path` is replaced at that moment. On an error the hidden folder is removed
+    and the existing one stays. Raises `WriteError`.
     """
     with write_errors(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(path) as place:
-            hidden = place / path.name
+        with scratch_folder(path) as scratch:
+            hidden = scratch / path.name
             hidden.mkdir()
             yield hidden
-            publish_folder(hidden, path, aside=place / "old" if replace else None)
+            publish_folder(hidden, path, move_old_to=scratch / "old" if replace else None)
 
 
-def publish_folder(hidden: Path, path: Path, *, aside: Path | None = None) -> None:
-    """Move a complete folder to the name people see, in one rename, with its bytes on the disk first.
+def publish_folder(hidden: Path, path: Path, *, move_old_to: Path | None = None) -> None:
+    """Flush the files of a complete folder to the disk, then rename it to `path`.
 
-    A folder that has the name is moved `aside` if that is given. Raises `OSError`: use it inside `write_errors`.
+    If `move_old_to` is given, an existing folder at `path` is moved there first. Raises `OSError`: use it inside
+    `write_errors`.
     """
     for file in hidden.iterdir():
         _flush(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if aside is not None and path.exists():
-        path.rename(aside)
+    if move_old_to is not None and path.exists():
+        path.rename(move_old_to)
     hidden.rename(path)
 
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside `path`, whose parent exists, to make it in; removed on leaving. Raises `OSError`.
+    """Yield a hidden folder next to `path`, whose parent exists; it is removed on exit. Raises `OSError`.
 
-    What processes that are gone left beside `path` is swept first.
+    Leftovers of dead processes next to `path` are removed first.
     """
     remove_leftovers(path.parent)
-    place, lock = _claimed(path)
+    scratch, lock = _create_locked_folder(path)
     try:
-        yield place
+        yield scratch
     finally:
         lock.release()
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished things of processes that are gone from a folder; those of living ones stay.
+    """Remove the hidden folders of dead processes from `folder`; those of running processes stay.
 
-    Processes of other machines count as living where the file system shares its locks, as it must for data sets to be
-    prepared by one at a time anyway.
+    Processes of other machines count as running if the file system shares its locks.
     """
     from filelock import FileLock
 
-    for place in folder.glob(f".*{_UNFINISHED}"):
-        lock = FileLock(place / _LOCK)
-        if _is_taken(lock):
-            shutil.rmtree(place, ignore_errors=True)
+    for hidden in folder.glob(f".*{_HIDDEN_SUFFIX}"):
+        lock = FileLock(hidden / _LOCK_NAME)
+        if _try_acquire(lock):
+            shutil.rmtree(hidden, ignore_errors=True)
         lock.release()
 
 
 @contextmanager
-def held_lock(path: Path) -> Iterator[bool]:
-    """Hold `path`, which need not be there yet, as long as this process lives; False while another holds it.
+def try_lock(path: Path) -> Iterator[bool]:
+    """Lock `path`, which need not exist, until the block ends. Yield True, or False if another process has the lock.
 
-    True also where there are no locks. A hidden folder beside it carries the lock, and is swept as those above are.
+    Yields True also where the file system has no locks. The lock is in a hidden folder next to `path`, so
+    `remove_leftovers` removes it after a crash.
     """
     from filelock import FileLock, Timeout
 
-    place = _holding(path)
-    lock = FileLock(place / _LOCK)
-    mine = True
+    hidden = _lock_folder(path)
+    lock = FileLock(hidden / _LOCK_NAME)
+    acquired = True
     try:
-        for _ in range(_CLAIMS):
-            place.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=_LOOK)
-            if Path(lock.lock_file).exists():  # else it was swept meanwhile
+        for _ in range(_LOCK_TRIES):
+            hidden.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=_LOCK_TIMEOUT)
+            if Path(lock.lock_file).exists():  # else `remove_leftovers` of another process deleted it meanwhile
                 break
             lock.release()
     except Timeout:
-        mine = False
+        acquired = False
     except (OSError, NotImplementedError):
         pass
     try:
-        yield mine
+        yield acquired
     finally:
-        if mine:  # removed while it is held: what the next one makes is not taken away
-            shutil.rmtree(place, ignore_errors=True)
+        if acquired:  # remove before the release: afterwards another process may have created its own folder
+            shutil.rmtree(hidden, ignore_errors=True)
         lock.release()
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds `path`, or may, where that cannot be told."""
+    """Whether a running process holds the lock of `path`; True also if this cannot be determined."""
     from filelock import FileLock
 
-    place = _holding(path)
-    if not (place / _LOCK).exists():
+    hidden = _lock_folder(path)
+    if not (hidden / _LOCK_NAME).exists():
         return False
-    lock = FileLock(place / _LOCK)
-    free = _is_taken(lock)
+    lock = FileLock(hidden / _LOCK_NAME)
+    free = _try_acquire(lock)
     lock.release()
     return not free
 
 
-def _holding(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_UNFINISHED}")
+def _lock_folder(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_HIDDEN_SUFFIX}")
 
 
-def _claimed(path: Path) -> tuple[Path, BaseFileLock]:
-    """A new hidden folder beside `path`, and its lock, which is held. Another may sweep it before that is so."""
+def _create_locked_folder(path: Path) -> tuple[Path, BaseFileLock]:
+    """Create a hidden folder next to `path` and lock it; another process may remove it before it is locked."""
     from filelock import FileLock
 
-    for _ in range(_CLAIMS):
-        place = Path(mkdtemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent))
-        lock = FileLock(place / _LOCK)
-        if _is_taken(lock):
-            return place, lock
-        shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    return place, lock
+    for _ in range(_LOCK_TRIES):
+        hidden = Path(mkdtemp(prefix=f".{path.name}.", suffix=_HIDDEN_SUFFIX, dir=path.parent))
+        lock = FileLock(hidden / _LOCK_NAME)
+        if _try_acquire(lock):
+            return hidden, lock
+        shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    return hidden, lock
 
 
-def _is_taken(lock: BaseFileLock) -> bool:
-    """Take a lock if nobody holds it; False also where there are no locks, or it was swept meanwhile."""
+def _try_acquire(lock: BaseFileLock) -> bool:
+    """Acquire a free lock; False if it is held, if there are no locks, or if its file was deleted meanwhile."""
     try:
         lock.acquire(timeout=0)
     except (OSError, NotImplementedError):

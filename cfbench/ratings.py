@@ -1,9 +1,8 @@
-"""TABLE: ratings with coded users and items.
+"""Ratings as columns, and the words every room uses: codes, pairs, scale, sparse rows, catalogue.
 
-A rating is a row: who (`users`), what (`items`), how much (`ratings`), when (`times`, if known). Users and items are
-codes 0, 1, 2, … by first appearance in the source, so that two sources with the same rows in the same order give the
-same table and the same fingerprint, whatever they call their users. A rating of 0 is a rating: absence is the absence
-of a row.
+One rating is one row: a user, an item, a value and, if known, a time. Users and items are codes 0, 1, 2, … by first
+appearance in the source. So two sources with the same rows in the same order give the same table and the same
+fingerprint, whatever ids they use. A value of 0 is a rating; a missing rating has no row.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +32,21 @@ Times: TypeAlias = NDArray[np.int64]
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:
-    """The rows from 0 to n, `size` at a time."""
+    """Slices of at most `size` rows that cover the rows 0 to n - 1."""
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def activity(codes: Codes, count: int) -> NDArray[np.int64]:
-    """(count,) how many ratings each user or item has.
-
-    A block at a time: NumPy counts in a copy of 8 bytes a code, and what fits the processor's cache goes twice as fast.
-    """
+    """(count,) the number of ratings of each user or item."""
     counts = np.zeros(count, np.int64)
+    # bincount copies its input to 8 bytes per code, which is faster in blocks that fit the processor's cache
     for rows in blocks(len(codes), 1_000_000):
         counts += np.bincount(codes[rows], minlength=count)
     return counts
 
 
 class Scale(BaseModel):
-    """What a rating can be: from `low` to `high`, in steps of `step` (0: any value between)."""
+    """The possible ratings: from `low` to `high` in steps of `step`; with `step` 0, any value in between."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -58,8 +55,8 @@ class Scale(BaseModel):
     step: float = 0.0
 
     @model_validator(mode="after")
-    def _in_order(self) -> Scale:
-        if not self.low < self.high or self.step < 0 or self.off(np.array([self.high])).any():
+    def _check(self) -> Scale:
+        if not self.low < self.high or self.step < 0 or self.invalid(np.array([self.high])).any():
             raise ValueError(
                 f"expected low < high, step ≥ 0 and a whole number of steps from low to high, "
                 f"got {self.low:g}, {self.high:g} and {self.step:g}"
@@ -70,13 +67,13 @@ class Scale(BaseModel):
         return f"{self.low:g}–{self.high:g}" + (f" by {self.step:g}" if self.step else "")
 
     def clip(self, scores: NDArray[np.floating]) -> Scores:
-        """The nearest values from `low` to `high`, as float32; not rounded to steps. NaN stays NaN."""
+        """Clip to `low` and `high`, as float32; values are not rounded to steps, and NaN stays NaN."""
         clipped: Scores = np.clip(scores, self.low, self.high).astype(np.float32)
         return clipped
 
-    def off(self, ratings: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """(n,) True where a rating is not one the scale allows, NaN included."""
-        with np.errstate(invalid="ignore"):  # infinity is no whole number of steps
+    def invalid(self, ratings: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """(n,) True where a rating is outside the scale or between its steps; NaN is invalid."""
+        with np.errstate(invalid="ignore"):  # inf - rint(inf) is NaN
             inside = (ratings >= self.low) & (ratings <= self.high)
             if self.step:
                 steps = (ratings - self.low) / self.step
@@ -86,11 +83,12 @@ class Scale(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """n ratings, read-only. Parts of a data set share its codes, so `n_users` and `n_items` count the whole set.
+    """n ratings, read-only.
 
+    The parts of a data set share its codes: `n_users` and `n_items` count the users and items of the whole data set.
     Shapes: `users`, `items` (n,) int32; `ratings` (n,) float32; `times` (n,) int64 seconds since 1970, or None;
-    `held_out` (n,) bool, True for what the data set's authors set aside for testing, or None.
-    Raises `DataError` when the columns do not fit together.
+    `held_out` (n,) bool, True for the ratings that the data set's authors hold out for testing, or None.
+    Raises `DataError` when columns differ in length or codes are out of range.
     """
 
     users: Codes
@@ -102,7 +100,7 @@ class Ratings:
     times: Times | None = None
     held_out: NDArray[np.bool_] | None = None
     known_fingerprint: str | None = None
-    """Of a table whose fingerprint was computed before; its parts compute their own."""
+    """The fingerprint, if it was computed earlier; `take` does not pass it on."""
 
     def __post_init__(self) -> None:
         columns = {"users": np.int32, "items": np.int32, "ratings": np.float32, "times": np.int64, "held_out": np.bool_}
@@ -123,28 +121,28 @@ class Ratings:
         return len(self.users)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Ratings:
-        """The given rows, in order, under the same codes."""
+        """Return the given rows, in the given order, with the same codes."""
         columns = {name: getattr(self, name) for name in ("users", "items", "ratings", "times", "held_out")}
-        taken = {name: column[rows] for name, column in columns.items() if column is not None}
-        return replace(self, known_fingerprint=None, **taken)
+        selected = {name: column[rows] for name, column in columns.items() if column is not None}
+        return replace(self, known_fingerprint=None, **selected)
 
     @cached_property
     def seen_users(self) -> NDArray[np.bool_]:
-        """(n_users,) True for a user with at least one rating here."""
+        """(n_users,) True for each user with at least one rating here."""
         return activity(self.users, self.n_users) > 0
 
     @cached_property
     def seen_items(self) -> NDArray[np.bool_]:
-        """(n_items,) True for an item with at least one rating here."""
+        """(n_items,) True for each item with at least one rating here."""
         return activity(self.items, self.n_items) > 0
 
     def unseen(self, users: Codes, items: Codes) -> NDArray[np.bool_]:
-        """(n,) True for a pair whose user or item has no rating here."""
+        """(n,) True for each pair whose user or item has no rating here."""
         return ~(self.seen_users[users] & self.seen_items[items])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over sizes and columns, little-endian: equal tables, equal fingerprints, on any machine."""
+        """SHA-256 of the sizes and the little-endian columns: equal tables have equal fingerprints on every machine."""
         if self.known_fingerprint is not None:
             return self.known_fingerprint
         digest = hashlib.sha256(f"cfbench ratings 1: {len(self)} {self.n_users} {self.n_items}".encode())
@@ -156,7 +154,7 @@ class Ratings:
 
     @property
     def pairs(self) -> Pairs:
-        """What was rated and, where the table has times, when: the ratings without their values."""
+        """The users, items and times of the ratings, without the values."""
         return Pairs(self.users, self.items, self.times)
 
     def without_times(self) -> Ratings:
@@ -164,25 +162,26 @@ class Ratings:
         return replace(self, times=None)
 
     def rows(self, by: Literal["user", "item"]) -> SparseRows:
-        """The ratings as sparse rows: one row a user over items (`by="user"`), or one row an item over users."""
-        turned = by == "item"
-        keys, columns = (self.items, self.users) if turned else (self.users, self.items)
-        n_rows, n_columns = (self.n_items, self.n_users) if turned else (self.n_users, self.n_items)
+        """The ratings as sparse rows: one row per user with items as columns, or (`by="item"`) the transpose."""
         from scipy.sparse import coo_array
 
-        cells = coo_array((self.ratings, (keys, columns)), (n_rows, n_columns))
-        cells.has_canonical_format = True  # no pair is there twice: nothing to add up
-        rows = cells.tocsr()  # a counting sort, in one pass: sorting 100 million pairs takes half a minute and 3 GB
+        if by == "user":
+            indices, shape = (self.users, self.items), (self.n_users, self.n_items)
+        else:
+            indices, shape = (self.items, self.users), (self.n_items, self.n_users)
+        cells = coo_array((self.ratings, indices), shape)
+        cells.has_canonical_format = True  # there are no duplicate pairs to sum
+        rows = cells.tocsr()  # a counting sort; sorting 100 million pairs would take half a minute and 3 GB
         rows.sort_indices()
-        return SparseRows(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, n_columns)
+        return SparseRows(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), rows.data, shape[1])
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """n questions to a model: how does this user rate this item, and when?
+    """n pairs of a user and an item whose ratings a model predicts.
 
-    Shapes: `users`, `items` (n,) int32 codes; `times` (n,) int64 seconds since 1970 of the ratings asked about, or None
-    where the data have none or the model does not use them.
+    Shapes: `users`, `items` (n,) int32 codes; `times` (n,) int64 seconds since 1970 at which the user rates the item,
+    or None if the data have no times or the model does not use them.
     """
 
     users: Codes
@@ -193,13 +192,13 @@ class Pairs:
         return len(self.users)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Pairs:
-        """The given pairs, in order."""
+        """Return the given pairs, in the given order."""
         return Pairs(self.users[rows], self.items[rows], None if self.times is None else self.times[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
-    """A sparse matrix by rows (CSR): row r holds `columns[starts[r]:starts[r+1]]` and the `values` beside them.
+    """A sparse matrix by rows (CSR): row r has `columns[starts[r]:starts[r+1]]` and the `values` at the same positions.
 
     Shapes: `starts` (rows + 1,) int64; `columns` (n,) int32, ascending within a row; `values` (n,) float32.
     """
@@ -215,151 +214,46 @@ class SparseRows:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """What the codes stand for: the source's own ids, and titles where it has them.
+    """The source's ids of all codes, and the titles of the items.
 
-    `users` has the column `id`; `items` has `id` and `title` (null where unknown). Row k belongs to code k.
+    `users` has the column `id`; `items` has `id` and `title` (null where unknown). Row k describes code k.
     """
 
     users: pl.DataFrame
     items: pl.DataFrame
 
     def user_codes(self, ids: list[str]) -> Codes:
-        """(n,) codes of users by the source's ids; raises `UnknownNameError`."""
-        return _codes("user", self._users_by_id, ids)
+        """(n,) the codes of users, given the source's ids; raises `UnknownNameError`."""
+        return _look_up("user", self._code_of_user, ids)
 
     def item_codes(self, ids: list[str]) -> Codes:
-        """(n,) codes of items by the source's ids; raises `UnknownNameError`."""
-        return _codes("item", self._items_by_id, ids)
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        """(n_items,) the title of each item, empty where it is unknown."""
-        return tuple(self.items["title"].fill_null(""))
-
-    @property
-    def years(self) -> NDArray[np.int16]:
-        """(n_items,) the release year at the end of each title, as in `Heat (1995)`; 0 where there is none."""
-        years = self.items["title"].str.extract(r"\((\d{4})\)\s*$").cast(int, strict=False).fill_null(0)
-        return years.to_numpy().astype(np.int16)
+        """(n,) the codes of items, given the source's ids; raises `UnknownNameError`."""
+        return _look_up("item", self._code_of_item, ids)
 
     @cached_property
-    def _users_by_id(self) -> dict[str, int]:
+    def titles(self) -> tuple[str, ...]:
+        """(n_items,) the title of each item, "" where unknown."""
+        return tuple(self.items["title"].fill_null(""))
+
+    @cached_property
+    def years(self) -> NDArray[np.int16]:
+        """(n_items,) the release year at the end of each title, as in "Heat (1995)"; 0 where unknown."""
+        import polars as pl
+
+        year = self.items["title"].str.extract(r"\(([0-9]{4})\)\s*$")
+        return year.cast(pl.Int16).fill_null(0).to_numpy()
+
+    @cached_property
+    def _code_of_user(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.users["id"])}
 
     @cached_property
-    def _items_by_id(self) -> dict[str, int]:
+    def _code_of_item(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.items["id"])}
 
 
-def _codes(kind: str, known: dict[str, int], ids: list[str]) -> Codes:
+def _look_up(kind: str, code_of: dict[str, int], ids: list[str]) -> Codes:
     for name in ids:
-        if name not in known:
-            raise UnknownNameError(kind, name, known)
-    return np.array([known[name] for name in ids], np.int32)
-
-
-class IdEncoder:
-    """Numbers users and items by first appearance, block by block."""
-
-    def __init__(self) -> None:
-        self._users, self._items = _Numbers(), _Numbers()
-
-    def add(self, block: pl.DataFrame) -> dict[str, NDArray[Any]]:
-        """The block's columns by their names in `Ratings`, with codes for ids.
-
-        `block`: `user` and `item` (text or whole numbers), `rating`, and optionally `time` and `held_out`; no nulls.
-        """
-        import polars as pl
-
-        columns: dict[str, NDArray[Any]] = {
-            "users": self._users.codes(block["user"]), "items": self._items.codes(block["item"]),
-            "ratings": block["rating"].cast(pl.Float32).to_numpy(),
-        }  # fmt: skip
-        if "time" in block.columns:
-            columns["times"] = block["time"].cast(pl.Int64).to_numpy()
-        if "held_out" in block.columns:
-            columns["held_out"] = block["held_out"].to_numpy()
-        return columns
-
-    @property
-    def n_users(self) -> int:
-        """How many users have appeared."""
-        return len(self._users.known)
-
-    @property
-    def n_items(self) -> int:
-        """How many items have appeared."""
-        return len(self._items.known)
-
-    def catalogue(self, titles: pl.DataFrame | None) -> Catalogue:
-        """What the codes stand for. `titles`: `item` and `title`, or None; of several of an item the first counts."""
-        import polars as pl
-
-        as_text = pl.col("id").cast(pl.String)
-        users, items = (numbers.known.select(as_text) for numbers in (self._users, self._items))
-        if titles is None:
-            return Catalogue(users, items.with_columns(title=pl.lit(None, pl.String)))
-        first = titles.select(pl.col("item").cast(pl.String).alias("id"), "title").unique("id", keep="first")
-        return Catalogue(users, items.join(first, on="id", how="left", maintain_order="left"))
-
-
-class _Numbers:
-    """Distinct values in the order they appear: `known` has the columns `id` and `code`."""
-
-    def __init__(self) -> None:
-        import polars as pl
-
-        self.known = pl.DataFrame(schema={"id": pl.String, "code": pl.Int32})
-
-    def codes(self, column: pl.Series) -> Codes:
-        """(n,) the code of each value; new values get the next ones."""
-        import polars as pl
-
-        values = pl.DataFrame({"id": column})
-        if not len(self.known):
-            self.known = self.known.with_columns(pl.col("id").cast(column.dtype))
-        new = values.unique(maintain_order=True).join(self.known, on="id", how="anti", maintain_order="left")
-        if len(new):
-            numbered = new.with_columns(code=pl.int_range(len(self.known), len(self.known) + len(new), dtype=pl.Int32))
-            self.known = pl.concat([self.known, numbered])
-        return values.join(self.known, on="id", how="left", maintain_order="left")["code"].to_numpy()
-
-
-def code(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Scale) -> tuple[Ratings, Catalogue]:
-    """A whole table at once; the columns are those of `IdEncoder.add`, titles those of `IdEncoder.catalogue`."""
-    coder = IdEncoder()
-    coded: dict[str, Any] = dict(coder.add(columns))
-    return Ratings(**coded, n_users=coder.n_users, n_items=coder.n_items, scale=scale), coder.catalogue(titles)
-
-
-def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Catalogue]:
-    """Ratings from a polars or pandas frame, or anything else that speaks Arrow.
-
-    Its columns: `user`, `item`, `rating` and, if known, `time`: a date, a date and time, or seconds since 1970.
-
-    Without a `scale` it reaches from the lowest to the highest rating there is. Raises `DataError` when a column is
-    missing, has gaps, or a rating is off the scale.
-    """
-    import polars as pl
-
-    table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-    missing = [name for name in ("user", "item", "rating") if name not in table.columns]
-    if missing:
-        raise DataError(f"the frame has no column {missing[0]!r}; it needs user, item, rating and may have time")
-    table = table.select([name for name in ("user", "item", "rating", "time") if name in table.columns])
-    for name in table.columns:
-        if table[name].null_count():
-            raise DataError(
-                f"column {name!r} of the frame has {table[name].null_count():,} gaps; drop or fill them first"
-            )
-    ratings = table["rating"].cast(pl.Float64).to_numpy()
-    chosen = scale or Scale(low=float(ratings.min()), high=float(ratings.max()))
-    off = chosen.off(ratings)
-    if off.any():
-        first = int(off.argmax())
-        raise DataError(
-            f"rating {ratings[first]:g} in row {first} of the frame is off the scale {chosen}; give its scale"
-        )
-    if "time" in table.columns and table["time"].dtype.is_temporal():
-        table = table.with_columns(pl.col("time").dt.epoch("s"))
-    return code(table, None, chosen)
+        if name not in code_of:
+            raise UnknownNameError(kind, name, code_of)
+    return np.array([code_of[name] for name in ids], np.int32)

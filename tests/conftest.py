@@ -18,7 +18,7 @@ from hypothesis import settings
 from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import card, store
-from cfbench.data.fetch import SilentListener
+from cfbench.data.progress import SilentListener
 from cfbench.errors import FetchError
 from cfbench.ratings import Ratings, Scale
 from cfbench.runs import registry
@@ -126,7 +126,7 @@ class Terminal:
 def empty_terminal(tmp_path, monkeypatch, capsys):
     """A terminal in an empty home: the only data set there is a card for is tiny, not yet downloaded."""
     write_tiny(tmp_path)
-    monkeypatch.setattr(card, "_FOLDER", tmp_path / "cards")
+    monkeypatch.setattr(card, "SHIPPED_FOLDER", tmp_path / "cards")
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     monkeypatch.delenv("CFBENCH_RESULTS", raising=False)
     monkeypatch.setenv("COLUMNS", "120")

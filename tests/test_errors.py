@@ -1,4 +1,4 @@
-"""The tree of errors, its exit codes, and near misses."""
+"""The tree of errors, its exit codes, and suggestions for unknown names."""
 
 import importlib
 import pkgutil
@@ -10,7 +10,7 @@ from cfbench import errors
 from cfbench.errors import CfbenchError, UnknownNameError, UsageError
 
 
-def drawn():
+def documented_tree():
     """The tree in the module's docstring, as (name, name of its parent)."""
     branch, tree = [], []
     for line in errors.__doc__.splitlines():
@@ -24,24 +24,24 @@ def drawn():
 
 def test_the_tree_in_the_docstring_is_the_tree_of_the_classes():
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert drawn() == [(kind.__name__, kind.__base__.__name__) for kind in classes]
+    assert documented_tree() == [(kind.__name__, kind.__base__.__name__) for kind in classes]
     assert all(kind.__doc__ for kind in classes)
 
 
-def test_no_other_module_adds_to_the_tree():
+def test_no_other_module_defines_errors_of_the_tree():
     for module in pkgutil.walk_packages(cfbench.__path__, "cfbench."):
         importlib.import_module(module.name)
-    waiting, found = [CfbenchError], set()
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        found.add(kind)
-    ours = {kind for kind in found if kind.__module__.partition(".")[0] in {"cfbench", "plugins"}}
-    assert {kind.__module__ for kind in ours} == {"cfbench.errors"}
+    queue, classes = [CfbenchError], set()
+    while queue:
+        kind = queue.pop()
+        queue += kind.__subclasses__()
+        classes.add(kind)
+    modules = {kind.__module__ for kind in classes}
+    assert {module for module in modules if module.partition(".")[0] in {"cfbench", "plugins"}} == {"cfbench.errors"}
 
 
-def test_a_wrong_command_line_exits_with_2_and_everything_else_with_1():
-    for name, _ in drawn():
+def test_usage_errors_exit_with_2_and_all_others_with_1():
+    for name, _ in documented_tree():
         kind = getattr(errors, name)
         assert kind.exit_code == (2 if issubclass(kind, UsageError) else 1)
 
@@ -59,11 +59,11 @@ def test_a_wrong_command_line_exits_with_2_and_everything_else_with_1():
         ("quux", iter(["one"]), "there are: one"),
     ],
 )
-def test_an_unknown_name_gets_its_nearest_or_all_there_are(name, known, hint):
+def test_an_unknown_name_gets_the_most_similar_name_or_all_names(name, known, hint):
     assert str(UnknownNameError("thing", name, known)) == f"no thing {name!r}; {hint}"
 
 
-def test_a_number_gets_no_near_miss_for_ids_that_look_alike_mean_different_things():
+def test_a_number_gets_no_suggestion():
     message = str(UnknownNameError("user", "944", map(str, range(1, 944))))
     assert message == "no user '944'; there are: 1, 10, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, …"
 

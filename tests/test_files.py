@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, whatever fails; the machine's faults are told in one line."""
+"""Files and folders appear complete or not at all, whatever fails; errors of the machine become one line."""
 
 import errno
 import os
@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,12 +18,12 @@ from cfbench.files import (
     atomic_file,
     atomic_folder,
     format_bytes,
-    held_lock,
     is_locked,
     make_folder,
     publish_folder,
     remove_leftovers,
     require_space,
+    try_lock,
     write_atomically,
     write_errors,
 )
@@ -42,7 +41,7 @@ def failing(number):
 
 
 @pytest.mark.parametrize("content", [b"new\x00\xff", "new, ü"])
-def test_what_is_written_is_there_and_nothing_beside_it(content, tmp_path):
+def test_write_atomically_leaves_the_file_and_nothing_else(content, tmp_path):
     write_atomically(tmp_path / "deep" / "file", content)
     expected = content if isinstance(content, bytes) else content.encode()
     assert (tmp_path / "deep" / "file").read_bytes() == expected
@@ -51,34 +50,34 @@ def test_what_is_written_is_there_and_nothing_beside_it(content, tmp_path):
     assert names(tmp_path / "deep") == ["file"]
 
 
-@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_a_fault_half_way_leaves_the_old_file_and_nothing_beside_it(fault, tmp_path):
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_error_half_way_leaves_only_the_old_file(error, tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(fault), atomic_file(path) as beside:  # noqa: PT012 (what is there before the fault matters)
-        beside.write_text("ne")
-        raise fault
+    with pytest.raises(error), atomic_file(path) as unfinished:  # noqa: PT012 (what was written before the error matters)
+        unfinished.write_text("ne")
+        raise error
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("where", ["write_bytes", "fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_at_whatever_step_it_shows(where, tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["write_bytes", "fsync", "replace"])
+def test_a_full_disk_leaves_only_the_old_file_at_any_step(step, tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text("old")
-    monkeypatch.setattr(os if where == "fsync" else Path, where, failing(errno.ENOSPC))
+    monkeypatch.setattr(os if step == "fsync" else Path, step, failing(errno.ENOSPC))
     with pytest.raises(WriteError, match="no space left on the disk"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
 
 
-def test_a_process_that_dies_half_way_leaves_the_old_file(tmp_path):
+def test_a_process_that_dies_half_way_leaves_the_old_file_and_the_next_write_cleans_up(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     code = (
         "import os, sys; from pathlib import Path; from cfbench.files import atomic_file\n"
-        "with atomic_file(Path(sys.argv[1])) as beside: beside.write_text('ne'); os._exit(9)"
+        "with atomic_file(Path(sys.argv[1])) as unfinished: unfinished.write_text('ne'); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
     assert path.read_text() == "old"
@@ -87,9 +86,9 @@ def test_a_process_that_dies_half_way_leaves_the_old_file(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-HOLD = {
-    "file": "with atomic_file(path) as beside:\n    beside.write_text('half')\n    wait()\n"
-    "    beside.write_text('whole')",
+WRITE_IN_TWO_STEPS = {
+    "file": "with atomic_file(path) as unfinished:\n    unfinished.write_text('half')\n    wait()\n"
+    "    unfinished.write_text('whole')",
     "folder": "with atomic_folder(path) as hidden:\n    (hidden / 'one').write_text('half')\n    wait()\n"
     "    (hidden / 'one').write_text('whole')",
 }
@@ -97,59 +96,60 @@ HOLD = {
 
 @pytest.fixture
 def start():
-    """Begin writing a path in a process of its own, which stops half way until it is given a line."""
-    begun = []
+    """Start a process that writes half of a file or folder and then waits for a line of input."""
+    processes = []
 
-    def start(what, path):
+    def start(kind, path):
         code = (
             "import sys; from pathlib import Path; from cfbench.files import atomic_folder, atomic_file\n"
             "path = Path(sys.argv[1])\n"
-            "def wait():\n    print('half', flush=True)\n    sys.stdin.readline()\n" + HOLD[what]
+            "def wait():\n    print('half', flush=True)\n    sys.stdin.readline()\n" + WRITE_IN_TWO_STEPS[kind]
         )
         command = [sys.executable, "-c", code, path]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        begun.append(process)
+        processes.append(process)
         assert process.stdout.readline() == "half\n"
         return process
 
     yield start
-    for process in begun:
+    for process in processes:
         process.kill()
         process.communicate()
 
 
-@pytest.mark.parametrize("what", HOLD)
-def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(what, tmp_path, start):
-    killed, living = start(what, tmp_path / "killed"), start(what, tmp_path / "living")
+@pytest.mark.parametrize("kind", WRITE_IN_TWO_STEPS)
+def test_leftovers_of_a_killed_process_are_removed_and_those_of_a_running_one_stay(kind, tmp_path, start):
+    killed, running = start(kind, tmp_path / "killed"), start(kind, tmp_path / "running")
     killed.kill()
     assert killed.wait() == -signal.SIGKILL
-    assert [name.split(".")[1] for name in names(tmp_path)] == ["killed", "living"]
+    assert [name.split(".")[1] for name in names(tmp_path)] == ["killed", "running"]
     write_atomically(tmp_path / "other", "another thing in the same folder")
-    assert [name.split(".")[1:2] for name in names(tmp_path)] == [["living"], []]
-    living.communicate("\n")
-    assert living.returncode == 0
-    assert names(tmp_path) == ["living", "other"]
-    made = tmp_path / "living"
-    assert (made / "one" if what == "folder" else made).read_text() == "whole"
+    assert [name.split(".")[1:2] for name in names(tmp_path)] == [["running"], []]
+    running.communicate("\n")
+    assert running.returncode == 0
+    assert names(tmp_path) == ["other", "running"]
+    result = tmp_path / "running"
+    assert (result / "one" if kind == "folder" else result).read_text() == "whole"
 
 
-def test_what_was_swept_before_it_was_locked_is_begun_again(tmp_path, monkeypatch):
-    real, swept = files.mkdtemp, []
+def test_a_folder_that_is_removed_before_it_is_locked_is_created_again(tmp_path, monkeypatch):
+    real_mkdtemp, removed = files.mkdtemp, []
 
-    def make_and_lose(**options):
-        place = real(**options)
+    def create_and_remove(**options):
+        folder = real_mkdtemp(**options)
         remove_leftovers(tmp_path)
-        swept.append(not Path(place).exists())
-        return place
+        removed.append(not Path(folder).exists())
+        return folder
 
-    monkeypatch.setattr(files, "mkdtemp", make_and_lose)
+    monkeypatch.setattr(files, "mkdtemp", create_and_remove)
     write_atomically(tmp_path / "file", "whole")
-    assert all(swept)
+    assert removed
+    assert all(removed)
     assert (tmp_path / "file").read_text() == "whole"
     assert names(tmp_path) == ["file"]
 
 
-def test_where_there_are_no_locks_nothing_is_swept_and_all_is_written(tmp_path, monkeypatch, start):
+def test_without_file_locks_nothing_is_removed_and_everything_is_written(tmp_path, monkeypatch, start):
     killed = start("file", tmp_path / "killed")
     killed.kill()
     killed.wait()
@@ -160,12 +160,12 @@ def test_where_there_are_no_locks_nothing_is_swept_and_all_is_written(tmp_path, 
     assert [name.split(".")[1:2] for name in names(tmp_path)] == [["killed"], [], []]
 
 
-def test_a_hidden_thing_of_somebody_else_is_never_swept(tmp_path):
-    for name in (".theirs", ".theirs.new", ".theirs.abcdefgh.tmp"):
+def test_hidden_files_of_other_programs_are_never_removed(tmp_path):
+    for name in (".other", ".other.new", ".other.abcdefgh.tmp"):
         (tmp_path / name).mkdir()
-    (tmp_path / ".theirs.cfbench").write_text("a file")
+    (tmp_path / ".other.cfbench").write_text("a file")
     remove_leftovers(tmp_path)
-    remove_leftovers(tmp_path / "not there")
+    remove_leftovers(tmp_path / "missing")
     assert len(names(tmp_path)) == 4
 
 
@@ -183,31 +183,31 @@ def test_threads_that_write_the_same_file_do_not_disturb_each_other(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_a_folder_appears_with_all_its_files_and_not_before(tmp_path):
+def test_a_folder_appears_with_all_its_files_and_not_earlier(tmp_path):
     path = tmp_path / "deep" / "folder"
     with atomic_folder(path) as hidden:
         (hidden / "one").write_text("1")
         (hidden / "two").write_text("2")
         assert not path.exists()
-        (place,) = path.parent.iterdir()
-        assert hidden.parent == place
-        assert place.name.startswith(".folder.")
+        (scratch,) = path.parent.iterdir()
+        assert hidden.parent == scratch
+        assert scratch.name.startswith(".folder.")
     assert names(path) == ["one", "two"]
     assert names(tmp_path / "deep") == ["folder"]
     assert path.stat().st_mode == path.parent.stat().st_mode
 
 
-@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
-def test_a_fault_half_way_leaves_no_folder(fault, tmp_path):
-    with pytest.raises(fault), atomic_folder(tmp_path / "folder") as hidden:  # noqa: PT012 (as above)
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_half_way_leaves_no_folder(error, tmp_path):
+    with pytest.raises(error), atomic_folder(tmp_path / "folder") as hidden:  # noqa: PT012 (as above)
         (hidden / "one").write_text("1")
-        raise fault
+        raise error
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("where", ["fsync", "rename"])
-def test_a_full_disk_at_the_end_leaves_no_folder(where, tmp_path, monkeypatch):
-    monkeypatch.setattr(os if where == "fsync" else Path, where, failing(errno.ENOSPC))
+@pytest.mark.parametrize("step", ["fsync", "rename"])
+def test_a_full_disk_at_the_last_step_leaves_no_folder(step, tmp_path, monkeypatch):
+    monkeypatch.setattr(os if step == "fsync" else Path, step, failing(errno.ENOSPC))
     with (
         pytest.raises(WriteError, match=r"no space .* choose another folder with CFBENCH_DATA$"),
         atomic_folder(tmp_path / "folder", "CFBENCH_DATA") as hidden,
@@ -216,7 +216,7 @@ def test_a_full_disk_at_the_end_leaves_no_folder(where, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-def test_a_folder_is_flushed_to_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+def test_a_folder_is_flushed_to_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
     hidden, path, steps = make_folder(tmp_path / ".hidden"), tmp_path / "made" / "folder", []
     for name in ("one", "two"):
         (hidden / name).write_text(name)
@@ -229,32 +229,36 @@ def test_a_folder_is_flushed_to_the_disk_before_it_gets_its_name(tmp_path, monke
     assert not hidden.exists()
 
 
-@pytest.mark.parametrize("where", ["", "fsync"])
-def test_a_folder_gives_way_to_a_whole_one_alone(where, tmp_path, monkeypatch):
+def test_a_folder_is_replaced_when_the_new_one_is_complete(tmp_path):
     path = make_folder(tmp_path / "folder")
     (path / "one").write_text("old")
-    if where:
-        monkeypatch.setattr(os, where, failing(errno.ENOSPC))
-    with (
-        pytest.raises(WriteError, match="no space left") if where else nullcontext(),
-        atomic_folder(path, replace=True) as hidden,
-    ):
+    with atomic_folder(path, replace=True) as hidden:
         (hidden / "one").write_text("new")
         assert (path / "one").read_text() == "old"
-    assert (path / "one").read_text() == ("old" if where else "new")
+    assert (path / "one").read_text() == "new"
     assert names(tmp_path) == ["folder"]
 
 
-def test_a_folder_with_files_is_not_replaced(tmp_path):
+def test_a_folder_is_not_replaced_when_the_disk_is_full(tmp_path, monkeypatch):
     path = make_folder(tmp_path / "folder")
-    (path / "mine").write_text("precious")
+    (path / "one").write_text("old")
+    monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
+    with pytest.raises(WriteError, match="no space left"), atomic_folder(path, replace=True) as hidden:
+        (hidden / "one").write_text("new")
+    assert (path / "one").read_text() == "old"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_without_replace_an_existing_folder_with_files_is_refused(tmp_path):
+    path = make_folder(tmp_path / "folder")
+    (path / "old").write_text("precious")
     with (
-        pytest.raises(WriteError, match=r"folder: a folder with files in it stands there; remove it"),
+        pytest.raises(WriteError, match=r"folder: a folder with files exists there; remove it"),
         atomic_folder(path) as hidden,
     ):
         (hidden / "one").write_text("1")
     assert names(tmp_path) == ["folder"]
-    assert names(path) == ["mine"]
+    assert names(path) == ["old"]
 
 
 @pytest.mark.parametrize(
@@ -267,76 +271,83 @@ def test_a_folder_with_files_is_not_replaced(tmp_path):
         (errno.EROFS, "the file system is read-only; choose another folder"),
     ],
 )
-def test_faults_of_the_machine_say_where_what_and_what_to_do(number, advice, tmp_path, monkeypatch):
+def test_errors_of_the_machine_say_where_what_and_what_to_do(number, advice, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", failing(number))
-    with pytest.raises(WriteError) as fault:
+    with pytest.raises(WriteError) as caught:
         write_atomically(tmp_path / "file", "new", "--results or CFBENCH_RESULTS")
-    assert str(fault.value) == f"cannot write {tmp_path / 'file'}: {advice} with --results or CFBENCH_RESULTS"
-    assert isinstance(fault.value.__cause__, OSError)
+    assert str(caught.value) == f"cannot write {tmp_path / 'file'}: {advice} with --results or CFBENCH_RESULTS"
+    assert isinstance(caught.value.__cause__, OSError)
     assert names(tmp_path) == []
 
 
-def test_paths_that_cannot_be_are_told_with_the_setting_that_moves_them(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("file", "a file exists where a folder is needed"),
+        ("file/below", "a part of that path is a file, not a folder"),
+        ("long" * 100, "a name in that path is too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_created_is_named_with_the_setting_that_moves_it(tmp_path, path, message):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WriteError) as caught:
+        make_folder(tmp_path / path, "X")
+    assert str(caught.value) == f"cannot write {tmp_path / path}: {message}; choose another folder with X"
+
+
+def test_a_file_that_cannot_be_created_is_named_with_the_setting_that_moves_it(tmp_path):
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
-    for path, message in {
-        tmp_path / "file": "a file stands where a folder is needed; choose another folder with X",
-        tmp_path / "file" / "below": "a part of that path is a file, not a folder; choose another folder with X",
-        tmp_path / ("long" * 100): "a name in that path is too long; choose another folder with X",
-    }.items():
-        with pytest.raises(WriteError) as fault:
-            make_folder(path, "X")
-        assert str(fault.value) == f"cannot write {path}: {message}"
-    with pytest.raises(WriteError, match=r"a folder stands where a file is needed; .* choose another place with X"):
+    with pytest.raises(WriteError, match=r"a folder exists where a file is needed; .* choose another folder with X"):
         write_atomically(tmp_path / "folder", "new", "X")
-    with pytest.raises(WriteError, match="a file stands where a folder is needed; choose another folder with X"):
+    with pytest.raises(WriteError, match="a file exists where a folder is needed; choose another folder with X"):
         write_atomically(tmp_path / "file" / "below", "new", "X")
-    with pytest.raises(WriteError, match="a file stands where"), atomic_folder(tmp_path / "file" / "below"):
+    with pytest.raises(WriteError, match="a file exists where"), atomic_folder(tmp_path / "file" / "below"):
         pass
 
 
-def test_what_is_held_is_held_once_and_leaves_nothing(tmp_path):
-    thing = tmp_path / "folder" / "thing"
-    assert not is_locked(thing)
-    with held_lock(thing) as mine:
-        assert (mine, is_locked(thing)) == (True, True)
-        remove_leftovers(thing.parent)
-        with held_lock(thing) as second:
+def test_a_lock_is_held_by_one_and_leaves_no_files(tmp_path):
+    path = tmp_path / "folder" / "run"
+    assert not is_locked(path)
+    with try_lock(path) as first:
+        assert (first, is_locked(path)) == (True, True)
+        remove_leftovers(path.parent)
+        with try_lock(path) as second:
             assert not second
-        assert is_locked(thing)
-    assert not is_locked(thing)
-    assert names(thing.parent) == []
+        assert is_locked(path)
+    assert not is_locked(path)
+    assert names(path.parent) == []
 
 
-def test_what_a_killed_process_held_is_free(tmp_path):
-    thing = tmp_path / "thing"
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    path = tmp_path / "run"
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom cfbench.files import held_lock\n"
-        "with held_lock(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom cfbench.files import try_lock\n"
+        "with try_lock(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert subprocess.run([sys.executable, "-c", code, thing], check=False).returncode == -signal.SIGKILL
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -signal.SIGKILL
     assert len(names(tmp_path)) == 1
-    assert not is_locked(thing)
-    with held_lock(thing) as mine:
-        assert mine
+    assert not is_locked(path)
+    with try_lock(path) as acquired:
+        assert acquired
     assert names(tmp_path) == []
 
 
-def test_where_there_are_no_locks_nothing_keeps_from_holding(tmp_path, monkeypatch):
+def test_without_file_locks_try_lock_succeeds(tmp_path, monkeypatch):
     monkeypatch.setattr(filelock.FileLock, "acquire", failing(errno.ENOLCK))
-    with held_lock(tmp_path / "thing") as mine:
-        assert mine
+    with try_lock(tmp_path / "run") as acquired:
+        assert acquired
     assert names(tmp_path) == []
 
 
-def test_the_current_folder_is_no_file(tmp_path, monkeypatch):
+def test_the_current_folder_cannot_be_written_as_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WriteError, match="a folder stands where a file is needed"):
+    with pytest.raises(WriteError, match="a folder exists where a file is needed"):
         write_atomically(Path(), "new")
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a device that is always full")
-def test_a_library_that_tells_of_a_full_disk_in_its_own_way_is_understood(tmp_path):
+def test_a_full_disk_is_recognised_in_the_error_text_of_polars(tmp_path):
     import polars as pl
 
     with (
@@ -347,19 +358,21 @@ def test_a_library_that_tells_of_a_full_disk_in_its_own_way_is_understood(tmp_pa
         pl.DataFrame({"column": range(100_000)}).write_parquet(full)
 
 
-def test_other_faults_pass_as_they_are(tmp_path):
-    for fault in (OSError(errno.EIO, "broken disk"), ValueError("x"), DataError("polars says (os error 28)")):
-        with pytest.raises(type(fault)) as passed, write_errors(tmp_path):
-            raise fault
-        assert passed.value is fault
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "broken disk"), ValueError("x"), DataError("polars says (os error 28)")]
+)
+def test_other_errors_pass_unchanged(error, tmp_path):
+    with pytest.raises(type(error)) as caught, write_errors(tmp_path):
+        raise error
+    assert caught.value is error
 
 
-def test_too_little_space_is_told_with_numbers(tmp_path, monkeypatch):
+def test_too_little_space_is_reported_with_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_500_000))
     require_space(tmp_path, 1_500_000)
-    with pytest.raises(WriteError) as fault:
+    with pytest.raises(WriteError) as caught:
         require_space(tmp_path, 4_924_029, "CFBENCH_DATA")
-    assert str(fault.value) == (
+    assert str(caught.value) == (
         f"not enough disk space in {tmp_path}: 4.9 MB needed, 1.5 MB free; "
         "free some, or choose another folder with CFBENCH_DATA"
     )
@@ -372,5 +385,5 @@ def test_too_little_space_is_told_with_numbers(tmp_path, monkeypatch):
         (697_552_028, "697.6 MB"), (2_081_556_480, "2.1 GB"), (5.4e12, "5.4 TB"), (5.4e15, "5400.0 TB"),
     ],
 )  # fmt: skip
-def test_sizes_are_written_for_people(count, text):
+def test_sizes_are_readable(count, text):
     assert format_bytes(count) == text

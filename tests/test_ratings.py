@@ -1,4 +1,4 @@
-"""The table: scale, columns, codes, fingerprint, sparse rows, and the way to disk and back."""
+"""Ratings: scale, columns, fingerprint, sparse rows and catalogue."""
 
 import hashlib
 import struct
@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cfbench.errors import DataError, UnknownNameError
-from cfbench.ratings import Catalogue, Ratings, Scale, code
+from cfbench.ratings import Catalogue, Ratings, Scale
 
 STARS = Scale(low=0, high=5, step=0.5)
 GOLDEN = "e2b4e4af6a53a8b4508786c50ae00450bffb161087e65c098791f42f03f960e5"
-ids = st.sampled_from(["196", "186", "7", "a", "ü", " x"])
 tables = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 10).map(lambda k: k / 2), st.integers(-99, 2**40))
 )
@@ -26,15 +25,11 @@ def table(rows=((0, 0, 0.0, 5), (1, 0, 4.5, 3), (0, 2, 5.0, 5)), n_users=3, n_it
     return Ratings(users, items, ratings, n_users, n_items, STARS, np.array(times, np.int64) if timed else None)
 
 
-def columns(users, items, ratings=None, **more):
-    return pl.DataFrame({"user": users, "item": items, "rating": ratings or [1.0] * len(users), **more})
-
-
 # ── scale ──
 
 
 @pytest.mark.parametrize(
-    ("scale", "allowed", "off"),
+    ("scale", "valid", "invalid"),
     [
         (Scale(low=1, high=5, step=1), [1, 2, 5], [0, 0.999, 1.5, 5.001, 6]),
         (STARS, [0, 0.5, 4.5, 5], [-0.5, 0.25, 4.4, 5.5]),
@@ -44,14 +39,12 @@ def columns(users, items, ratings=None, **more):
     ],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_rating_is_off_the_scale_outside_it_or_between_its_steps(scale, allowed, off, dtype):
-    never = [np.nan, np.inf, -np.inf]
-    assert scale.off(np.array([*allowed, *off, *never], dtype)).tolist() == [False] * len(allowed) + [True] * (
-        len(off) + 3
-    )
+def test_a_rating_outside_the_scale_or_between_its_steps_is_invalid(scale, valid, invalid, dtype):
+    assert not scale.invalid(np.array(valid, dtype)).any()
+    assert scale.invalid(np.array([*invalid, np.nan, np.inf, -np.inf], dtype)).all()
 
 
-def test_clipping_keeps_what_is_inside_as_it_is_and_is_float32():
+def test_clipping_returns_float32_and_keeps_values_inside_the_scale():
     clipped = STARS.clip(np.array([-1, 0, 0.3, 4.9, 5, 7, np.inf, -np.inf, np.nan], np.float64))
     assert clipped.dtype == np.float32
     np.testing.assert_array_equal(clipped, np.array([0, 0, 0.3, 4.9, 5, 5, 5, 0, np.nan], np.float32))
@@ -65,18 +58,18 @@ def test_clipping_keeps_what_is_inside_as_it_is_and_is_float32():
         {"low": 1, "high": 5, "step": 3}, {"low": 1, "high": 5, "step": 8},
     ],
 )  # fmt: skip
-def test_a_scale_that_cannot_be_says_what_is_expected(wrong):
+def test_an_impossible_scale_is_refused_with_what_is_expected(wrong):
     with pytest.raises(ValidationError, match="expected low < high, step ≥ 0 and a whole number of steps from low to"):
         Scale(**wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"high": float("inf")}, {"high": float("nan")}, {"high": 5, "step": float("nan")}])
-def test_a_scale_is_finite(wrong):
+def test_a_scale_must_be_finite(wrong):
     with pytest.raises(ValidationError, match="finite number"):
         Scale(low=1, **wrong)
 
 
-def test_a_scale_is_written_for_people():
+def test_a_scale_has_a_readable_form():
     assert [str(Scale(low=1, high=5, step=1)), str(STARS), str(Scale(low=-10, high=10))] == [
         "1–5 by 1",
         "0–5 by 0.5",
@@ -87,7 +80,7 @@ def test_a_scale_is_written_for_people():
 # ── columns ──
 
 
-def test_columns_have_the_types_they_promise_and_a_zero_is_a_rating():
+def test_columns_have_the_documented_types_and_zero_is_a_rating():
     ratings = table()
     assert (ratings.users.dtype, ratings.items.dtype) == (np.int32, np.int32)
     assert (ratings.ratings.dtype, ratings.times.dtype) == (np.float32, np.int64)
@@ -97,32 +90,35 @@ def test_columns_have_the_types_they_promise_and_a_zero_is_a_rating():
 
 
 @pytest.mark.parametrize("name", ["users", "items", "ratings", "times"])
-def test_columns_are_read_only_and_the_caller_keeps_a_writable_array(name):
-    given_columns = {
+def test_columns_are_read_only_views_of_the_callers_writable_arrays(name):
+    arrays = {
         "users": np.zeros(2, np.int32), "items": np.zeros(2, np.int32),
         "ratings": np.zeros(2, np.float32), "times": np.zeros(2, np.int64),
     }  # fmt: skip
-    ratings = Ratings(**given_columns, n_users=1, n_items=1, scale=STARS)
+    ratings = Ratings(**arrays, n_users=1, n_items=1, scale=STARS)
     with pytest.raises(ValueError, match="read-only"):
         getattr(ratings, name)[0] = 1
-    given_columns[name][0] = 0
-    assert np.shares_memory(getattr(ratings, name), given_columns[name])  # nothing was copied
+    arrays[name][0] = 0
+    assert np.shares_memory(getattr(ratings, name), arrays[name])  # no copy
 
 
-def test_columns_of_other_lengths_and_codes_out_of_range_are_refused():
-    good = {"users": [0, 1], "items": [0, 1], "ratings": [1, 2], "n_users": 2, "n_items": 2, "scale": STARS}
-    for wrong, message in (
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
         ({"items": [0]}, r"column 'items' has shape \(1,\), expected \(2,\)"),
         ({"ratings": [[1, 2]]}, r"column 'ratings' has shape \(1, 2\), expected \(2,\)"),
         ({"times": [1, 2, 3]}, r"column 'times' has shape \(3,\), expected \(2,\)"),
         ({"users": [0, 2]}, "user codes reach from 0 to 2, expected 0 to 1"),
         ({"items": [-1, 1]}, "item codes reach from -1 to 1, expected 0 to 1"),
-    ):
-        with pytest.raises(DataError, match=message):
-            Ratings(**good | wrong)
+    ],
+)
+def test_columns_of_different_lengths_and_codes_out_of_range_are_refused(wrong, message):
+    correct = {"users": [0, 1], "items": [0, 1], "ratings": [1, 2], "n_users": 2, "n_items": 2, "scale": STARS}
+    with pytest.raises(DataError, match=message):
+        Ratings(**correct | wrong)
 
 
-def test_taking_rows_keeps_their_order_and_the_codes():
+def test_take_keeps_the_order_of_the_rows_and_the_codes():
     ratings = table()
     for rows in (np.array([2, 0]), np.array([True, False, True])):
         part = ratings.take(rows)
@@ -130,14 +126,14 @@ def test_taking_rows_keeps_their_order_and_the_codes():
         assert part.users.tolist() == ratings.users[expected].tolist()
         assert part.times.tolist() == ratings.times[expected].tolist()
         assert (part.n_users, part.n_items, part.scale) == (3, 4, STARS)
-    nothing = ratings.take(np.zeros(3, bool))
-    assert len(nothing) == 0
-    assert nothing.seen_items.tolist() == [False] * 4
+    empty = ratings.take(np.zeros(3, bool))
+    assert len(empty) == 0
+    assert empty.seen_items.tolist() == [False] * 4
     assert table(timed=False).take(np.array([0])).times is None
 
 
 @given(tables)
-def test_seen_and_unseen_are_what_sets_say(rows):
+def test_seen_and_unseen_equal_a_computation_with_sets(rows):
     ratings = table(rows, 6, 9)
     users, items = {row[0] for row in rows}, {row[1] for row in rows}
     assert set(np.flatnonzero(ratings.seen_users)) == users
@@ -148,7 +144,7 @@ def test_seen_and_unseen_are_what_sets_say(rows):
 
 
 @given(tables, st.sampled_from(["user", "item"]))
-def test_sparse_rows_are_what_a_dictionary_of_lists_says(rows, by):
+def test_sparse_rows_equal_a_dictionary_of_lists(rows, by):
     sparse = table(rows, 6, 9).rows(by)
     lists = {row: [] for row in range(6 if by == "user" else 9)}
     for user, item, rating, _ in rows:
@@ -167,19 +163,19 @@ def test_sparse_rows_are_what_a_dictionary_of_lists_says(rows, by):
 # ── fingerprint ──
 
 
-def test_the_fingerprint_is_the_one_it_has_always_been():
+def test_the_fingerprint_never_changes():
     assert table().fingerprint == GOLDEN
 
 
 @given(tables, st.booleans())
-def test_the_fingerprint_is_the_digest_of_little_endian_numbers(rows, timed):
+def test_the_fingerprint_is_the_sha256_of_little_endian_numbers(rows, timed):
     data = f"cfbench ratings 1: {len(rows)} 6 9".encode()
     for column, kind in zip(range(4), "iifq", strict=True):
         data += b"-" if kind == "q" and not timed else b"".join(struct.pack(f"<{kind}", row[column]) for row in rows)
     assert table(rows, 6, 9, timed=timed).fingerprint == hashlib.sha256(data).hexdigest()
 
 
-def test_arrays_of_the_other_byte_order_give_the_same_table():
+def test_arrays_in_big_endian_order_give_the_same_fingerprint():
     ratings = table()
     swapped = Ratings(
         ratings.users.astype(">i4"), ratings.items.astype(">i8"), ratings.ratings.astype(">f8"), 3, 4, STARS,
@@ -198,66 +194,37 @@ def test_every_change_of_the_table_changes_the_fingerprint():
     assert len({other.fingerprint for other in others}) == len(others)
 
 
-# ── codes ──
+# ── catalogue ──
 
 
-@given(st.lists(st.tuples(ids, ids)))
-def test_codes_are_given_by_first_appearance(pairs):
-    users, items = ([pair[k] for pair in pairs] for k in (0, 1))
-    frame = columns(pl.Series(users, dtype=pl.String), pl.Series(items, dtype=pl.String))
-    ratings, catalogue = code(frame, None, STARS)
-    assert catalogue.users["id"].to_list() == list(dict.fromkeys(users))
-    assert catalogue.items["id"].to_list() == list(dict.fromkeys(items))
-    assert [catalogue.users["id"][k] for k in ratings.users.tolist()] == users
-    assert [catalogue.items["id"][k] for k in ratings.items.tolist()] == items
-    assert (ratings.n_users, ratings.n_items) == (len(set(users)), len(set(items)))
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1), st.permutations(range(10)))
-def test_other_names_for_the_same_users_and_items_give_the_same_fingerprint(pairs, names):
-    users, items = ([pair[k] for pair in pairs] for k in (0, 1))
-    numbers, _ = code(columns(users, items), None, STARS)
-    texts, _ = code(
-        columns([f"user {names[user]}" for user in users], [f"Film {names[item]} (1995)" for item in items]),
-        None,
-        STARS,
-    )
-    assert numbers.fingerprint == texts.fingerprint
-
-
-def test_values_and_times_stay_with_their_rows():
-    ratings, _ = code(columns(["b", "a", "b"], ["x", "y", "y"], [0.0, 2.5, 5.0], time=[30, 10, 20]), None, STARS)
-    assert ratings.users.tolist() == [0, 1, 0]
-    assert ratings.items.tolist() == [0, 1, 1]
-    assert ratings.ratings.tolist() == [0, 2.5, 5]
-    assert ratings.times.tolist() == [30, 10, 20]
-    assert code(columns(["b"], ["x"]), None, STARS)[0].times is None
-
-
-def test_titles_find_their_items_missing_ones_are_null_and_the_first_of_several_counts():
-    titles = pl.DataFrame({"item": ["z", "y", "x", "y"], "title": ["Zorro", "Yes", None, "Yes again"]})
-    _, catalogue = code(columns(["u"] * 3, ["x", "y", "w"]), titles, STARS)
-    assert catalogue.items.to_dict(as_series=False) == {"id": ["x", "y", "w"], "title": [None, "Yes", None]}
-    _, untitled = code(columns(["u"], ["x"]), None, STARS)
-    assert untitled.items.to_dict(as_series=False) == {"id": ["x"], "title": [None]}
-
-
-@pytest.mark.parametrize(("here", "there"), [(242, "242"), ("242", 242)])
-def test_titles_find_items_whose_ids_are_numbers_on_one_side_and_text_on_the_other(here, there):
-    _, catalogue = code(columns([1], [here]), pl.DataFrame({"item": [there], "title": ["Kolya (1996)"]}), STARS)
-    assert catalogue.items.to_dict(as_series=False) == {"id": ["242"], "title": ["Kolya (1996)"]}
-    assert catalogue.user_codes(["1"]).tolist() == [0]
-
-
-def test_the_catalogue_answers_ids_with_codes_and_names_the_unknown():
+def test_the_catalogue_finds_codes_by_id_and_names_an_unknown_id():
     catalogue = Catalogue(pl.DataFrame({"id": ["196", "186"]}), pl.DataFrame({"id": ["Kolya (1996)", "Heat (1995)"]}))
     codes = catalogue.user_codes(["186", "196", "186"])
     assert codes.dtype == np.int32
     assert codes.tolist() == [1, 0, 1]
     assert catalogue.item_codes([]).tolist() == []
-    with pytest.raises(UnknownNameError) as fault:
+    with pytest.raises(UnknownNameError) as caught:
         catalogue.user_codes(["196", "197"])
-    assert str(fault.value) == "no user '197'; there are: 186, 196"
-    with pytest.raises(UnknownNameError) as fault:
+    assert str(caught.value) == "no user '197'; there are: 186, 196"
+    with pytest.raises(UnknownNameError) as caught:
         catalogue.item_codes(["heat"])
-    assert str(fault.value) == "no item 'heat'; did you mean 'Heat (1995)'?"
+    assert str(caught.value) == "no item 'heat'; did you mean 'Heat (1995)'?"
+
+
+def test_the_catalogue_has_titles_and_the_years_at_their_ends():
+    titles = {
+        "Heat (1995)": 1995, "Misérables, Les (1998) ": 1998, "2001: A Space Odyssey (1968)": 1968,
+        "Kiss (Me) (1953) (2003)": 2003, None: 0, "": 0, "1984": 0, "(1995) Heat": 0, "Heat (95)": 0,
+        "Death Note (2006–2007)": 0, "Heat (١٩٩٥)": 0, "Big (19950)": 0,
+    }  # fmt: skip
+    items = pl.DataFrame({"id": list(map(str, range(len(titles)))), "title": list(titles)})
+    catalogue = Catalogue(pl.DataFrame({"id": []}), items)
+    assert catalogue.titles == tuple(title or "" for title in titles)
+    assert catalogue.years.tolist() == list(titles.values())
+    assert catalogue.years.dtype == np.int16
+
+
+def test_a_catalogue_without_titles_has_empty_titles_and_year_0():
+    items = pl.DataFrame({"id": ["a", "b"], "title": [None, None]}, schema_overrides={"title": pl.String})
+    catalogue = Catalogue(pl.DataFrame({"id": []}), items)
+    assert (catalogue.titles, catalogue.years.tolist()) == (("", ""), [0, 0])

@@ -88,7 +88,7 @@ def opened(
 
     card, kept = cards.load(dataset), Results(results)
     data = store.open_dataset(card) if store.is_ready(card) else None
-    prints = None if data is None else {name: data.split(name).fingerprint for name in card.family(split)}
+    prints = None if data is None else {name: data.split(name).fingerprint for name in card.expand_split(split)}
     board = build_board(card, split, kept, prints, plugins=plugins, all_runs=all_runs)
     return board, kept, data, card
 
@@ -210,7 +210,7 @@ def _remarks(board: Leaderboard, results: Results, *, here: bool) -> None:
         )
     if board.left_out:
         console.say(f"{board.left_out} runs left out: made on other ratings or another cut under the same name")
-    names = card.load(board.dataset).family(board.split)
+    names = card.load(board.dataset).expand_split(board.split)
     for past in results.interrupted():
         if past.dataset.name == board.dataset and past.split.name in names:
             console.say(f"interrupted: {past.run}; go on with: cfbench run --resume {past.run}")

@@ -59,7 +59,7 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     chosen = {"user": user, "item": item, "rating": rating, "time": time}
     columns = {role: column for role, column in chosen.items() if column is not None}
     wish = ImportOptions(
-        path=file, name=name, asked=Asked(separator, header, member, columns),
+        path=file, name=name, layout=Asked(separator, header, member, columns),
         scale=None if scale is None else parse_scale(scale), duplicates=duplicates.value, skip_bad=skip_bad,
         titles=titles, force=force,
     )  # fmt: skip

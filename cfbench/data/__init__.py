@@ -1,7 +1,7 @@
-"""DATA: a file somewhere becomes ratings, cut into parts.
+"""A file of a data set becomes ratings, cut into train, validation and test parts.
 
     card → fetch → reader → Ratings → split
 
-A card describes a data set, `fetch` brings its file, a reader turns the file into columns, `store` keeps the prepared
-data set, and `split` says which ratings train, validate and test.
+A card describes a data set. `fetch` downloads its file. A reader turns the file into columns. `store` keeps the
+prepared data set, and `split` assigns each rating to a part.
 """

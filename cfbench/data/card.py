@@ -1,8 +1,8 @@
-"""CARD: all that is known of a data set before a byte of it is here.
+"""The card of a data set: everything cfbench knows about it before the download.
 
-A card is a TOML file in `datasets/`: where the data can be had, with checksums; how to read them; how many users, items
-and ratings must come out; which splits its authors or its papers define; and which scores were published on it. A wrong
-download is caught by the card's own numbers.
+A card is a TOML file in `datasets/`. It says where the data are, with checksums; how to read them; how many users,
+items and ratings there are; which splits the authors or papers define; and which scores are published. The card's own
+numbers reveal a wrong download.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cfbench.data.split import STANDARD_SPLITS, Definition, KFold
+from cfbench.data.split_definitions import STANDARD_SPLITS, KFold, SplitDefinition
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
 
-_FOLDER = Path(__file__).parents[1] / "datasets"
+SHIPPED_FOLDER = Path(__file__).parents[1] / "datasets"
+"""The folder of the cards that cfbench ships."""
 
 
 class _Frozen(BaseModel):
@@ -28,25 +29,27 @@ class _Frozen(BaseModel):
 
 
 class TableLayout(_Frozen):
-    """How to read one table of a source: the arguments of a reader."""
+    """How to read one table of a source; the arguments of a reader."""
 
     format: Literal["delimited", "jester", "netflix", "netflix-titles"] = "delimited"
-    member: str = Field("", description="its path inside the archive")
-    separator: str = Field("", description="what stands between fields: any text, such as '::'")
+    member: str = Field("", description="the path of the table inside the archive")
+    separator: str = Field("", description="the text between fields, such as '::'")
     header: bool = False
-    quote: bool = Field(False, description='fields may stand in double quotes, "" inside them is one quote (RFC 4180)')
+    quote: bool = Field(False, description='fields may be in double quotes; "" inside them is one quote (RFC 4180)')
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     columns: dict[str, int] = Field(
-        {}, description="role (user, item, rating, time; or item, title) → field number from 0"
+        {}, description="from role (user, item, rating, time; or item, title) to field number, from 0"
     )
-    time: Literal["seconds", "date"] = Field("seconds", description="since 1970; or YYYY-MM-DD, midnight UTC")
-    duplicates: Literal["error", "last"] = Field("error", description="what to do when a pair is rated more than once")
-    members: dict[str, str] = Field({}, description="checksums of an archive's members, verified while they are read")
-    user_prefix: str = Field("", description="what this source puts before the user ids of the original")
-    max_bytes: int = Field(10_000_000_000, description="refuse the member when it unpacks to more")
+    time: Literal["seconds", "date"] = Field("seconds", description="seconds since 1970; or YYYY-MM-DD, midnight UTC")
+    duplicates: Literal["error", "last"] = Field(
+        "error", description="if a pair is rated more than once: refuse, or keep the last"
+    )
+    members: dict[str, str] = Field({}, description="checksums of an archive's members, verified during reading")
+    user_prefix: str = Field("", description="text that this source adds before the original user ids")
+    max_bytes: int = Field(10_000_000_000, description="refuse a member that unpacks to more")
 
     @model_validator(mode="after")
-    def _fits_its_format(self) -> TableLayout:
+    def _check(self) -> TableLayout:
         if self.format == "delimited" and not (self.member and self.separator and self.columns):
             raise ValueError("a delimited table needs member, separator and columns")
         if self.quote and len(self.separator) != 1:
@@ -58,7 +61,7 @@ class _File(_Frozen):
     checksum: str = Field(
         "",
         pattern=r"^$|^sha256:[0-9a-f]{64}$|^md5:[0-9a-f]{32}$",
-        description="of the file; when none is published, the first download's is held to",
+        description="of the file; if none is published, later downloads must match the first one",
     )
 
 
@@ -74,19 +77,24 @@ class WebFile(_File):
     bytes: int | None = None
 
     @property
-    def place(self) -> str:
-        """Where it comes from, for people."""
+    def location(self) -> str:
+        """The address, for messages."""
         return self.url
 
     @property
     def host(self) -> str:
-        """The machine that has it, for people."""
+        """The name of the server, for messages."""
         return urlsplit(self.url).netloc
 
     @property
     def filename(self) -> str:
-        """The name it is kept under."""
+        """The name of the file in the download folder."""
         return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def description(self) -> str:
+        """What the source is, for messages."""
+        return self.filename
 
 
 class HttpsSource(WebFile, _Tables):
@@ -96,25 +104,25 @@ class HttpsSource(WebFile, _Tables):
 
 
 class MultiFileSource(_Tables):
-    """A data set that is several files on the web, kept in a folder of its own, which is what is read."""
+    """A data set that is several files on the web; they are downloaded to one folder, which the reader reads."""
 
     kind: Literal["parts"] = "parts"
     folder: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="the name of that folder")
     parts: tuple[WebFile, ...] = Field(min_length=1)
 
     @property
-    def place(self) -> str:
-        """Where it comes from, for people."""
+    def location(self) -> str:
+        """The addresses, for messages."""
         return ", ".join(part.url for part in self.parts)
 
     @property
-    def filename(self) -> str:
-        """What is looked for, for people."""
+    def description(self) -> str:
+        """What the source is, for messages."""
         return f"a folder of {', '.join(part.filename for part in self.parts)}"
 
 
 class PackageSource(_File, _Tables):
-    """A wheel on the Python package index that happens to carry the same ratings."""
+    """A wheel on the Python package index that contains the same ratings."""
 
     kind: Literal["package"] = "package"
     package: str = Field(pattern=r"^[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+$")
@@ -122,29 +130,34 @@ class PackageSource(_File, _Tables):
     bytes: int
 
     @property
-    def place(self) -> str:
-        """Where it comes from, for people."""
+    def location(self) -> str:
+        """The package, for messages."""
         return f"the package index ({self.package})"
+
+    @property
+    def description(self) -> str:
+        """What the source is, for messages."""
+        return self.filename
 
 
 class LocalSource(_Tables):
-    """What people hold themselves: a folder, or an archive of which no checksum is known."""
+    """A folder or file that people already have, without a known checksum."""
 
     kind: Literal["local"] = "local"
-    what: str = Field(description="for people: what it is")
+    what: str = Field(description="what it is, for messages")
     holds: tuple[str, ...] = Field(
         min_length=1,
-        description="patterns of a file's name, one of which the folder or zip holds, or the file itself has",
+        description="patterns of file names; the file, or a file in the folder or zip file, matches one of them",
     )
 
     @property
-    def place(self) -> str:
-        """Where it comes from, for people."""
+    def location(self) -> str:
+        """What the source is, for messages."""
         return self.what
 
     @property
-    def filename(self) -> str:
-        """What is looked for, for people."""
+    def description(self) -> str:
+        """What the source is, for messages."""
         return self.what
 
 
@@ -152,19 +165,19 @@ Source = Annotated[HttpsSource | MultiFileSource | PackageSource | LocalSource, 
 
 
 class Expected(_Frozen):
-    """What must come out of reading, as far as it is known: a wrong or changed file shows here."""
+    """The known numbers of a data set; they reveal a wrong or changed file."""
 
     users: int | None = None
     items: int | None = None
     ratings: int | None = None
-    fingerprint: str = Field("", description="of the coded table, whichever source it came from")
+    fingerprint: str = Field("", description="of the coded ratings, the same for every source")
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="part of the paths of runs")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="a part of the paths of runs")]
 
 
 class Published(_Frozen):
-    """A score somebody published; shown beside measured ones of the same protocol, never among them."""
+    """A published score; the leaderboard shows it beside measured scores of the same protocol, never among them."""
 
     protocol: str
     method: str
@@ -174,24 +187,24 @@ class Published(_Frozen):
 
 
 class Card(_Frozen):
-    """A data set."""
+    """The card of a data set."""
 
     name: Name
-    version: int = Field(1, ge=1, description="raised when the meaning of the set changes")
+    version: int = Field(1, ge=1, description="increased when the meaning of the data set changes")
     title: str
     homepage: str
     citation: str
     licence: str = Field(description="one line for tables")
-    terms: str = Field(description="what a user must know, shown once before the first download")
+    terms: str = Field(description="the terms of use, shown once before the first download")
     scale: Scale
     expected: Expected = Expected()
     sources: tuple[Source, ...] = ()
-    origin: str = Field("", description="where a person's own data set was imported from")
-    splits: dict[Name, Definition] = {}
+    origin: str = Field("", description="for a person's own data set: the file it was imported from")
+    splits: dict[Name, SplitDefinition] = {}
     published: tuple[Published, ...] = ()
 
-    def split(self, name: str) -> Definition:
-        """The split of that name; `random90@7` is `random90` drawn with seed 7. Raises `UnknownNameError`."""
+    def split(self, name: str) -> SplitDefinition:
+        """Return the definition of a split; `random90@7` is `random90` with seed 7. Raises `UnknownNameError`."""
         base, at, seed = name.partition("@")
         if base not in self.split_names:
             raise UnknownNameError("split", name, self.split_names, advice=f"data set {self.name}")
@@ -201,67 +214,68 @@ class Card(_Frozen):
         definition = self.splits.get(base) or STANDARD_SPLITS[base]
         return definition.model_copy(update={"seed": int(seed)}) if at else definition
 
-    def canonical(self, split: str) -> str:
-        """The one name of a split, however its seed was written: `random90@01` is `random90`, for 1 is its seed anyway.
+    def canonical_name(self, split: str) -> str:
+        """Return the one name of a split: `random90@01` is `random90`, which has seed 1.
 
         Raises `UnknownNameError`.
         """
         base, seed = split.partition("@")[0], self.split(split).seed
         return base if seed == self.split(base).seed else f"{base}@{seed}"
 
-    def family(self, split: str) -> list[str]:
-        """The splits a name stands for: `5fold` for its folds `5fold-1` … `5fold-5`, any other for itself alone.
+    def expand_split(self, name: str) -> list[str]:
+        """Return the names of the splits that a name means.
 
-        `5fold@7` are the folds drawn with seed 7. Raises `UnknownNameError`.
+        `5fold` means its folds `5fold-1` … `5fold-5`, and `5fold@7` the folds with seed 7. Every other name means one
+        split. Raises `UnknownNameError`.
         """
-        base, at, seed = split.partition("@")
+        base, at, seed = name.partition("@")
         first = self.splits.get(f"{base}-1") or STANDARD_SPLITS.get(f"{base}-1")
         if base in self.split_names or not isinstance(first, KFold):
-            return [self.canonical(split)]
-        return [self.canonical(f"{base}-{fold}{at}{seed}") for fold in range(1, first.folds + 1)]
+            return [self.canonical_name(name)]
+        return [self.canonical_name(f"{base}-{fold}{at}{seed}") for fold in range(1, first.folds + 1)]
 
     @property
     def split_names(self) -> list[str]:
-        """Every split this data set offers."""
+        """The names of all splits of this data set."""
         return [*STANDARD_SPLITS, *(name for name in self.splits if name not in STANDARD_SPLITS)]
 
 
 def names() -> list[str]:
-    """All data sets there is a card for, a person's own among them."""
-    return sorted(_places())
+    """The names of all data sets that have a card, shipped or imported."""
+    return sorted(_card_files())
 
 
 def load(name: str) -> Card:
-    """The card of a data set; raises `UnknownNameError`, `CardError`."""
+    """Load the card of a data set; raises `UnknownNameError`, `CardError`."""
     if name not in names():
         raise UnknownNameError("data set", name, names(), advice="see `cfbench datasets`")
-    return read(_places()[name])
+    return read(_card_files()[name])
 
 
-def own_folder() -> Path:
-    """Where the cards of imported data sets are."""
+def imported_folder() -> Path:
+    """The folder of the cards of imported data sets."""
     return data_home() / "cards"
 
 
-def shipped() -> set[str]:
-    """The data sets that cfbench itself has cards of."""
-    return {path.stem for path in _FOLDER.glob("*.toml")}
+def shipped_names() -> set[str]:
+    """The names of the data sets whose cards cfbench ships."""
+    return {path.stem for path in SHIPPED_FOLDER.glob("*.toml")}
 
 
-def _places() -> dict[str, Path]:
-    """Every card's file by name; a person's own cannot take the name of a shipped one."""
-    return {path.stem: path for folder in (own_folder(), _FOLDER) for path in folder.glob("*.toml")}
+def _card_files() -> dict[str, Path]:
+    """The path of every card by name; a shipped card wins over an imported one of the same name."""
+    return {path.stem: path for folder in (imported_folder(), SHIPPED_FOLDER) for path in folder.glob("*.toml")}
 
 
 def read(path: Path) -> Card:
-    """Read a card file; raises `CardError` naming the file and every field that is wrong."""
+    """Read a card file; raises `CardError` with the file and every wrong field."""
     try:
         card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise CardError(f"{path} is not TOML: {fault}") from fault
-    except ValidationError as fault:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors())
-        raise CardError(f"{path}: {wrong}") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors())
+        raise CardError(f"{path}: {wrong}") from error
     if card.name != path.stem:
-        raise CardError(f"{path}: name is {card.name!r}, expected the file's own, {path.stem!r}")
+        raise CardError(f"{path}: name is {card.name!r}, expected the name of the file, {path.stem!r}")
     return card

@@ -1,7 +1,8 @@
-"""TRANSFER: one file over HTTPS, going on where it stopped.
+"""The download of one file over HTTPS, which resumes where it stopped.
 
-The file is written to `NAME.part`, which an interruption leaves behind and the next call continues, if the server can
-send from the middle; else it starts over. A fault that may pass is met with another try, each after a longer pause.
+The file is written to `NAME.part`. An interrupted download leaves that file, and the next call resumes it if the server
+can send the rest; else the download starts again. After an error that may pass there is another try, each after a
+longer pause.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from cfbench.errors import ChecksumError, FetchError, SourceTimeoutError
@@ -22,122 +23,105 @@ if TYPE_CHECKING:
     from requests import Response
 
     from cfbench.data.card import WebFile
+    from cfbench.data.progress import ProgressListener
 
-SPARE = 20_000_000
+
+class Timeouts(NamedTuple):
+    """Seconds to wait for a connection to each address of a host, and for the next byte."""
+
+    connect: float
+    read: float
+
+
+LONG_TIMEOUTS = Timeouts(10.0, 20.0)
+SHORT_TIMEOUTS = Timeouts(3.5, 10.0)
+"""For a host that has not answered yet while other sources remain; 3.5 s allow two resends of a lost packet."""
+SPARE_BYTES = 20_000_000
 """Bytes that must stay free on the disk."""
+FIRST_PAUSE = 0.5
+"""Seconds before the second try; each further pause is twice as long."""
+CHUNK_BYTES = 1 << 14
+"""Bytes that are written at once; a chunk that is interrupted is lost."""
 _TRIES = 4
-_PAUSE = 0.5  # seconds before the second try; twice as long before each further one
-_PIECE = 1 << 14  # bytes; the piece in which a transfer breaks is lost
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
-class Patience(NamedTuple):
-    """How long a host is waited for, in seconds: for a connection to each of its addresses, and for the next byte."""
-
-    connect: float
-    silence: float
+class _TransientError(Exception):
+    """The transfer failed, and another try may succeed. It never leaves this module."""
 
 
-PATIENT = Patience(10.0, 20.0)
-HASTY = Patience(3.5, 10.0)
-"""For the first sign of life of a host that is not the last to turn to; 3.5 s see a lost packet sent twice more."""
-
-
-class ProgressListener(Protocol):
-    """Who is told how far things are."""
-
-    def message(self, line: str) -> None:
-        """A line for people: what happened and what is done about it."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` bytes of `what` are here; called often, and `done == total` is the end."""
-
-
-class SilentListener:
-    """A listener that does nothing."""
-
-    def message(self, line: str) -> None:
-        """Nothing."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Nothing."""
-
-
-class _PassingError(Exception):
-    """The transfer broke, and another try may help. It never leaves this module."""
-
-
-class _SilentError(_PassingError):
+class _NoAnswerError(_TransientError):
     """The host did not answer, or stopped sending."""
 
 
-def transfer(source: WebFile, part: Path, listener: ProgressListener, *, hasty: bool = False) -> None:
-    """Complete `part`, in several tries if need be, each going on where the last one stopped.
+def transfer(source: WebFile, part: Path, listener: ProgressListener, *, short_timeout: bool = False) -> None:
+    """Complete the file `part`, in several tries if needed; each try resumes where the last one stopped.
 
-    With `hasty` a host that stays silent raises `SourceTimeoutError` within 15 s; one that has sent something is waited
-    for as patiently as ever. Raises `FetchError` when the server does not deliver, `ChecksumError` when it sends too
-    much, `WriteError`.
+    With `short_timeout`, a host that sends nothing raises `SourceTimeoutError` within 15 s. Once a host has sent
+    something, the long timeouts hold. Raises `FetchError` when the server does not deliver, `ChecksumError` when it
+    sends too much, `WriteError`.
     """
-    patience = HASTY if hasty else PATIENT
+    timeouts = SHORT_TIMEOUTS if short_timeout else LONG_TIMEOUTS
     for number in range(1, _TRIES + 1):
-        had = _length(part)
+        size_before = _size(part)
         try:
-            _once(source, part, listener, patience)
-        except _PassingError as fault:
-            if _length(part) > had:
-                patience = PATIENT
-            elif isinstance(fault, _SilentError) and patience is HASTY:
-                raise SourceTimeoutError(f"{source.host} {fault}") from fault
+            _try_once(source, part, listener, timeouts)
+        except _TransientError as error:
+            if _size(part) > size_before:
+                timeouts = LONG_TIMEOUTS
+            elif isinstance(error, _NoAnswerError) and timeouts is SHORT_TIMEOUTS:
+                raise SourceTimeoutError(f"{source.host} {error}") from error
             if number == _TRIES:
-                raise FetchError(f"{source.host} {fault} (tried {_TRIES} times)") from fault
-            pause = _PAUSE * 2 ** (number - 1)
-            listener.message(f"{source.host} {fault}; trying again in {pause:g} s")
+                raise FetchError(f"{source.host} {error} (tried {_TRIES} times)") from error
+            pause = FIRST_PAUSE * 2 ** (number - 1)
+            listener.message(f"{source.host} {error}; trying again in {pause:g} s")
             time.sleep(pause)
         else:
             return
 
 
-def _length(part: Path) -> int:
+def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _once(source: WebFile, part: Path, listener: ProgressListener, patience: Patience) -> None:
-    """One try: append what `part` lacks. Raises `_PassingError`, `FetchError`, `ChecksumError`, `WriteError`."""
+def _try_once(source: WebFile, part: Path, listener: ProgressListener, timeouts: Timeouts) -> None:
+    """Append what `part` lacks. Raises `_TransientError`, `FetchError`, `ChecksumError`, `WriteError`."""
     import requests
 
-    have = _length(part)
-    if have and have == source.bytes:
+    size = _size(part)
+    if size and size == source.bytes:
         return
-    require_space(part.parent, max(0, (source.bytes or 0) - have) + SPARE, DATA_VARIABLE)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    require_space(part.parent, max(0, (source.bytes or 0) - size) + SPARE_BYTES, DATA_VARIABLE)
+    headers = {"Accept-Encoding": "identity"}
+    if size:
+        headers["Range"] = f"bytes={size}-"
     try:
         _require_https(source.url)
-        waits = patience.connect, patience.silence
-        with requests.get(source.url, headers=headers, stream=True, timeout=waits) as response:
+        with requests.get(source.url, headers=headers, stream=True, timeout=timeouts) as response:
             for hop in [*response.history, response]:
                 _require_https(hop.url)
-            start = _offset(response, part, have, source)
-            _save(response, part, start, _total(response, start, source), source, listener)
-    except requests.RequestException as fault:
-        raise _explained(fault, source, patience) from fault
+            start = _start_of_body(response, part, size, source)
+            _append_body(response, part, start, source, listener)
+    except requests.RequestException as error:
+        raise _translate(error, source, timeouts) from error
 
 
 def _require_https(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise FetchError(f"{url} is not an https address, and cfbench asks no other; correct the card")
+    address = urlsplit(url)
+    if address.scheme != "https" and address.hostname not in _LOOPBACK:
+        raise FetchError(f"{url} is not an https address, and cfbench uses no other; correct the card")
 
 
-def _offset(response: Response, part: Path, have: int, source: WebFile) -> int:
-    """Where in the file the body of this response begins."""
+def _start_of_body(response: Response, part: Path, size: int, source: WebFile) -> int:
+    """The position in the file at which the response body begins: `size` if the server resumes, else 0."""
     status = response.status_code
-    if status == 206 and _goes_on(response.headers.get("Content-Range", ""), have, source.bytes):
-        return have
+    if status == 206 and _is_rest_of_file(response.headers.get("Content-Range", ""), size, source.bytes):
+        return size
     if status in {206, 416}:
         part.unlink(missing_ok=True)
-        raise _PassingError("would not go on where the download stopped, so it starts over")
+        raise _TransientError("cannot resume the download, so it starts again from the beginning")
     if status == 429 or status >= 500:
-        raise _PassingError(f"answered {status} {response.reason}")
+        raise _TransientError(f"answered {status} {response.reason}")
     if status != 200:
         raise FetchError(f"{source.host} answered {status} {response.reason} for {source.url}")
     length = response.headers.get("Content-Length", str(source.bytes))
@@ -146,60 +130,58 @@ def _offset(response: Response, part: Path, have: int, source: WebFile) -> int:
     return 0
 
 
-def _goes_on(content_range: str, have: int, total: int | None) -> bool:
-    """Whether a partial answer is the whole rest of the file."""
-    told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", content_range)
-    if told is None:
+def _is_rest_of_file(content_range: str, start: int, total: int | None) -> bool:
+    """Whether a partial response has all bytes from `start` to the end of the file."""
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", content_range)
+    if match is None:
         return False
-    first, last, size_told = map(int, told.groups())
-    return first == have and last == size_told - 1 and total in (None, size_told)
+    first, last, size = map(int, match.groups())
+    return first == start and last == size - 1 and total in (None, size)
 
 
-def _total(response: Response, start: int, source: WebFile) -> int | None:
-    """How long the whole file is, as far as the card or the server tells."""
+def _total_bytes(response: Response, start: int, source: WebFile) -> int | None:
+    """The size of the complete file, if the card or the server states it."""
     length = response.headers.get("Content-Length", "")
     return source.bytes or (start + int(length) if length.isdecimal() else None)
 
 
-def _save(
-    response: Response, part: Path, start: int, total: int | None, source: WebFile, listener: ProgressListener
-) -> None:
-    """Append the body to the first `start` bytes of `part`."""
-    done = start
+def _append_body(response: Response, part: Path, start: int, source: WebFile, listener: ProgressListener) -> None:
+    """Write the body after the first `start` bytes of `part`, and check its length if it is known."""
+    total, size = _total_bytes(response, start, source), start
     with write_errors(part, DATA_VARIABLE), part.open("ab" if start else "wb") as file:
-        for piece in response.iter_content(_PIECE):
-            file.write(piece)
-            done += len(piece)
-            if total is not None and done > total:
+        for chunk in response.iter_content(CHUNK_BYTES):
+            file.write(chunk)
+            size += len(chunk)
+            if total is not None and size > total:
                 break
-            listener.progress(source.filename, done, total or done)
+            listener.progress(source.filename, size, total or size)
     if total is None:
         return
-    if done < total:
-        raise _PassingError(f"stopped after {format_bytes(done)} of {format_bytes(total)}")
-    if done > total:
+    if size < total:
+        raise _TransientError(f"stopped after {format_bytes(size)} of {format_bytes(total)}")
+    if size > total:
         part.unlink()
         raise ChecksumError(f"{source.host} sent more than the {total:,} bytes expected of {source.filename}")
 
 
-def _explained(fault: Exception, source: WebFile, patience: Patience) -> Exception:
-    """What a fault of the network means: another try, or the next source."""
+def _translate(error: Exception, source: WebFile, timeouts: Timeouts) -> Exception:
+    """The error of this module for an error of requests: a `_TransientError` is tried again, a `FetchError` is not."""
     import requests
 
-    causes = list(_causes(fault))
+    causes = list(_causes(error))
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return FetchError(f"{source.host} is not known here (no such name, or this machine is offline)")
-    if isinstance(fault, requests.exceptions.SSLError):
+        return FetchError(f"{source.host} is unknown (no such name, or this machine is offline)")
+    if isinstance(error, requests.exceptions.SSLError):
         return FetchError(f"{source.host} offers no secure connection ({causes[-1]})")
-    if isinstance(fault, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in causes):
-        waited = patience.connect if isinstance(fault, requests.ConnectTimeout) else patience.silence
-        return _SilentError(f"did not answer within {waited:g} s")
-    if isinstance(fault, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return _PassingError(f"broke the connection ({getattr(causes[-1], 'strerror', None) or causes[-1]})")
-    return FetchError(f"{source.host} cannot be asked ({fault})")
+    if isinstance(error, requests.Timeout) or any(isinstance(cause, TimeoutError) for cause in causes):
+        seconds = timeouts.connect if isinstance(error, requests.ConnectTimeout) else timeouts.read
+        return _NoAnswerError(f"did not answer within {seconds:g} s")
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return _TransientError(f"broke the connection ({getattr(causes[-1], 'strerror', None) or causes[-1]})")
+    return FetchError(f"the request to {source.host} failed ({error})")
 
 
-def _causes(fault: BaseException | None) -> Iterator[BaseException]:
-    while fault is not None:
-        yield fault
-        fault = fault.__cause__ or fault.__context__
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

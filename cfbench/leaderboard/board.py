@@ -163,7 +163,7 @@ def build_board(
 
     `fingerprints` of the splits, by name; without them, when the data are not here, those of the newest runs hold.
     """
-    names = card.family(split)
+    names = card.expand_split(split)
     found = [record for name in names for record in results.records(card.name, name)]
     newest = {record.request.split.name: record.request.split.fingerprint for record in sorted(found, key=_age)}
     held = newest if fingerprints is None else fingerprints

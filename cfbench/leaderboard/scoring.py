@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from cfbench.data.split import TRAIN
+from cfbench.data.parts import TRAIN
 from cfbench.errors import RecordError
 from cfbench.leaderboard.intervals import UserSums
 from cfbench.ratings import activity

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.contract import FoldIn
-from cfbench.data.split import TRAIN
+from cfbench.data.parts import TRAIN
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
 from cfbench.ratings import Pairs, blocks
 from cfbench.runs import registry
@@ -136,6 +136,6 @@ def _parse_rating(text: str, dataset: Dataset) -> tuple[int, float]:
         rating = float(value)
     except ValueError:
         rating = math.nan
-    if dataset.ratings.scale.off(np.array([rating])).any():
+    if dataset.ratings.scale.invalid(np.array([rating])).any():
         raise RowError(f"expected a rating on the scale {dataset.ratings.scale}, got {value.strip()!r}")
     return code, rating

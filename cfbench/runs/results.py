@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 from cfbench.errors import RecordError, UnknownNameError
 from cfbench.files import (
     atomic_folder,
-    held_lock,
     is_locked,
     publish_folder,
     remove_leftovers,
+    try_lock,
     write_atomically,
     write_errors,
 )
@@ -63,7 +63,7 @@ class Results:
     @contextmanager
     def lock(self, run: str) -> Iterator[None]:
         """Hold the lock of a run; raises `RecordError` while another process holds it."""
-        with held_lock(self._unfinished / run) as own:
+        with try_lock(self._unfinished / run) as own:
             if not own:
                 raise RecordError(
                     f"another process is working on run {run}; resume the run once that process has stopped"

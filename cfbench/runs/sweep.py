@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data import card
-from cfbench.data.split import DEFAULT_SPLIT
+from cfbench.data.split_definitions import DEFAULT_SPLIT
 from cfbench.errors import CfbenchError, UsageError, WriteError
 from cfbench.runs import run
 
@@ -113,7 +113,7 @@ def plan_runs(sweep: Sweep) -> list[PlannedRun]:
     """Return every run, one data set and split after the other; raises `UsageError`s, `PluginError`, `DeviceError`."""
     runs = []
     for dataset, split in product(sweep.datasets, sweep.splits):
-        folds = card.load(dataset).family(split)
+        folds = card.load(dataset).expand_split(split)
         for plugin in sweep.plugins:
             setups = [_configure(plugin, override, dataset, sweep.device) for override in plugin.overrides]
             for setup, seed, fold in product(setups, sweep.seeds, folds):

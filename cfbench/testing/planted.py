@@ -9,7 +9,8 @@ import numpy as np
 
 from cfbench import metrics
 from cfbench.contract import Context, Model, Plugin, Predictor
-from cfbench.data import split
+from cfbench.data.split import make_split
+from cfbench.data.split_definitions import RandomHoldout
 from cfbench.learning import biases
 from cfbench.ratings import Ratings, Scale, Scores
 
@@ -55,8 +56,8 @@ def planted(
     users, items = (codes.astype(np.int32) for codes in np.nonzero(rated))
     dates = 1_000_000_000 + rng.integers(0, 86_400_000, len(users)) if times else None
     table = Ratings(users, items, scale.clip(truth[users, items]), n_users, n_items, scale, dates)
-    parts = split.make("planted", split.RandomHoldout(valid=0.1, seed=seed), table)
-    return Planted(parts.train(table), parts.valid(table), parts.test(table))
+    split = make_split("planted", RandomHoldout(valid=0.1, seed=seed), table)
+    return Planted(split.train(table), split.valid(table), split.test(table))
 
 
 @dataclass(frozen=True)

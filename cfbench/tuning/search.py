@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.data import card, store
-from cfbench.data.split import DEFAULT_SPLIT
+from cfbench.data.split_definitions import DEFAULT_SPLIT
 from cfbench.errors import RecordError, SplitError
 from cfbench.files import write_atomically
 from cfbench.metrics import rmse

@@ -318,7 +318,7 @@ def test_a_place_where_no_folder_can_be_made_is_one_line(terminal):
     said = terminal("run bias --results /proc/x")
     assert said.status == 1
     assert "error: cannot write /proc/x" in said.err
-    assert "none can be made there; choose another folder with --results or CFBENCH_RESULTS" in said.err
+    assert "it cannot be created; choose another folder with --results or CFBENCH_RESULTS" in said.err
     assert "Traceback" not in said.err
 
 
@@ -336,7 +336,7 @@ def test_no_color_is_honoured_on_a_terminal():
 
 def test_a_reader_that_goes_away_is_no_error(terminal):
     terminal("run bias")
-    driver = "import sys\nfrom cfbench import cli\nfrom cfbench.data import card\nfrom pathlib import Path\ncard._FOLDER = Path('cards').absolute()\ncli.main(sys.argv[1:])"  # noqa: E501
+    driver = "import sys\nfrom cfbench import cli\nfrom cfbench.data import card\nfrom pathlib import Path\ncard.SHIPPED_FOLDER = Path('cards').absolute()\ncli.main(sys.argv[1:])"  # noqa: E501
     command = subprocess.Popen(
         [sys.executable, "-c", driver, "show", "last"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -348,9 +348,9 @@ def test_a_reader_that_goes_away_is_no_error(terminal):
 
 
 def test_the_split_that_commands_use_is_the_default_one():
-    from cfbench.data import split
+    from cfbench.data.split_definitions import DEFAULT_SPLIT
 
-    assert options.SPLIT == split.DEFAULT_SPLIT
+    assert options.SPLIT == DEFAULT_SPLIT
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])

@@ -9,7 +9,7 @@ import pytest
 
 from cfbench.cli.view import dataset_page
 from cfbench.data import card, store
-from cfbench.data.split import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
+from cfbench.data.split_definitions import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
 from cfbench.ratings import Scale
 
 

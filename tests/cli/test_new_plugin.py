@@ -192,7 +192,7 @@ def test_a_new_plugin_installed_in_an_environment_of_its_own_runs_and_holds(term
     subprocess.run([*pip, "./cfbench-shrunken-mean"], check=True, capture_output=True)
     driver = (
         "import sys\nfrom pathlib import Path\nfrom cfbench import cli\nfrom cfbench.data import card\n"
-        "card._FOLDER = Path('cards').absolute()\ncli.main(sys.argv[1:])"
+        "card.SHIPPED_FOLDER = Path('cards').absolute()\ncli.main(sys.argv[1:])"
     )
 
     def typed(*line):

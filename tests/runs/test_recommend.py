@@ -12,7 +12,7 @@ from rich.console import Console
 from cfbench.cli import console, predict
 from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
-from cfbench.data.split import TRAIN
+from cfbench.data.parts import TRAIN
 from cfbench.errors import PredictionError
 from cfbench.learning import biases
 from cfbench.runs import recommend

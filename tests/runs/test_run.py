@@ -418,7 +418,7 @@ import sys
 from pathlib import Path
 from cfbench import cli
 from cfbench.data import card
-card._FOLDER = Path("cards").absolute()
+card.SHIPPED_FOLDER = Path("cards").absolute()
 cli.main(sys.argv[1:])
 """
 COMMAND = "run deepae --dataset tiny --hidden 32 --batch-size 8 --refeed 1 --epochs 80 --patience 0 --lr 0.002"

@@ -359,9 +359,9 @@ def test_a_choice_of_the_start_stays_a_choice():
 
 
 def test_a_split_without_validation_part_is_one_line(bowl, monkeypatch):
-    from cfbench.data import split
+    from cfbench.data.split_definitions import STANDARD_SPLITS, RandomHoldout
 
-    monkeypatch.setitem(split.STANDARD_SPLITS, "bare", split.RandomHoldout(valid=0))
+    monkeypatch.setitem(STANDARD_SPLITS, "bare", RandomHoldout(valid=0))
     said = bowl("tune bowl --split bare")
     assert said.status == 1
     assert said.err == ("error: split 'bare' of tiny has no validation part to tune on; choose another with --split\n")

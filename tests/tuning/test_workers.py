@@ -66,7 +66,7 @@ def slow(terminal, monkeypatch):
     (own / "slowly-1.0.dist-info" / "entry_points.txt").write_text("[cfbench.plugins]\nslow = slowly:PLUGIN\n")
     monkeypatch.setenv("PYTHONPATH", str(own.absolute()))
     (data_home() / "cards").mkdir()
-    shutil.copy(card._FOLDER / "tiny.toml", data_home() / "cards")
+    shutil.copy(card.SHIPPED_FOLDER / "tiny.toml", data_home() / "cards")
     return terminal
 
 

@@ -133,7 +133,7 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     setup = harness.configure(
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
     )
-    names = card.load(chosen(dataset)).family(split)
+    names = card.load(chosen(dataset)).expand_split(split)
     data = obtain(dataset)
     if setup.preset == data.card.name and names != [SPLIT]:
         console.say(

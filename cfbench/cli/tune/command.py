@@ -175,7 +175,7 @@ def _check_split(dataset: str | None, split: str) -> None:
     wish = "tuning needs one split with a validation part"
     good = [name for name in asked.split_names if getattr(asked.split(name), "valid", 0)]
     try:
-        asked.family(split)
+        asked.expand_split(split)
     except UnknownNameError:
         raise UnknownNameError("split", split, good, advice=wish) from None
     raise UsageError(f"--split {split} is all its folds, {wish}; choose another, such as {SPLIT}")

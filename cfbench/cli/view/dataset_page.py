@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.cli import console
-from cfbench.data.fetch import remedy
+from cfbench.data.fetch import download_command
 from cfbench.errors import SplitError
 from cfbench.ratings import activity, blocks
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.card import Card
-    from cfbench.data.split import Definition
+    from cfbench.data.split_definitions import SplitDefinition
     from cfbench.data.store import Dataset
     from cfbench.ratings import Ratings
 
@@ -36,7 +36,7 @@ def facts(card: Card, dataset: Dataset | None) -> dict[str, Any]:
     told |= {"scale": str(card.scale), "splits": {name: _split(card, dataset, name) for name in card.split_names}}
     if dataset is None:
         expected = card.expected.model_dump(exclude={"fingerprint"})
-        return told | {"downloaded": False, "expected": expected, "remedy": remedy(card)}
+        return told | {"downloaded": False, "expected": expected, "remedy": download_command(card)}
     ratings = dataset.ratings
     return told | {
         "downloaded": True, "folder": str(dataset.home / "datasets" / card.name), "fingerprint": ratings.fingerprint,
@@ -68,7 +68,7 @@ def _report(dataset: Dataset, name: str) -> tuple[dict[str, int] | None, str]:
         return None, str(fault).partition("; choose another")[0]
 
 
-def in_words(definition: Definition) -> str:
+def in_words(definition: SplitDefinition) -> str:
     """What a split does, for people."""
     match definition.kind:
         case "random":

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from cfbench.data.progress import ProgressListener, SilentListener
 from cfbench.data.readers import delimited, jester, netflix
-from cfbench.data.transfer import ProgressListener, SilentListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from cfbench.data.progress import SilentListener
 from cfbench.data.readers.stream import AGAIN
-from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError
 from cfbench.files import format_bytes
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
 
 _PIECE = 1 << 20
 _ENCRYPTED = 0x1

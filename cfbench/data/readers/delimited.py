@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cfbench.data.card import TableLayout
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
     from cfbench.ratings import Scale
 
 
@@ -95,7 +95,7 @@ def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: TableLayout, scal
 def _on_scale(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale) -> Check:
     import polars as pl
 
-    off = scale.off(parsed["rating"].fill_null(scale.low).to_numpy())
+    off = scale.invalid(parsed["rating"].fill_null(scale.low).to_numpy())
     return Check(pl.Series(off), f"rating {{}} is off the scale {scale}", fields["rating"])
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cfbench.data.progress import SilentListener
 from cfbench.data.readers.archive import members, unpack
 from cfbench.data.readers.lines import NAMED, BadRows
-from cfbench.data.transfer import SilentListener
 from cfbench.errors import ArchiveError, DataError, RowError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.card import TableLayout
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
     from cfbench.ratings import Scale
 
 JOKES = 100
@@ -114,7 +114,7 @@ def _fault(values: list[Any], scale: Scale | None) -> str:
     for value in ratings:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"expected a number for the rating, got {value!r}"
-    if scale is not None and len(off := np.flatnonzero(scale.off(np.array(ratings, np.float64)))):
+    if scale is not None and len(off := np.flatnonzero(scale.invalid(np.array(ratings, np.float64)))):
         return f"rating {ratings[off[0]]:g} is off the scale {scale}"
     return ""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.card import TableLayout
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
     from cfbench.ratings import Scale
 
 _BLOCK = 3_000_000  # rows

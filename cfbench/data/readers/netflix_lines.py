@@ -217,7 +217,7 @@ def _days(centuries: Words, dates: Words) -> tuple[NDArray[np.int32], NDArray[np
 
 def _off(scale: Scale | None) -> NDArray[np.bool_]:
     """(11,) True for the digits that are no rating, and for what is no digit."""
-    off = np.zeros(10, np.bool_) if scale is None else scale.off(np.arange(10.0))
+    off = np.zeros(10, np.bool_) if scale is None else scale.invalid(np.arange(10.0))
     return np.append(off, np.True_)
 
 
@@ -253,6 +253,6 @@ def _why_no_rating(line: str, scale: Scale | None) -> str:
         return f"expected a CustomerID from 1 to 9999999, got {user!r}"
     if not re.fullmatch("[0-9]", rating):
         return f"expected a rating of one digit, got {rating!r}"
-    if scale is not None and scale.off(np.array([float(rating)])).any():
+    if scale is not None and scale.invalid(np.array([float(rating)])).any():
         return f"rating {rating} is off the scale {scale}"
     return f"expected a day as YYYY-MM-DD, from 1900 to 2099, got {day!r}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
 
 NAMES = {
     "user": ("user", "userid", "uid", "customer", "customerid", "reviewer", "reviewerid", "member", "memberid"),

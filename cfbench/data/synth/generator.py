@@ -23,7 +23,7 @@ from cfbench.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
 
 USERS, MOVIES, RATINGS, PROBE, QUALIFYING = 480_189, 17_770, 100_480_507, 1_408_395, 2_817_131
 """Of the real one."""

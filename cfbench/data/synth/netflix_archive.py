@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.data.transfer import ProgressListener
+    from cfbench.data.progress import ProgressListener
 
 Layout = Literal["archive", "folder", "kaggle"]
 _BLOCK, _RECORD = 512, 10_240  # bytes; a tar's unit, and what its length is a multiple of

@@ -1,6 +1,6 @@
-"""What the spine costs: each figure is a ratio of two ways to do the same, measured alternately in this run.
+"""The speed of start-up, reading and prediction, each against a simple way to do the same work.
 
-python bench/spine.py
+python bench/basics.py
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from cfbench.contract import Context
 from cfbench.data import readers
 from cfbench.data.card import TableLayout
 from cfbench.plugins import deepae
-from cfbench.ratings import Pairs
 from cfbench.testing import planted
 
 if TYPE_CHECKING:
@@ -32,29 +31,32 @@ ROUNDS = 5
 
 def seconds(work: Callable[[], object]) -> float:
     """Wall time of one call."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object], unit: str) -> None:
-    """Print the medians of both and the median of their ratios, from alternating rounds."""
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(ROUNDS)]
-    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(theirs_s / ours_s for ours_s, theirs_s in pairs)
-    print(f"{what:44} {mine:8.3f} s   {unit:34} {other:8.3f} s   ratio {ratio:7.2f}")
+def compare(work: str, fast: Callable[[], object], simple_work: str, simple: Callable[[], object]) -> None:
+    """Print the median times of both ways and the median of their ratios, from alternating rounds."""
+    times = [(seconds(fast), seconds(simple)) for _ in range(ROUNDS)]
+    fast_time, simple_time = (statistics.median(column) for column in zip(*times, strict=True))
+    ratio = statistics.median(simple_s / fast_s for fast_s, simple_s in times)
+    print(f"{work:44} {fast_time:8.3f} s   {simple_work:34} {simple_time:8.3f} s   ratio {ratio:7.2f}")
+
+
+def run_python(code: str) -> Callable[[], object]:
+    """A function that runs code in a new Python process."""
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def startup() -> None:
     """`cfbench --help` against a Python that only imports Typer."""
-    command = [sys.executable, "-c", "from cfbench.cli import main; main(['--help'])"]
-    bare = [sys.executable, "-c", "import typer"]
-    run = lambda line: lambda: subprocess.run(line, check=True, stdout=subprocess.DEVNULL)  # noqa: E731
-    compare("cfbench --help", run(command), run(bare), "python -c 'import typer'")
+    help_page = run_python("from cfbench.cli import main; main(['--help'])")
+    compare("cfbench --help", help_page, "python -c 'import typer'", run_python("import typer"))
 
 
 def reading(folder: Path) -> None:
-    """A million ratings in an archive, against a loop over its lines."""
+    """Reading a million ratings from an archive, against a loop over its lines."""
     rng = np.random.default_rng(0)
     columns = [rng.integers(1, 6041, 1_000_000), rng.integers(1, 3953, 1_000_000), rng.integers(1, 6, 1_000_000)]
     pairs = np.unique(columns[0] * 10_000 + columns[1])
@@ -71,30 +73,23 @@ def reading(folder: Path) -> None:
             return [(u, i, float(r), int(t)) for u, i, r, t in parts]
 
     compare(
-        f"reading {len(pairs):,} ratings", lambda: list(readers.read(archive, table)), loop, "a loop over the lines"
+        f"reading {len(pairs):,} ratings", lambda: list(readers.read(archive, table)), "a loop over the lines", loop
     )
 
 
-def evaluation() -> None:
-    """Predicting every test pair at once, against one user at a time."""
+def prediction() -> None:
+    """Predicting all test pairs at once, against one user at a time."""
     data = planted(n_users=2000, n_items=1000, density=0.1)
     model = deepae.PLUGIN.build(deepae.DeepAEConfig(hidden=(128, 256), epochs=1))
     model.fit(data.train, data.valid, Context())
-    test = data.test
-    users = np.unique(test.users)[:300]
-    asked = test.take(np.isin(test.users, users))
+    users = np.unique(data.test.users)[:300]
+    pairs = data.test.take(np.isin(data.test.users, users)).pairs
 
     def one_at_a_time() -> None:
         for user in users:
-            mine = asked.users == user
-            model.predict(Pairs(asked.users[mine], asked.items[mine]))
+            model.predict(pairs.take(pairs.users == user))
 
-    compare(
-        f"predicting {len(asked):,} pairs",
-        lambda: model.predict(asked.pairs),
-        one_at_a_time,
-        "user by user",
-    )
+    compare(f"predicting {len(pairs):,} pairs", lambda: model.predict(pairs), "one user at a time", one_at_a_time)
 
 
 if __name__ == "__main__":
@@ -102,4 +97,4 @@ if __name__ == "__main__":
     startup()
     with tempfile.TemporaryDirectory() as scratch:
         reading(Path(scratch))
-    evaluation()
+    prediction()

@@ -1,0 +1,121 @@
+"""The ids of a source become codes 0, 1, 2, … by first appearance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cfbench.errors import DataError
+from cfbench.ratings import Catalogue, Ratings, Scale
+
+if TYPE_CHECKING:
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from cfbench.ratings import Codes
+
+
+class IdEncoder:
+    """Gives codes to users and items by first appearance, block by block."""
+
+    def __init__(self) -> None:
+        self._users, self._items = _CodeTable(), _CodeTable()
+
+    def encode(self, block: pl.DataFrame) -> dict[str, NDArray[Any]]:
+        """Return the block's columns under their names in `Ratings`, with codes instead of ids.
+
+        `block` has the columns `user` and `item` (text or whole numbers), `rating`, and optionally `time` and
+        `held_out`; no nulls.
+        """
+        import polars as pl
+
+        columns: dict[str, NDArray[Any]] = {
+            "users": self._users.encode(block["user"]), "items": self._items.encode(block["item"]),
+            "ratings": block["rating"].cast(pl.Float32).to_numpy(),
+        }  # fmt: skip
+        if "time" in block.columns:
+            columns["times"] = block["time"].cast(pl.Int64).to_numpy()
+        if "held_out" in block.columns:
+            columns["held_out"] = block["held_out"].to_numpy()
+        return columns
+
+    @property
+    def n_users(self) -> int:
+        """How many different users there are so far."""
+        return len(self._users.ids)
+
+    @property
+    def n_items(self) -> int:
+        """How many different items there are so far."""
+        return len(self._items.ids)
+
+    def catalogue(self, titles: pl.DataFrame | None) -> Catalogue:
+        """Return the ids of all codes. `titles` has `item` and `title`, or is None; an item's first title counts."""
+        import polars as pl
+
+        id_as_text = pl.col("id").cast(pl.String)
+        users, items = self._users.ids.select(id_as_text), self._items.ids.select(id_as_text)
+        if titles is None:
+            return Catalogue(users, items.with_columns(title=pl.lit(None, pl.String)))
+        first = titles.select(pl.col("item").cast(pl.String).alias("id"), "title").unique("id", keep="first")
+        return Catalogue(users, items.join(first, on="id", how="left", maintain_order="left"))
+
+
+class _CodeTable:
+    """Distinct ids in the order of first appearance: `ids` has the columns `id` and `code`."""
+
+    def __init__(self) -> None:
+        import polars as pl
+
+        self.ids = pl.DataFrame(schema={"id": pl.String, "code": pl.Int32})
+
+    def encode(self, column: pl.Series) -> Codes:
+        """(n,) the code of each id; new ids get the next codes."""
+        import polars as pl
+
+        rows = pl.DataFrame({"id": column})
+        if not len(self.ids):
+            self.ids = self.ids.with_columns(pl.col("id").cast(column.dtype))
+        new = rows.unique(maintain_order=True).join(self.ids, on="id", how="anti", maintain_order="left")
+        if len(new):
+            next_codes = pl.int_range(len(self.ids), len(self.ids) + len(new), dtype=pl.Int32)
+            self.ids = pl.concat([self.ids, new.with_columns(code=next_codes)])
+        return rows.join(self.ids, on="id", how="left", maintain_order="left")["code"].to_numpy()
+
+
+def encode_ratings(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Scale) -> tuple[Ratings, Catalogue]:
+    """Encode a whole table: `columns` as for `IdEncoder.encode`, `titles` as for `IdEncoder.catalogue`."""
+    encoder = IdEncoder()
+    encoded: dict[str, Any] = dict(encoder.encode(columns))
+    ratings = Ratings(**encoded, n_users=encoder.n_users, n_items=encoder.n_items, scale=scale)
+    return ratings, encoder.catalogue(titles)
+
+
+def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Catalogue]:
+    """Ratings from a polars or pandas frame, or any other that offers the Arrow C stream interface.
+
+    The columns are `user`, `item`, `rating` and, if known, `time`: a date, a date and time, or seconds since 1970.
+
+    Without a `scale`, the scale reaches from the lowest to the highest rating. Raises `DataError` when a column is
+    missing or has gaps, or when a rating is off the scale.
+    """
+    import polars as pl
+
+    table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
+    missing = [name for name in ("user", "item", "rating") if name not in table.columns]
+    if missing:
+        raise DataError(f"the frame has no column {missing[0]!r}; it needs user, item, rating and may have time")
+    table = table.select([name for name in ("user", "item", "rating", "time") if name in table.columns])
+    for column in table:
+        if column.null_count():
+            raise DataError(
+                f"column {column.name!r} of the frame has {column.null_count():,} gaps; drop or fill them first"
+            )
+    ratings = table["rating"].cast(pl.Float64).to_numpy()
+    scale = scale or Scale(low=float(ratings.min()), high=float(ratings.max()))
+    invalid = scale.invalid(ratings)
+    if invalid.any():
+        row = int(invalid.argmax())
+        raise DataError(f"rating {ratings[row]:g} in row {row} of the frame is off the scale {scale}; give its scale")
+    if "time" in table.columns and table["time"].dtype.is_temporal():
+        table = table.with_columns(pl.col("time").dt.epoch("s"))
+    return encode_ratings(table, None, scale)
