@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cfbench.data.readers import FORMATS
 from cfbench.data.split import STANDARD_SPLITS, Definition, KFold
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
@@ -30,7 +31,7 @@ class _Frozen(BaseModel):
 class TableLayout(_Frozen):
     """How to read one table of a source: the arguments of a reader."""
 
-    format: Literal["delimited", "jester", "netflix", "netflix-titles"] = "delimited"
+    format: str = Field("delimited", description="a key of `readers.FORMATS`")
     member: str = Field("", description="its path inside the archive")
     separator: str = Field("", description="what stands between fields: any text, such as '::'")
     header: bool = False
@@ -44,6 +45,13 @@ class TableLayout(_Frozen):
     members: dict[str, str] = Field({}, description="checksums of an archive's members, verified while they are read")
     user_prefix: str = Field("", description="what this source puts before the user ids of the original")
     max_bytes: int = Field(10_000_000_000, description="refuse the member when it unpacks to more")
+
+    @field_validator("format")
+    @classmethod
+    def _has_a_reader(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(f"no reader for the format {name!r}, expected one of: {', '.join(sorted(FORMATS))}")
+        return name
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> TableLayout:

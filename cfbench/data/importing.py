@@ -17,8 +17,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from cfbench.data import card, column_files, store
-from cfbench.data.readers.lines import NAMED, BadRows, Check, named, tell
-from cfbench.data.readers.table import Asked, Block, Opened, open_table
+from cfbench.data.readers.bad_rows import MAX_LISTED, BadRows, RowCheck, find_bad_rows, format_line_numbers
+from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_table
 from cfbench.errors import CountError, DataError, RowError, UsageError
 from cfbench.files import DATA_VARIABLE, make_folder, write_atomically
 from cfbench.ratings import Catalogue, IdEncoder, Scale, blocks
@@ -45,7 +45,7 @@ class ImportOptions:
 
     path: Path
     name: str
-    asked: Asked = field(default_factory=Asked)
+    asked: LayoutOptions = field(default_factory=LayoutOptions)
     scale: Scale | None = None
     duplicates: Duplicates = "error"
     skip_bad: bool = False
@@ -150,8 +150,8 @@ def _read(wish: ImportOptions, listener: ProgressListener) -> tuple[_Table, str]
         if bad and not wish.skip_bad:
             continue
         parts.append(coder.add(block) | {"ratings": block["rating"].to_numpy(), "lines": block["line"].to_numpy()})
-    if bad.hopeless or (bad and not wish.skip_bad):
-        bad.refuse()
+    if bad.unreadable or (bad and not wish.skip_bad):
+        bad.raise_if_any()
     if bad:
         listener.message(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {bad.lines}")
     if not coder.n_users:
@@ -160,7 +160,9 @@ def _read(wish: ImportOptions, listener: ProgressListener) -> tuple[_Table, str]
     return _Table(**({"times": None} | whole), catalogue=coder.catalogue(None)), opened.where
 
 
-def _checked(opened: Opened, scale: Scale | None, bad: BadRows, listener: ProgressListener) -> Iterator[pl.DataFrame]:
+def _checked(
+    opened: OpenTable, scale: Scale | None, bad: BadRows, listener: ProgressListener
+) -> Iterator[pl.DataFrame]:
     """The good rows of each block, `line` beside them; the others are told to `bad`."""
     import polars as pl
 
@@ -179,22 +181,22 @@ def _checked(opened: Opened, scale: Scale | None, bad: BadRows, listener: Progre
         yield parsed if good is None else parsed.filter(good)
 
 
-def _tell(block: Block, parsed: pl.DataFrame, scale: Scale | None, bad: BadRows) -> pl.Series | None:
+def _tell(block: TableBlock, parsed: pl.DataFrame, scale: Scale | None, bad: BadRows) -> pl.Series | None:
     """Tell `bad` of every bad row, the first by its first fault; returns (n,) True for good ones, None if all are."""
     fields, values = block.fields, parsed["rating"].fill_null(np.nan)
     off = ~values.is_finite()
-    checks: list[Check] = []
+    checks: list[RowCheck] = []
     if block.expected:
         told = f"expected {block.expected} fields, got {{}}"
-        checks.append(Check(fields["fields"] != block.expected, told, fields["fields"]))
-    checks += [Check(parsed[role].is_null(), f"the {role} is empty", fields[role]) for role in ("user", "item")]
-    checks.append(Check(off, "expected a number for the rating, got '{}'", fields["rating"]))
+        checks.append(RowCheck(fields["fields"] != block.expected, told, fields["fields"]))
+    checks += [RowCheck(parsed[role].is_null(), f"the {role} is empty", fields[role]) for role in ("user", "item")]
+    checks.append(RowCheck(off, "expected a number for the rating, got '{}'", fields["rating"]))
     if scale is not None:
         beside = type(off)(scale.off(values.to_numpy()))
-        checks.append(Check(beside, f"rating {{}} is off the scale {scale}", fields["rating"]))
+        checks.append(RowCheck(beside, f"rating {{}} is off the scale {scale}", fields["rating"]))
     if "time" in parsed.columns:
-        checks.append(Check(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))
-    wrong = tell(checks, lambda row: int(block.lines[row]), block.text, bad)
+        checks.append(RowCheck(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))
+    wrong = find_bad_rows(checks, lambda row: int(block.lines[row]), block.text, bad)
     return None if wrong is None else ~wrong
 
 
@@ -251,7 +253,7 @@ def _settle_repeats(table: _Table, policy: Duplicates, where: str, listener: Pro
             ids["id"][int(codes[rows[0]])]
             for ids, codes in ((table.catalogue.users, table.users), (table.catalogue.items, table.items))
         )
-        lines = named(table.lines[rows[:NAMED]].tolist(), repeats)
+        lines = format_line_numbers(table.lines[rows[:MAX_LISTED]].tolist(), repeats)
         raise CountError(
             f"{where}: {repeats:,} rows rate a pair that was rated before, expected one a pair; on lines "
             f"{lines}, the first user {user!r} with item {item!r}; choose with --duplicates last or --duplicates mean"
@@ -272,7 +274,7 @@ def _titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
     """`item` and `title`, whatever of them there is; raises `RowError` for a row without an item."""
     import polars as pl
 
-    opened = open_table(path, Asked(), ("item", "title"), listener)
+    opened = open_table(path, LayoutOptions(), ("item", "title"), listener)
     bad, parts = BadRows(opened.where, "correct the file"), []
     for block in opened.blocks(listener):
         titles = block.fields.select(
@@ -280,12 +282,12 @@ def _titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
         )
         rows = titles["item"].is_null().arg_true()
         if len(rows):
-            lines = [int(block.lines[row]) for row in rows.head(NAMED)]
+            lines = [int(block.lines[row]) for row in rows.head(MAX_LISTED)]
             bad.add(lines, len(rows), "the item is empty", block.text(rows[0]))
         if block.fault:
             bad.give_up(block.fault_line, block.fault)
         parts.append(titles)
-    bad.refuse()
+    bad.raise_if_any()
     return pl.concat(parts)
 
 
