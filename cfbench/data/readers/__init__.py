@@ -3,10 +3,10 @@
 To add a format:
 
 1. Write a module in this folder with a function like `delimited.read`. It has the signature of `Reader`.
-2. Add one line to `FORMATS`.
+2. Add one line to `FORMATS`. From then on, a card can name the new format as `format` of its table.
 
-A card can name the new format from then on, as `format` of its table. `bad_rows` collects what is wrong with rows,
-`zip_archive` and `members` read archives, and `lines` splits text.
+These modules help a reader: `zip_archive` and `members` read archives, `lines` splits text into fields, and `bad_rows`
+finds bad rows and reports them in one error message. `table` is not a format of cards: it reads a person's own file.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Reader(Protocol):
         """Blocks of some million rows, in the source's order.
 
         The columns are `user`, `item`, `rating` and, where the table has it, `time` (seconds since 1970, UTC); or
-        `item` and `title`. Every row is read or refused: a reader skips nothing. `scale` is what ratings are checked
-        against. Raises `ArchiveError`, and `RowError` with the numbers of the first bad lines.
+        `item` and `title`. Every row is read or refused: a reader skips nothing. `table` is what the card says about
+        the table, and ratings are checked against `scale`. Raises `ArchiveError`, and `RowError` with the numbers of the first bad lines.
         """
 
 
