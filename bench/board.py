@@ -22,7 +22,7 @@ import numpy as np
 
 from cfbench.data import card, store
 from cfbench.data.importing import ImportOptions, import_file
-from cfbench.data.readers.table import Asked
+from cfbench.data.readers.table import LayoutOptions
 from cfbench.leaderboard.intervals import UserSums, intervals
 from cfbench.metrics import mae, rmse
 from cfbench.runs import record
@@ -74,7 +74,9 @@ def ratings(folder: Path) -> Dataset:
     file = folder / "ratings.csv"
     lines = (f"u{u},i{i},{rng.integers(1, 6)}\n" for u, i in pairs)
     file.write_text("user,item,rating\n" + "".join(lines), encoding="utf-8")
-    import_file(ImportOptions(file, "board", Asked("", None, "", {}), None, "error", False, None, False), Silence())
+    import_file(
+        ImportOptions(file, "board", LayoutOptions("", None, "", {}), None, "error", False, None, False), Silence()
+    )
     return store.open_dataset(card.load("board"))
 
 

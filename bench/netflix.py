@@ -1,10 +1,11 @@
-"""What the Netflix Prize costs at full size, on its synthetic twin: seconds and peak memory of each step.
+"""The seconds and the peak memory of each step with the Netflix Prize at full size, measured on synthetic data.
 
 python bench/netflix.py [FOLDER] [--scale 1]
 
-Each step is a process of its own. FOLDER (else a temporary one) keeps the archive and the prepared data, about 4 GB at
-full size, and needs 10 GB more on the way; an archive that is there already is used again, splits are cut anew. At the
-end the same ratings are prepared from the unpacked folder and from Kaggle's layout, and must be the same to the bit.
+Each step runs in a separate process. FOLDER (by default a temporary folder) keeps the archive and the prepared data,
+about 4 GB at full size, and needs 10 GB more for a while. An archive that is already in FOLDER is used again; splits
+are cut again. At the end, the ratings are prepared from the unpacked folder and from Kaggle's layout too, and must be
+the same to the bit.
 """
 
 from __future__ import annotations
@@ -27,44 +28,45 @@ EXPECTED = {
     "prepare": PREPARE, "unpacked": PREPARE, "kaggle": PREPARE, "open": (1, None), "reopen": (0.5, None),
     "datasets": (2, None),
 } | dict.fromkeys(SPLITS, (20, 5))  # fmt: skip
-"""The most seconds and gigabytes that a step should take at full size on two cores."""
+"""The limits of each step at full size on two cores: seconds, and gigabytes of memory if they are limited."""
 COMMAND = "from cfbench.cli import main; main({!r})"
-OPENED = (
-    "import time; from cfbench.data import card, store; began = time.perf_counter(); "
-    "dataset = store.open_dataset(card.load('netflix-twin')); {}; print(f'{{time.perf_counter() - began:.2f}}')"
+OPEN = (
+    "import time; from cfbench.data import card, store; start = time.perf_counter(); "
+    "dataset = store.open_dataset(card.load('netflix-twin')); {}; print(f'{{time.perf_counter() - start:.2f}}')"
 )
-HERE = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import netflix; "
+"""Opens the data set, runs one more statement, and prints the seconds of both."""
+THIS_MODULE = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import netflix; "
 
 
 def measure(what: str, code: str, *, inside: bool = False) -> None:
-    """Run Python code in a process of its own and print what it took; end the benchmark when it fails.
+    """Run Python code in a new process and print its time and memory; end the benchmark when it fails.
 
-    With `inside` the seconds are those that the code prints, without the start of Python.
+    With `inside` the seconds are the output of the code, which do not include the start of Python.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out, err = process.stdout, process.stderr
-    said, complaint = (stream.read().strip() if stream else "" for stream in (out, err))
+    output, errors = (stream.read().strip() if stream else "" for stream in (out, err))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - began
+    wall = time.perf_counter() - start
     if process.returncode:
-        sys.exit(f"{what} failed: {complaint or said}")
+        sys.exit(f"{what} failed: {errors or output}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
-    seconds, most = float(said) if inside else wall, EXPECTED.get(what, (None, None))
-    figures = (f"{figure:8.2f} {unit} {_bar(figure, bar, unit):22}"
-               for figure, bar, unit in ((seconds, most[0], "s"), (peak, most[1], "GB")))  # fmt: skip
+    seconds, (max_seconds, max_gigabytes) = float(output) if inside else wall, EXPECTED.get(what, (None, None))
+    figures = _format_figure(seconds, max_seconds, "s"), _format_figure(peak, max_gigabytes, "GB")
     print(f"{what:10}", *figures, f"{usage.ru_utime + usage.ru_stime:8.2f} s of processor time", flush=True)
 
 
-def _bar(figure: float, bar: float | None, unit: str) -> str:
-    if bar is None:
-        return ""
-    return f"expected ≤ {bar:g} {unit}" + (" MISSED" if figure > bar else "")
+def _format_figure(figure: float, limit: float | None, unit: str) -> str:
+    verdict = ""
+    if limit is not None:
+        verdict = f"expected ≤ {limit:g} {unit}" + (" MISSED" if figure > limit else "")
+    return f"{figure:8.2f} {unit} {verdict:22}"
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """As people do: the archive, then the training_set.tar in it, which is then removed."""
+    """Unpack the archive and the training_set.tar in it, which is then removed."""
     with tarfile.open(archive, "r|gz") as outer:
         outer.extractall(folder, filter="data")
     inner = folder / "download" / "training_set.tar"
@@ -74,7 +76,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def join(unpacked: Path, folder: Path) -> None:
-    """As Kaggle has it: four files of a quarter of the movies each, copied a movie at a time."""
+    """Write Kaggle's layout: four files, each with a quarter of the movies, one movie in memory at a time."""
     folder.mkdir()
     shutil.copy(unpacked / "download" / "probe.txt", folder)
     shutil.copy(unpacked / "download" / "movie_titles.txt", folder / "movie_titles.csv")
@@ -86,51 +88,52 @@ def join(unpacked: Path, folder: Path) -> None:
 
 
 def prepare(what: str, source: Path) -> str:
-    """Measure preparing the twin from a source; returns the fingerprint of what came out."""
+    """Prepare the synthetic data from a source and measure it; returns the fingerprint of the prepared data set."""
     measure(what, COMMAND.format(["download", "netflix-twin", "--from-file", str(source)]))
     manifest = Path(os.environ["CFBENCH_DATA"], "datasets", "netflix-twin", "dataset.json")
     return str(json.loads(manifest.read_text(encoding="utf-8"))["fingerprint"])
 
 
 def compare_layouts(archive: Path, folder: Path, fingerprint: str) -> None:
-    """Prepare the archive's ratings from its other layouts; end the benchmark when they are not the same."""
-    found = {"archive": fingerprint}
+    """Prepare the same ratings from the other layouts; end the benchmark when they differ."""
+    fingerprints = {"archive": fingerprint}
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         unpacked, joined = Path(scratch, "unpacked"), Path(scratch, "kaggle")
         path = "netflix.Path({!r})".format
-        measure("unpack", HERE + f"netflix.unpack({path(str(archive))}, {path(str(unpacked))})")
-        measure("join", HERE + f"netflix.join({path(str(unpacked))}, {path(str(joined))})")
-        found |= {"unpacked": prepare("unpacked", unpacked), "kaggle": prepare("kaggle", joined)}
-    for layout, its in found.items():
-        print(f"{layout:10} {its}")
-    if len(set(found.values())) > 1:
+        measure("unpack", THIS_MODULE + f"netflix.unpack({path(str(archive))}, {path(str(unpacked))})")
+        measure("join", THIS_MODULE + f"netflix.join({path(str(unpacked))}, {path(str(joined))})")
+        fingerprints["unpacked"] = prepare("unpacked", unpacked)
+        fingerprints["kaggle"] = prepare("kaggle", joined)
+    for layout, value in fingerprints.items():
+        print(f"{layout:10} {value}")
+    if len(set(fingerprints.values())) > 1:
         sys.exit("the three layouts give different ratings")
     print("the three layouts give the same ratings")
 
 
 def main() -> None:
-    """Make the twin, prepare it, cut every split, open it, describe it, and prepare it from its other layouts."""
+    """Write synthetic data, prepare them, open them, cut every split, and prepare them from the other layouts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="where to work; by default a temporary folder")
-    parser.add_argument("--scale", type=float, default=1.0)
-    asked = parser.parse_args()
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the original's users and ratings")
+    args = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"a twin of scale {asked.scale:g}; of opening and splits the seconds are those of the call alone")
+    print(f"synthetic data of scale {args.scale:g}; the seconds of opening and of splits are without Python's start")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = (asked.folder or Path(scratch)).absolute()
+        folder = (args.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["CFBENCH_DATA"] = str(folder / "data")
-        archive = folder / f"twin-{asked.scale:g}.tar.gz"
+        archive = folder / f"twin-{args.scale:g}.tar.gz"
         if not archive.exists():
-            measure("synth", COMMAND.format(["synth", "netflix", "--scale", str(asked.scale), "--out", str(archive)]))
+            measure("synth", COMMAND.format(["synth", "netflix", "--scale", str(args.scale), "--out", str(archive)]))
         fingerprint = prepare("prepare", archive)
         shutil.rmtree(folder / "data" / "splits", ignore_errors=True)
-        measure("open", OPENED.format("len(dataset.ratings)"), inside=True)
+        measure("open", OPEN.format("len(dataset.ratings)"), inside=True)
         for split in SPLITS:
-            measure(split, OPENED.format(f"dataset.split({split!r})"), inside=True)
-        measure("reopen", OPENED.format("dataset.split('full')"), inside=True)
+            measure(split, OPEN.format(f"dataset.split({split!r})"), inside=True)
+        measure("reopen", OPEN.format("dataset.split('full')"), inside=True)
         measure("datasets", COMMAND.format(["datasets", "netflix-twin"]))
-        print(f"load of the machine, in processes that want a core: {os.getloadavg()[0]:.1f}")
+        print(f"load of the machine, in processes: {os.getloadavg()[0]:.1f}")
         compare_layouts(archive, folder, fingerprint)
 
 

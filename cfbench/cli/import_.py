@@ -54,12 +54,12 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     Example: cfbench import ratings.csv --name mine --user customer --rating stars
     """
     from cfbench.data.importing import ImportOptions, import_file, parse_scale
-    from cfbench.data.readers.table import Asked
+    from cfbench.data.readers.table import LayoutOptions
 
     chosen = {"user": user, "item": item, "rating": rating, "time": time}
     columns = {role: column for role, column in chosen.items() if column is not None}
     wish = ImportOptions(
-        path=file, name=name, layout=Asked(separator, header, member, columns),
+        path=file, name=name, layout=LayoutOptions(separator, header, member, columns),
         scale=None if scale is None else parse_scale(scale), duplicates=duplicates.value, skip_bad=skip_bad,
         titles=titles, force=force,
     )  # fmt: skip

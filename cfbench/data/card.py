@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cfbench.data.readers import FORMATS
 from cfbench.data.split_definitions import STANDARD_SPLITS, KFold, SplitDefinition
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
@@ -31,7 +32,7 @@ class _Frozen(BaseModel):
 class TableLayout(_Frozen):
     """How to read one table of a source; the arguments of a reader."""
 
-    format: Literal["delimited", "jester", "netflix", "netflix-titles"] = "delimited"
+    format: str = Field("delimited", description="a key of `readers.FORMATS`")
     member: str = Field("", description="the path of the table inside the archive")
     separator: str = Field("", description="the text between fields, such as '::'")
     header: bool = False
@@ -47,6 +48,13 @@ class TableLayout(_Frozen):
     members: dict[str, str] = Field({}, description="checksums of an archive's members, verified during reading")
     user_prefix: str = Field("", description="text that this source adds before the original user ids")
     max_bytes: int = Field(10_000_000_000, description="refuse a member that unpacks to more")
+
+    @field_validator("format")
+    @classmethod
+    def _has_a_reader(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(f"no reader for the format {name!r}, expected one of: {', '.join(sorted(FORMATS))}")
+        return name
 
     @model_validator(mode="after")
     def _check(self) -> TableLayout:

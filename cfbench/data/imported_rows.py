@@ -14,8 +14,8 @@ import numpy as np
 
 from cfbench.data.column_files import pair_keys
 from cfbench.data.id_codes import IdEncoder
-from cfbench.data.readers.lines import NAMED, BadRows, Check, named, tell
-from cfbench.data.readers.table import Asked, Block, Opened, open_table
+from cfbench.data.readers.bad_rows import MAX_LISTED, BadRows, RowCheck, find_bad_rows, format_line_numbers
+from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_table
 from cfbench.errors import CountError, RowError
 from cfbench.ratings import Catalogue, Codes, Scale, Times, blocks
 
@@ -73,7 +73,7 @@ class ImportedRows:
 
 
 def read_rows(
-    path: Path, layout: Asked, scale: Scale | None, listener: ProgressListener, *, skip_bad: bool
+    path: Path, layout: LayoutOptions, scale: Scale | None, listener: ProgressListener, *, skip_bad: bool
 ) -> ImportedRows:
     """Read the valid rows of a file.
 
@@ -88,8 +88,8 @@ def read_rows(
         columns = encoder.encode(block)
         columns |= {"ratings": block["rating"].to_numpy(), "lines": block["line"].to_numpy()}
         encoded_blocks.append(columns)
-    if bad.hopeless or (bad and not skip_bad):
-        bad.refuse()
+    if bad.unreadable or (bad and not skip_bad):
+        bad.raise_if_any()
     if bad:
         listener.message(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {bad.lines}")
     if not encoder.n_users:
@@ -102,7 +102,7 @@ def read_rows(
 
 
 def _valid_rows(
-    opened: Opened, scale: Scale | None, bad: BadRows, listener: ProgressListener
+    opened: OpenTable, scale: Scale | None, bad: BadRows, listener: ProgressListener
 ) -> Iterator[pl.DataFrame]:
     """Yield the valid rows of each block with a column `line`; report the others to `bad`."""
     import polars as pl
@@ -123,23 +123,23 @@ def _valid_rows(
         yield parsed if valid is None else parsed.filter(valid)
 
 
-def _check(block: Block, parsed: pl.DataFrame, scale: Scale | None, bad: BadRows) -> pl.Series | None:
+def _check(block: TableBlock, parsed: pl.DataFrame, scale: Scale | None, bad: BadRows) -> pl.Series | None:
     """Report every bad row to `bad`, each with its first error. Return (n,) True for valid rows, None if all are."""
     import polars as pl
 
     fields, ratings = block.fields, parsed["rating"].fill_null(np.nan)
-    checks: list[Check] = []
+    checks: list[RowCheck] = []
     if block.expected:
         message = f"expected {block.expected} fields, got {{}}"
-        checks.append(Check(fields["fields"] != block.expected, message, fields["fields"]))
-    checks += [Check(parsed[role].is_null(), f"the {role} is empty", fields[role]) for role in ("user", "item")]
-    checks.append(Check(~ratings.is_finite(), "expected a number for the rating, got '{}'", fields["rating"]))
+        checks.append(RowCheck(fields["fields"] != block.expected, message, fields["fields"]))
+    checks += [RowCheck(parsed[role].is_null(), f"the {role} is empty", fields[role]) for role in ("user", "item")]
+    checks.append(RowCheck(~ratings.is_finite(), "expected a number for the rating, got '{}'", fields["rating"]))
     if scale is not None:
         invalid = pl.Series(scale.invalid(ratings.to_numpy()))
-        checks.append(Check(invalid, f"rating {{}} is off the scale {scale}", fields["rating"]))
+        checks.append(RowCheck(invalid, f"rating {{}} is off the scale {scale}", fields["rating"]))
     if "time" in parsed.columns:
-        checks.append(Check(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))
-    wrong = tell(checks, lambda row: int(block.lines[row]), block.text, bad)
+        checks.append(RowCheck(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))
+    wrong = find_bad_rows(checks, lambda row: int(block.lines[row]), block.text, bad)
     return None if wrong is None else ~wrong
 
 
@@ -213,7 +213,7 @@ def resolve_duplicates(rows: ImportedRows, policy: DuplicatePolicy, listener: Pr
 def _duplicates_error(rows: ImportedRows, duplicates: NDArray[np.int64]) -> CountError:
     first, catalogue = duplicates[0], rows.catalogue
     user, item = catalogue.users["id"][int(rows.users[first])], catalogue.items["id"][int(rows.items[first])]
-    lines = named(rows.lines[duplicates[:NAMED]].tolist(), len(duplicates))
+    lines = format_line_numbers(rows.lines[duplicates[:MAX_LISTED]].tolist(), len(duplicates))
     return CountError(
         f"{rows.where}: {len(duplicates):,} rows rate a pair that an earlier row rates, expected one rating per pair; "
         f"on lines {lines}, the first is user {user!r} with item {item!r}; "
@@ -242,7 +242,7 @@ def read_titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
     """Read a file of titles, `item` and `title`; raises `RowError` for a row without an item."""
     import polars as pl
 
-    opened = open_table(path, Asked(), ("item", "title"), listener)
+    opened = open_table(path, LayoutOptions(), ("item", "title"), listener)
     bad, frames = BadRows(opened.where, "correct the file"), []
     for block in opened.blocks(listener):
         titles = block.fields.select(
@@ -251,10 +251,10 @@ def read_titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
         )
         rows = titles["item"].is_null().arg_true()
         if len(rows):
-            lines = [int(block.lines[row]) for row in rows.head(NAMED)]
+            lines = [int(block.lines[row]) for row in rows.head(MAX_LISTED)]
             bad.add(lines, len(rows), "the item is empty", block.text(rows[0]))
         if block.fault:
             bad.give_up(block.fault_line, block.fault)
         frames.append(titles)
-    bad.refuse()
+    bad.raise_if_any()
     return pl.concat(frames)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cfbench.data import card, store
 from cfbench.data.imported_rows import DuplicatePolicy, read_rows, read_titles, resolve_duplicates
-from cfbench.data.readers.table import Asked
+from cfbench.data.readers.table import LayoutOptions
 from cfbench.errors import DataError, UsageError
 from cfbench.files import DATA_VARIABLE, make_folder, write_atomically
 from cfbench.ratings import Scale
@@ -31,7 +31,7 @@ class ImportOptions:
 
     path: Path
     name: str
-    layout: Asked = field(default_factory=Asked)
+    layout: LayoutOptions = field(default_factory=LayoutOptions)
     """What the person says about the file; the rest is inferred."""
     scale: Scale | None = None
     duplicates: DuplicatePolicy = "error"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cfbench.data import card, importing, store
 from cfbench.data.progress import SilentListener
-from cfbench.data.readers.table import Asked
+from cfbench.data.readers.table import LayoutOptions
 from cfbench.errors import CfbenchError, DataError
 from cfbench.ratings import Scale
 
@@ -249,7 +249,7 @@ U = "user,item,rating,time\n"
     [
         ("", "", "r.csv is empty"),
         (U, "", "r.csv holds no rows below its header"),
-        ("hello\nworld\n", "", "cannot tell what separates the fields of r.csv, whose first line is 'hello'"),
+        ("hello\nworld\n", "", "cannot detect the separator of r.csv, whose first line is 'hello'"),
         (U + "a,x,1,1\nb,x,good,1\n", "", "r.csv, line 3: expected a number for the rating, got 'good'"),
         (U + "a,x,1,1\nb,x,nan,1\n", "", "r.csv, line 3: expected a number for the rating, got 'nan'"),
         (U + "a,x,1,1\nb,x,6,1\n", "--scale 1:5:1", "r.csv, line 3: rating 6 is off the scale 1–5 by 1"),
@@ -259,7 +259,7 @@ U = "user,item,rating,time\n"
         (U + "a,x,1,1\na,x,2,1\n", "", "1 rows rate a pair that an earlier row rates, expected one rating per pair"),
         (U + "a,x,3,1\nb,x,3,1\n", "", "every rating of r.csv is 3, so its scale is unknown; give it with"),
         (U + "a,x,1,1\n", "--rating ratin", "no column 'ratin' for the rating; did you mean 'rating'? there are:"),
-        ("a,b,c\nx,y,1\n", "", "r.csv has no column for the user: a, b, c; say which with --user"),
+        ("a,b,c\nx,y,1\n", "", "r.csv has no column for the user: a, b, c; name it with --user"),
         ("a,x,1\nb,x,2\n", "--item 7", "no column '7' for the item; expected a number from 0 to 2"),
         (U + "a,x,1,1\n", "--user 1", "column 1 cannot be the user and something else"),
         (U.encode() + b"\xe9,x,1,1\n", "", "r.csv, line 2: byte 0xe9 is not UTF-8"),
@@ -277,10 +277,10 @@ def test_an_error_in_a_text_file_is_one_line(imported, content, options, message
     [
         (gzip.compress(text().encode() * 99, mtime=0)[:-30], "r.csv.gz", "r.csv.gz stops in the middle"),
         (gzip.compress(text().encode(), mtime=0)[:-8] + bytes(8), "r.csv.gz", "cannot unpack r.csv.gz"),
-        (b"no", "r.csv.zst", "r.csv.zst is no Zstandard file"),
-        (b"PK no", "r.zip", "r.zip is no whole zip file"),
+        (b"no", "r.csv.zst", "r.csv.zst is not a Zstandard file"),
+        (b"PK no", "r.zip", "r.zip is not a whole zip file"),
         (zipped({"a.csv": "", "b.csv": ""}), "r.zip", "r.zip has 2 members, expected one; choose with --member: a.csv"),
-        (b"x", "r.xlsx", "'.xlsx' is no ending of a table; expected"),
+        (b"x", "r.xlsx", "r.xlsx: a table cannot end in '.xlsx'; expected"),
         (b"PAR1 no", "r.parquet", "cannot read r.parquet as parquet"),
         (b"no", "r.arrow", "cannot read r.arrow as arrow"),
     ],
@@ -313,7 +313,9 @@ def test_a_written_file_is_imported_equal(tmp_path, monkeypatch, pairs, separato
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     rows = [(str(u), str(i), float(n % 2), n) for n, (u, i) in enumerate(sorted(pairs))]
     (tmp_path / "r.txt").write_text(text(separator, rows, header))
-    importing.import_file(importing.ImportOptions(tmp_path / "r.txt", "mine", Asked(), force=True), SilentListener())
+    importing.import_file(
+        importing.ImportOptions(tmp_path / "r.txt", "mine", LayoutOptions(), force=True), SilentListener()
+    )
     assert rows_of() == rows
 
 

@@ -1,14 +1,20 @@
-"""READER: an archive → columns. One module a format; `READERS` names them, and a card's table chooses by its `format`.
+"""A reader turns the file of a data set into columns of users, items and ratings; each format has one module here.
 
-To add a format: write a module with a function like `delimited.read`, name it in `READERS` and in `card.Table`.
+To add a format:
+
+1. Write a module in this folder with a function like `delimited.read`. It has the signature of `Reader`.
+2. Add one line to `FORMATS`. From then on, a card can name the new format as `format` of its table.
+
+These modules help a reader: `zip_archive` and `members` read archives, `lines` splits text into fields, and `bad_rows`
+finds bad rows and reports them in one error message. `table` is not a format of cards: it reads a person's own file.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
 from cfbench.data.progress import ProgressListener, SilentListener
-from cfbench.data.readers import delimited, jester, netflix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,29 +25,38 @@ if TYPE_CHECKING:
     from cfbench.data.card import TableLayout
     from cfbench.ratings import Scale
 
+FORMATS = {
+    "delimited": "delimited.read",
+    "jester": "jester.read",
+    "netflix": "netflix.read",
+    "netflix-titles": "netflix.read_titles",
+}
+"""The format's name in a card → its function, as `module.function`. A module is imported when it is first needed."""
+
 
 class Reader(Protocol):
-    """Reads one table of the archive at `path`, in blocks of some million rows, in the source's order."""
+    """Reads one table of the archive at `path`."""
 
     def __call__(
         self, path: Path, table: TableLayout, scale: Scale | None, listener: ProgressListener, /
     ) -> Iterator[pl.DataFrame]:
-        """`user`, `item`, `rating` and, where the table has it, `time`; or `item` and `title`."""
+        """Blocks of some million rows, in the source's order.
+
+        The columns are `user`, `item`, `rating` and, where the table has it, `time` (seconds since 1970, UTC); or
+        `item` and `title`. Every row is read or refused: a reader skips nothing. `table` is what the card says about
+        the table, and ratings are checked against `scale`. Raises `ArchiveError`, and `RowError` with the numbers of
+        the first bad lines.
+        """
 
 
-READERS: dict[str, Reader] = {
-    "delimited": delimited.read,
-    "jester": jester.read,
-    "netflix": netflix.read,
-    "netflix-titles": netflix.read_titles,
-}
+def find_reader(name: str) -> Reader:
+    """The function that reads the format of that name, which is a key of `FORMATS`."""
+    module, _, function = FORMATS[name].rpartition(".")
+    return cast("Reader", getattr(import_module(f"{__name__}.{module}"), function))
 
 
 def read(
     path: Path, table: TableLayout, scale: Scale | None = None, listener: ProgressListener | None = None
 ) -> Iterator[pl.DataFrame]:
-    """The table's blocks: every row of the source in its order, nothing skipped.
-
-    `scale` is what ratings are checked against. Raises `ArchiveError`, and `RowError` naming the first bad lines.
-    """
-    return READERS[table.format](path, table, scale, listener or SilentListener())
+    """The blocks of a table in the format that its card names; see `Reader`."""
+    return find_reader(table.format)(path, table, scale, listener or SilentListener())

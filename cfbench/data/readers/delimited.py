@@ -1,17 +1,19 @@
 """Lines of fields with a separator between them: `u.data`, `ratings.dat`, CSV with or without quotes.
 
-The separator is any text (`::`), lines end in LF or CRLF, the last one with or without; blank lines may end the file.
-The table is read a block of lines at a time, each by columns, in memory bounded by the block. A row that is not what it
-should be stops the reading: nothing is skipped. Faults are told when the whole member was seen, so that damage to the
-archive, which its checksum shows only at the end, is never taken for a fault of the rows.
+The separator is any text (`::`). Lines end in LF or CRLF, and the last one may lack its end. Blank lines may end the
+file. Blocks of lines are read one after the other, so that the memory is bounded by the size of a block. A bad row
+stops the import: nothing is skipped. Bad rows are reported only after the whole member was read, because the checksum
+at its end tells whether the archive is damaged, and damage must not look like bad rows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cfbench.data.readers.archive import stream
-from cfbench.data.readers.lines import BadRows, Check, Rows, blocks, tell, text_of
+from cfbench.data.readers.bad_rows import BadRows, RowCheck, find_bad_rows
+from cfbench.data.readers.lines import count_fields, group_lines, split_rows, to_utf8
+from cfbench.data.readers.stream import PIECE_BYTES
+from cfbench.data.readers.zip_archive import stream_member
 from cfbench.errors import RowError
 
 if TYPE_CHECKING:
@@ -22,49 +24,56 @@ if TYPE_CHECKING:
 
     from cfbench.data.card import TableLayout
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.readers.lines import TextRows
     from cfbench.ratings import Scale
 
 
 def read(
-    path: Path, table: TableLayout, scale: Scale | None, listener: ProgressListener | None = None
+    path: Path,
+    table: TableLayout,
+    scale: Scale | None,
+    listener: ProgressListener | None = None,
+    *,
+    block_bytes: int | None = None,
+    piece_bytes: int = PIECE_BYTES,
 ) -> Iterator[pl.DataFrame]:
-    """Blocks of columns by role: `user`, `item`, `title` as text, `rating` as float64, `time` as int64 (seconds, UTC).
+    """Blocks with a column for each role: `user`, `item`, `title` as text, `rating` as float64, `time` as int64.
 
-    Empty titles are null. Raises `ArchiveError`; and, in place of the first block that would have a bad row, `RowError`
-    for the lines that have too few or too many fields, an empty user or item, a user without the table's prefix, a
-    rating that is no number or off `scale`, a time that is none, bytes of another encoding, or a quote left open.
+    Times are seconds since 1970 in UTC. An empty title is null. `block_bytes` and `piece_bytes` are those of
+    `group_lines` and `stream_member`. Raises `ArchiveError`; and `RowError`, in place of the first block with a bad row
+    and after the last line. A row is bad if it has too few or too many fields, an empty user or item, a user without
+    the table's prefix, a rating that is not a number or off `scale`, an invalid time, bytes of another encoding, or an
+    unclosed quote.
     """
     where = f"{path}!{table.member}"
-    bad, line, expected = BadRows(where, "get the original file, or correct the card's columns"), 1, 0
-    for content in blocks(stream(path, table.member, table.max_bytes, listener), quoted=table.quote):
-        if bad.hopeless:
-            continue
-        text = text_of(content, table.encoding, line, bad)
+    bad, line, n_fields = BadRows(where, "get the original file, or correct the card's columns"), 1, 0
+    pieces = stream_member(path, table.member, table.max_bytes, listener, piece_bytes=piece_bytes)
+    for content in group_lines(pieces, quoted=table.quote, block_bytes=block_bytes):
+        if bad.unreadable:
+            continue  # the archive's checksum comes at the very end
+        text = to_utf8(content, table.encoding, line, bad)
         if line == 1:
-            expected = max(Rows.count_fields(text, table, bad), max(table.columns.values()) + 1)
+            n_fields = max(count_fields(text, table, bad), max(table.columns.values()) + 1)
             if table.header:
                 text, line = text.partition(b"\n")[2], 2
-        if text and not bad.hopeless:
-            rows = Rows.split(text, table, expected, line)
+        if text and not bad.unreadable:
+            rows = split_rows(text, table, n_fields, line)
             line += text.count(b"\n")
-            parsed = _parsed(rows.fields, table)
-            checks = [_has_fields(rows.fields, expected), *_checks(rows.fields, parsed, table, scale)]
-            tell(checks, rows.line, rows.text, bad)
-            if rows.fault:
-                bad.give_up(rows.starts[-1], rows.fault)
+            parsed = _parse(rows.fields, table)
+            _check(rows, parsed, n_fields, table, scale, bad)
             if not bad:
                 yield parsed
-    bad.refuse()
-    if line == 1 + table.header or not expected:
+    bad.raise_if_any()
+    if line == 1 + table.header or not n_fields:
         raise RowError(f"{where} holds no rows{' below its header' if table.header else ''}; get the original file")
 
 
-def _parsed(fields: pl.DataFrame, table: TableLayout) -> pl.DataFrame:
-    """The columns as their own types; null where the text is none of that type."""
+def _parse(fields: pl.DataFrame, table: TableLayout) -> pl.DataFrame:
+    """The columns in their own types, null where the text is not a value of that type."""
     import polars as pl
 
     time = pl.col("time")
-    how = {
+    columns = {
         "user": pl.col("user").str.strip_prefix(table.user_prefix),
         "item": pl.col("item"),
         "rating": pl.col("rating").cast(pl.Float64, strict=False),
@@ -72,33 +81,43 @@ def _parsed(fields: pl.DataFrame, table: TableLayout) -> pl.DataFrame:
                 time.cast(pl.Int64, strict=False),
         "title": pl.col("title").replace("", None),
     }  # fmt: skip
-    return fields.select(**{role: how[role] for role in table.columns})
+    return fields.select(**{role: columns[role] for role in table.columns})
 
 
-def _checks(fields: pl.DataFrame, parsed: pl.DataFrame, table: TableLayout, scale: Scale | None) -> Iterator[Check]:
-    """A user and an item, each with a name; a rating that is a number on the scale; a time of the table's kind."""
+def _check(
+    rows: TextRows, parsed: pl.DataFrame, n_fields: int, table: TableLayout, scale: Scale | None, bad: BadRows
+) -> None:
+    """Add the bad rows of a block to `bad`."""
+    counts = rows.fields["fields"]
+    # All rows should have as many fields as the first line, and as the card's columns need.
+    checks = [RowCheck(counts != n_fields, f"expected {n_fields} fields, got {{}}", counts)]
+    checks += _value_checks(rows.fields, parsed, table, scale)
+    find_bad_rows(checks, rows.line, rows.text, bad)
+    if rows.fault:
+        bad.give_up(rows.starts[-1], rows.fault)
+
+
+def _value_checks(
+    fields: pl.DataFrame, parsed: pl.DataFrame, table: TableLayout, scale: Scale | None
+) -> Iterator[RowCheck]:
+    """The checks of the users, items, ratings and times."""
     for role in ("user", "item"):
         if role in parsed.columns:
-            yield Check(fields[role] == "", f"the {role} is empty", fields[role])
+            yield RowCheck(fields[role] == "", f"the {role} is empty", fields[role])
     if prefix := table.user_prefix:
         users = fields["user"]
-        yield Check(~users.str.starts_with(prefix), f"user '{{}}' does not begin with {prefix!r}", users)
-        yield Check(parsed["user"] == "", "the user is empty after its prefix", users)
+        yield RowCheck(~users.str.starts_with(prefix), f"user '{{}}' does not begin with {prefix!r}", users)
+        yield RowCheck(parsed["user"] == "", "the user is empty after its prefix", users)
     time = "a date as YYYY-MM-DD" if table.time == "date" else "a whole number of seconds"
     for role, expected in (("rating", "a number"), ("time", time)):
         if role in parsed.columns:
-            yield Check(parsed[role].is_null(), f"expected {expected} for the {role}, got '{{}}'", fields[role])
+            yield RowCheck(parsed[role].is_null(), f"expected {expected} for the {role}, got '{{}}'", fields[role])
     if "rating" in parsed.columns and scale is not None:
-        yield _on_scale(fields, parsed, scale)
+        yield _scale_check(fields, parsed, scale)
 
 
-def _on_scale(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale) -> Check:
+def _scale_check(fields: pl.DataFrame, parsed: pl.DataFrame, scale: Scale) -> RowCheck:
     import polars as pl
 
-    off = scale.invalid(parsed["rating"].fill_null(scale.low).to_numpy())
-    return Check(pl.Series(off), f"rating {{}} is off the scale {scale}", fields["rating"])
-
-
-def _has_fields(fields: pl.DataFrame, expected: int) -> Check:
-    """As many fields as the first line has, and as the card's columns ask for."""
-    return Check(fields["fields"] != expected, f"expected {expected} fields, got {{}}", fields["fields"])
+    is_off_scale = scale.invalid(parsed["rating"].fill_null(scale.low).to_numpy())
+    return RowCheck(pl.Series(is_off_scale), f"rating {{}} is off the scale {scale}", fields["rating"])

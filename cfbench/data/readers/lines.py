@@ -1,178 +1,103 @@
-"""LINES: the bytes of a file as blocks of whole lines, and a block as the text of its fields.
+"""A text file as blocks of whole lines, and a block of lines as a table of its fields.
 
-A block whose every line has as many separators as it should goes through the CSV parser of polars; any other is split
-with care, so that each line's fault can be told. Both ways give the same fields.
+Two functions split lines and give the same fields. `split_uniform_lines` uses the CSV parser of polars and is fast, but
+it needs the expected number of fields in every line. `split_any_lines` accepts any lines, so that a message can name
+what is wrong with each of them.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench.errors import RowError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import polars as pl
 
     from cfbench.data.card import TableLayout
+    from cfbench.data.readers.bad_rows import BadRows
 
-_BLOCK, _QUOTED_BLOCK = 1 << 26, 1 << 23  # bytes; quoted lines are split in Python, at a higher cost in memory
-_BOM = b"\xef\xbb\xbf"
-_SHOWN = 80  # characters of a bad line
-NAMED = 10
-"""How many bad lines a message names."""
+BLOCK_BYTES = 1 << 26
+"""The size of a block of lines."""
+QUOTED_BLOCK_BYTES = 1 << 23
+"""The same for quoted lines, which Python splits and which take more memory."""
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
 _LF, _QUOTE = ord("\n"), ord('"')
-_STAND_INS = tuple(bytes([code]) for code in (0x1F, 0x1E, 0x1D, 0x1C, 0x09))  # for separators longer than a byte
+_STAND_INS = tuple(bytes([code]) for code in (0x1F, 0x1E, 0x1D, 0x1C, 0x09))  # replace a separator of several bytes
 
 
-@dataclass
-class BadRows:
-    """The bad rows found so far: all counted, the first told in full, the first ten by their line."""
+def group_lines(pieces: Iterable[bytes], *, quoted: bool = False, block_bytes: int | None = None) -> Iterator[bytes]:
+    """The bytes as blocks of whole lines, each line with its LF, without the blank lines at the very end.
 
-    where: str
-    advice: str
-    count: int = 0
-    hopeless: bool = False
-    """What follows cannot be read at all."""
-    _first: str = ""
-    _lines: list[int] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return self.count > 0 or self.hopeless
-
-    def add(self, lines: list[int], count: int, fault: str, text: str) -> None:
-        """Count more bad rows. `lines`: those of the first few, from 1; `fault` and `text` are of the first of them."""
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-        self._first = self._first or f"{self.where}, line {lines[0]}: {fault}; the line is {shown!r}"
-        self._lines += lines
-        self.count += count
-
-    def give_up(self, line: int, fault: str) -> None:
-        """Remember that nothing from `line` on can be read; it is told if no bad row was found before."""
-        self.hopeless = True
-        self._first = self._first or f"{self.where}, line {line}: {fault}"
-
-    def refuse(self) -> None:
-        """Raise `RowError` if there is a bad row."""
-        if not self:
-            return
-        if not self.count:
-            raise RowError(self._first)
-        all_ = "so far" if self.hopeless else "in all"
-        more = f"{self.count:,} bad rows {all_}, on lines {self.lines}" if self.count > 1 else "no other bad row"
-        raise RowError(f"{self._first}; {more}; {self.advice}")
-
-    @property
-    def lines(self) -> str:
-        """Where the first ten are."""
-        return named(self._lines, self.count)
-
-
-def named(lines: Sequence[int], count: int) -> str:
-    """The first ten line numbers, and a sign if there are more: `count` in all."""
-    return ", ".join(map(str, lines[:NAMED])) + (", …" if count > NAMED else "")
-
-
-class Check(NamedTuple):
-    """What makes a row bad, and how to say so of one row."""
-
-    bad: pl.Series
-    """(n,) True where the row is bad; null where it lacks the field, which is another check's business."""
-    text: str
-    """The fault, with `{}` for the row's value."""
-    values: pl.Series
-    """(n,) what to show of a row."""
-
-
-def tell(
-    checks: Sequence[Check], line: Callable[[int], int], text: Callable[[int], str], bad: BadRows
-) -> pl.Series | None:
-    """Tell `bad` of every row that fails a check, the first of them by the first one it fails.
-
-    `line` and `text` say of a row where it begins and how it stands in the file. Returns (n,) True for the rows that
-    fail, None when all are good.
+    With `quoted`, a line end between double quotes does not end the line. A block has about `block_bytes`, which is
+    `BLOCK_BYTES` or `QUOTED_BLOCK_BYTES` by default.
     """
-    wrong = reduce(or_, (check.bad.fill_null(value=False) for check in checks))
-    rows = wrong.arg_true()
-    if not len(rows):
-        return None
-    first = rows[0]
-    check = next(check for check in checks if check.bad[first])
-    value = check.values[first]
-    fault = check.text.replace("{}", "" if value is None else str(value), 1)
-    bad.add([line(row) for row in rows.head(NAMED)], len(rows), fault, text(first))
-    return wrong
-
-
-def blocks(pieces: Iterable[bytes], *, quoted: bool = False) -> Iterator[bytes]:
-    """Whole lines, each ended by LF, about 64 MB at a time. Blank lines at the very end are left out.
-
-    With `quoted` a line end between double quotes is none, and blocks are smaller.
-    """
-    size = enough = _QUOTED_BLOCK if quoted else _BLOCK
-    held = bytearray()
+    size = enough = block_bytes or (QUOTED_BLOCK_BYTES if quoted else BLOCK_BYTES)
+    buffer = bytearray()
     for piece in pieces:
-        held += piece
-        if len(held) < enough:
+        buffer += piece
+        if len(buffer) < enough:
             continue
-        end = _last_line_end(held, quoted=quoted)
+        end = _last_line_end(buffer, quoted=quoted)
         if end:
-            yield bytes(held[:end])
-            del held[:end]
-        enough = max(size, 2 * len(held))  # one huge line is not looked through again at every piece
-    if rest := held.rstrip(b"\r\n"):
+            yield bytes(buffer[:end])
+            del buffer[:end]
+        enough = max(size, 2 * len(buffer))  # otherwise every piece of one huge line would search all of it again
+    if rest := buffer.rstrip(b"\r\n"):
         yield bytes(rest) + b"\n"
 
 
-def _last_line_end(held: bytearray, *, quoted: bool) -> int:
-    """How many bytes of `held` are whole lines, the last of them not blank; 0 if there is no such line."""
-    end = held.rfind(b"\n") + 1
+def _last_line_end(buffer: bytearray, *, quoted: bool) -> int:
+    """How many bytes of `buffer` are whole lines, the last of them not blank; 0 if there is no such line."""
+    end = buffer.rfind(b"\n") + 1
     if quoted:
-        codes = np.frombuffer(bytes(held), np.uint8)
+        codes = np.frombuffer(bytes(buffer), np.uint8)
         open_quotes = np.cumsum(codes == _QUOTE, dtype=np.uint8) & 1  # the sum wraps at 256, its lowest bit does not
         ends = np.flatnonzero((codes == _LF) & (open_quotes == 0))
         end = int(ends[-1]) + 1 if len(ends) else 0
-    filled = len(held[:end].rstrip(b"\r\n"))
-    return held.find(b"\n", filled) + 1 if filled else 0
+    filled = len(buffer[:end].rstrip(b"\r\n"))
+    return buffer.find(b"\n", filled) + 1 if filled else 0
 
 
-def text_of(content: bytes, encoding: str, line: int, bad: BadRows) -> bytes:
-    """The block as UTF-8 with line ends of LF, without a byte order mark at the file's start (`line` 1).
+def to_utf8(content: bytes, encoding: str, line: int, bad: BadRows) -> bytes:
+    """The block as UTF-8, with LF line ends and without the byte order mark at the file's beginning (`line` 1).
 
-    Bytes of another encoding make `bad` hopeless.
+    Bytes of another encoding make the rest of the file unreadable, which is added to `bad`.
     """
-    content = content.removeprefix(_BOM) if line == 1 else content
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n")
+    content = normalize_lines(content, line)
     if content.isascii():
         return content
     try:
         return content.decode(encoding).encode()
-    except UnicodeDecodeError as fault:
-        line += content.count(b"\n", 0, fault.start)
-        bad.give_up(line, f"byte 0x{content[fault.start]:02x} is not {encoding}; set the card's encoding")
+    except UnicodeDecodeError as error:
+        line += content.count(b"\n", 0, error.start)
+        bad.give_up(line, f"byte 0x{content[error.start]:02x} is not {encoding}; set the card's encoding")
         return b""
 
 
+def normalize_lines(content: bytes, line: int) -> bytes:
+    """The block with LF line ends and, where it begins the file (`line` 1), without a byte order mark."""
+    content = content.removeprefix(BOM) if line == 1 else content
+    return content.replace(b"\r\n", b"\n") if b"\r" in content else content
+
+
 @dataclass
-class Rows:
-    """A block of n rows, split."""
+class TextRows:
+    """A block of n rows of text, split into fields."""
 
     fields: pl.DataFrame
-    """The raw text of each role's field, null where the row ends before it; and `fields`, how many the row has."""
+    """One column of text for each role, null where the row is too short; and `fields`, the row's number of fields."""
     content: bytes
     starts: Sequence[int]
-    """(n + 1,) the line each row begins on, and the one after the last."""
+    """(n + 1,) the line on which each row begins, and the line after the last row."""
     fault: str = ""
-    """Why nothing after the last row can be read."""
+    """Why nothing after the last row can be read; empty if all is well."""
 
     def line(self, row: int) -> int:
         """The number of the row's first line in the file, from 1."""
@@ -180,33 +105,33 @@ class Rows:
 
     def text(self, row: int) -> str:
         """The row as it stands in the file."""
-        first, end = (line - self.starts[0] for line in self.starts[row : row + 2])
+        first, end = self.starts[row] - self.starts[0], self.starts[row + 1] - self.starts[0]
         return "\n".join(self.content.decode().split("\n")[first:end])
 
-    @staticmethod
-    def count_fields(content: bytes, table: TableLayout, bad: BadRows) -> int:
-        """How many fields the file's first line has. Quotes that are none of CSV make `bad` hopeless."""
-        line = content.partition(b"\n")[0].decode()
-        if not table.quote:
-            return line.count(table.separator) + 1
-        try:
-            return max(map(len, csv.reader([line], delimiter=table.separator)), default=1)
-        except csv.Error as fault:
-            bad.give_up(1, _told(fault))
-            return 1
 
-    @staticmethod
-    def split(content: bytes, table: TableLayout, expected: int, line: int) -> Rows:
-        """Split a block that begins on `line` of the file; its lines should have `expected` fields each."""
-        if table.quote and b'"' in content:
-            return _quoted(content, table, line)
-        starts = range(line, line + content.count(b"\n") + 1)
-        fields = _regular(content, table, expected)
-        return Rows(_with_care(content, table) if fields is None else fields, content, starts)
+def count_fields(content: bytes, table: TableLayout, bad: BadRows) -> int:
+    """The number of fields in the file's first line. Invalid quotes are added to `bad`."""
+    line = content.partition(b"\n")[0].decode()
+    if not table.quote:
+        return line.count(table.separator) + 1
+    try:
+        return max(map(len, csv.reader([line], delimiter=table.separator)), default=1)
+    except csv.Error as error:
+        bad.give_up(1, _describe_csv_error(error))
+        return 1
 
 
-def _regular(content: bytes, table: TableLayout, expected: int) -> pl.DataFrame | None:
-    """The fields if every line has exactly `expected` of them (two or more), else None."""
+def split_rows(content: bytes, table: TableLayout, n_fields: int, line: int) -> TextRows:
+    """Split a block that begins on `line` of the file and whose lines should have `n_fields` fields each."""
+    if table.quote and b'"' in content:
+        return _split_quoted_lines(content, table, line)
+    starts = range(line, line + content.count(b"\n") + 1)
+    fields = split_uniform_lines(content, table, n_fields)
+    return TextRows(split_any_lines(content, table) if fields is None else fields, content, starts)
+
+
+def split_uniform_lines(content: bytes, table: TableLayout, n_fields: int) -> pl.DataFrame | None:
+    """The fields if every line has exactly `n_fields` of them (two or more), else None."""
     import polars as pl
 
     separator = table.separator.encode()
@@ -215,29 +140,29 @@ def _regular(content: bytes, table: TableLayout, expected: int) -> pl.DataFrame 
         if stand_in is None:
             return None
         content, separator = content.replace(separator, stand_in), stand_in
-    marks = content.translate(None, _all_but(separator + b"\n"))
-    # polars takes a byte order mark at a block's beginning and a CR at a line's end for no part of the text
-    if expected < 2 or marks != (separator * (expected - 1) + b"\n") * (len(marks) // expected):
+    marks = content.translate(None, _all_bytes_except(separator + b"\n"))
+    if n_fields < 2 or marks != (separator * (n_fields - 1) + b"\n") * (len(marks) // n_fields):
         return None
-    if content.startswith(_BOM) or b"\r" in content:
+    # polars drops a byte order mark at a block's beginning and a CR at a line's end, which are a part of the text here
+    if content.startswith(BOM) or b"\r" in content:
         return None
     fields = pl.read_csv(
         content, has_header=False, separator=separator.decode(), quote_char=None,
-        schema={f"column_{number + 1}": pl.String for number in range(expected)},
+        schema={f"column_{number + 1}": pl.String for number in range(n_fields)},
         columns=sorted(set(table.columns.values())),
     )  # fmt: skip
-    if len(fields) != len(marks) // expected:
+    if len(fields) != len(marks) // n_fields:
         return None
     roles = {role: pl.col(f"column_{number + 1}").fill_null("") for role, number in table.columns.items()}
-    return fields.select(**roles, fields=pl.lit(expected, pl.UInt32))
+    return fields.select(**roles, fields=pl.lit(n_fields, pl.UInt32))
 
 
-def _all_but(kept: bytes) -> bytes:
-    return bytes(code for code in range(256) if code not in kept)
+def _all_bytes_except(keep: bytes) -> bytes:
+    return bytes(code for code in range(256) if code not in keep)
 
 
-def _with_care(content: bytes, table: TableLayout) -> pl.DataFrame:
-    """The fields, whatever the lines hold."""
+def split_any_lines(content: bytes, table: TableLayout) -> pl.DataFrame:
+    """The fields of lines without quotes, whatever the lines contain."""
     import polars as pl
 
     lines = pl.Series("line", content.decode().removesuffix("\n").split("\n"))
@@ -246,28 +171,28 @@ def _with_care(content: bytes, table: TableLayout) -> pl.DataFrame:
     return pl.DataFrame(roles | {"fields": lines.str.count_matches(table.separator, literal=True) + 1})
 
 
-def _quoted(content: bytes, table: TableLayout, line: int) -> Rows:
-    """The fields of lines in which double quotes may enclose a field, and two of them inside are one."""
+def _split_quoted_lines(content: bytes, table: TableLayout, line: int) -> TextRows:
+    """Split lines in which double quotes may enclose a field, with two of them inside for one (RFC 4180)."""
     import polars as pl
 
     reader = csv.reader(io.StringIO(content.decode(), newline="\n"), delimiter=table.separator, strict=True)
-    records, starts, broken = [], [line], ""
+    rows, starts, fault = [], [line], ""
     try:
-        for record in reader:
-            records.append(record)
+        for row in reader:
+            rows.append(row)
             starts.append(line + reader.line_num)
-    except csv.Error as fault:
-        broken = _told(fault)
+    except csv.Error as error:
+        fault = _describe_csv_error(error)
     roles = {
-        role: pl.Series([record[number] if number < len(record) else None for record in records], dtype=pl.String)
+        role: pl.Series([row[number] if number < len(row) else None for row in rows], dtype=pl.String)
         for role, number in table.columns.items()
     }
-    counts = pl.Series([max(len(record), 1) for record in records], dtype=pl.UInt32)
-    return Rows(pl.DataFrame(roles | {"fields": counts}), content, starts, broken)
+    counts = pl.Series([max(len(row), 1) for row in rows], dtype=pl.UInt32)
+    return TextRows(pl.DataFrame(roles | {"fields": counts}), content, starts, fault)
 
 
-def _told(fault: csv.Error) -> str:
+def _describe_csv_error(error: csv.Error) -> str:
     """Why a quoted file cannot be split."""
-    if "new-line character" in str(fault):
+    if "new-line character" in str(error):
         return "a carriage return stands outside quotes, expected lines that end in LF or CRLF; get the original file"
-    return f"the quotes are not those of a CSV file ({fault}); get the original file"
+    return f"the quotes are not those of a CSV file ({error}); get the original file"

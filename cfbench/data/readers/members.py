@@ -1,8 +1,8 @@
-"""MEMBERS: the files of a folder, a zip or a tar, each read once from front to back, none unpacked to the disk.
+"""The files of a folder, a zip or a tar, each read once from front to back; nothing is unpacked to the disk.
 
-Nothing is written under a name that an archive gives. Links and devices in archives are refused, damage and truncation
-are noticed: a zip's CRC, gzip's CRC and length, a tar's header checksums, sizes and end mark; and MD5 sums, where the
-card or a member `MD5SUMS` of the archive itself has them, as the bytes pass.
+No file is written under a name that an archive gives. Links and devices in archives are refused. Damage and truncation
+are noticed by a zip's CRC, by gzip's CRC and length, and by a tar's header checksums, sizes and end mark. MD5 sums are
+checked while the bytes are read, where the card or the archive's own member `MD5SUMS` has them.
 """
 
 from __future__ import annotations
@@ -16,153 +16,155 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 from zipfile import ZipFile
 
-from cfbench.data.readers.archive import faults
-from cfbench.data.readers.stream import AGAIN, PIECE, Line, ahead, pieces
+from cfbench.data.readers.stream import DAMAGED, PIECE_BYTES, ByteStream, archive_errors, prefetch, read_pieces
 from cfbench.errors import ArchiveError, ChecksumError
-from cfbench.files import format_bytes as bytes_for_people
+from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-LIST = "MD5SUMS"
-"""The member that has checksums of the others, in lines `<md5>  <name>`."""
-_BLOCK = 512  # bytes; a tar is made of these
-_DEPTH = 3  # folders below the one named that are looked into
-_PLAIN = {tarfile.REGTYPE, tarfile.AREGTYPE}
-_PASSED_OVER = {tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME}
+CHECKSUM_LIST = "MD5SUMS"
+"""The member with the checksums of the others, in lines `<md5>  <name>`."""
+_TAR_BLOCK = 512  # bytes; a tar consists of blocks of this size
+_MAX_DEPTH = 3  # how many levels of folders below the given one are searched
+_PLAIN_FILES = {tarfile.REGTYPE, tarfile.AREGTYPE}
+_SKIPPED_TYPES = {tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME}
 
 
 class ArchiveMember:
-    """One file of an archive or folder: `name` inside it, `where` for messages, and `left`, the bytes not yet read.
+    """One file of an archive or folder: `name` inside it, `where` for messages, and `remaining` bytes to be read.
 
-    `checksum`, "md5:…" when it is known, is what it is held to once it was read to the end.
+    `checksum` is "md5:…" when it is known. The member is compared with it once it is read to the end.
     """
 
     def __init__(self, name: str, where: str, size: int, source: Callable[[int], bytes], *, hashed: bool) -> None:
-        self.name, self.where, self.left = name, where, size
+        self.name, self.where, self.remaining = name, where, size
         self.checksum: str | None = None
         self._source = source
         self._digest = hashlib.md5(usedforsecurity=False) if hashed else None
 
     @property
-    def file(self) -> str:
+    def file_name(self) -> str:
         """The last part of its name."""
         return PurePosixPath(self.name).name
 
     @property
     def md5(self) -> str | None:
-        """Its MD5 once it was read to the end; None before, and where none was asked for."""
-        return self._digest.hexdigest() if self._digest and not self.left else None
+        """Its MD5 sum once it is read to the end; None before that, and for a member that is not hashed."""
+        return self._digest.hexdigest() if self._digest and not self.remaining else None
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes, fewer at the end only.
+        """The next `count` bytes; fewer only at the end.
 
-        Raises `ArchiveError` when they are not there, `ChecksumError` at the end of what is not the right file.
+        Raises `ArchiveError` when the bytes are missing, and `ChecksumError` at the end of a wrong file.
         """
-        wanted = min(count, self.left)
-        data = self._source(wanted)
-        if len(data) < wanted:
-            raise ArchiveError(f"{self.where} ends {self.left - len(data):,} bytes too early; {AGAIN}")
-        self.left -= wanted
+        size = min(count, self.remaining)
+        content = self._source(size)
+        if len(content) < size:
+            raise ArchiveError(f"{self.where} ends {self.remaining - len(content):,} bytes too early; {DAMAGED}")
+        self.remaining -= size
         if self._digest:
-            self._digest.update(data)
+            self._digest.update(content)
         self.verify()
-        return data
+        return content
 
     def verify(self) -> None:
-        """Raise `ChecksumError` when it was read to the end and is not the right file."""
+        """Raise `ChecksumError` when the member is read to the end and its checksum is wrong."""
         if self.checksum and self.md5 and self.checksum != f"md5:{self.md5}":
-            raise ChecksumError(f"{self.where} has the checksum md5:{self.md5}, expected {self.checksum}; {AGAIN}")
+            raise ChecksumError(f"{self.where} has the checksum md5:{self.md5}, expected {self.checksum}; {DAMAGED}")
 
-    def whole(self, limit: int) -> bytes:
-        """All of it; raises `ArchiveError` when it is larger than `limit` bytes."""
-        if self.left > limit:
-            found, allowed = bytes_for_people(self.left), bytes_for_people(limit)
-            raise ArchiveError(f"{self.where} has {found}, expected at most {allowed}; get the original archive")
-        return self.read(self.left)
+    def read_all(self, max_bytes: int) -> bytes:
+        """The whole content. Raises `ArchiveError` when it is larger than `max_bytes`."""
+        if self.remaining > max_bytes:
+            size, allowed = format_bytes(self.remaining), format_bytes(max_bytes)
+            raise ArchiveError(f"{self.where} has {size}, expected at most {allowed}; get the original archive")
+        return self.read(self.remaining)
 
-    def drain(self) -> None:
-        """Read to the end."""
-        while self.left:
-            self.read(PIECE)
+    def read_to_end(self) -> None:
+        """Read the remaining bytes, for the checksum and for the position in the archive."""
+        while self.remaining:
+            self.read(PIECE_BYTES)
 
 
-class Listed(NamedTuple):
-    """A name and a size in bytes, known before reading."""
+class FileEntry(NamedTuple):
+    """A file's name and its size in bytes, known before it is read."""
 
     name: str
     size: int
 
 
-def listing(path: Path) -> list[Listed] | None:
-    """The files of a folder or zip in the order of their names; None for a tar, which has no list.
+def list_files(path: Path) -> list[FileEntry] | None:
+    """The files of a folder or zip in the order of their names; None for a tar, which has no list of its members.
 
     Raises `ArchiveError`.
     """
-    with faults(path):
+    with archive_errors(path):
         if path.is_dir():
-            return [Listed(name, (path / name).stat().st_size) for name in _names(path)]
+            return [FileEntry(name, (path / name).stat().st_size) for name in _names_below(path)]
         if _is_zip(path):
             with ZipFile(path) as archive:
-                return sorted(Listed(info.filename, info.file_size) for info in archive.infolist())
+                return sorted(FileEntry(info.filename, info.file_size) for info in archive.infolist())
     return None
 
 
-def members(path: Path, checksums: Mapping[str, str], wanted: Callable[[str], bool]) -> Generator[ArchiveMember]:
-    """The files of a folder or archive whose last name is `wanted`; what is read of them is verified.
+def open_members(
+    path: Path, checksums: Mapping[str, str], is_wanted: Callable[[str], bool]
+) -> Generator[ArchiveMember]:
+    """The members of a folder or archive whose file name `is_wanted`; their checksums are verified.
 
-    `checksums`: last part of a name → "md5:…". Folders and zips come by name, a tar in its own order. Take one member
-    after the other: a member cannot be read once the next is asked for. Raises `ArchiveError`, `ChecksumError`.
+    `checksums` maps a file name to "md5:…". Folders and zips give their members by name, a tar gives them in its own
+    order. Use one member at a time: a member cannot be read after the next one is requested. Raises `ArchiveError` and
+    `ChecksumError`.
     """
     read: list[ArchiveMember] = []
-    promised: dict[str, str] = {}
-    with closing(_source(path, lambda name: name == LIST or wanted(name))) as found:
-        for member in found:
-            member.checksum = checksums.get(member.file)
-            if member.file == LIST:
-                promised = _promises(member)
-            elif wanted(member.file):
+    own_checksums: dict[str, str] = {}
+    with closing(_open_all(path, lambda name: name == CHECKSUM_LIST or is_wanted(name))) as members:
+        for member in members:
+            member.checksum = checksums.get(member.file_name)
+            if member.file_name == CHECKSUM_LIST:
+                own_checksums = _read_checksums(member)
+            elif is_wanted(member.file_name):
                 yield member
-            member.drain()
+            member.read_to_end()
             member.verify()
             read.append(member)
-    for member in read:
-        member.checksum = promised.get(member.file)
+    for member in read:  # the archive's list of checksums may stand behind the members
+        member.checksum = own_checksums.get(member.file_name)
         member.verify()
 
 
-def tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> Generator[ArchiveMember]:
-    """The plain files of the tar that `source(count)` gives, to its very end; raises `ArchiveError`."""
-    while (header := source(_BLOCK)).strip(b"\0"):
+def open_tar_members(source: Callable[[int], bytes], where: str, *, hashed: bool) -> Generator[ArchiveMember]:
+    """The plain files of a tar, whose next bytes `source(count)` returns. Raises `ArchiveError`."""
+    while (header := source(_TAR_BLOCK)).strip(b"\0"):
         try:
             info = tarfile.TarInfo.frombuf(header, "latin-1", "strict")
-        except tarfile.HeaderError as fault:
-            raise ArchiveError(f"{where} is no whole tar file ({fault}); {AGAIN}") from fault
+        except tarfile.HeaderError as error:
+            raise ArchiveError(f"{where} is not a whole tar file ({error}); {DAMAGED}") from error
         if info.size < 0:
-            raise ArchiveError(f"{where} is no whole tar file (a size of {info.size} bytes); {AGAIN}")
+            raise ArchiveError(f"{where} is not a whole tar file (a size of {info.size} bytes); {DAMAGED}")
         member = ArchiveMember(info.name, f"{where}!{info.name}", info.size, source, hashed=hashed)
-        if info.type in _PLAIN:
+        if info.type in _PLAIN_FILES:
             yield member
-        elif info.type not in _PASSED_OVER or (info.isdir() and info.size):
-            raise ArchiveError(f"{member.where} is no plain file, expected one; get the original archive")
-        member.drain()
-        source(-info.size % _BLOCK)
-    if len(header) < _BLOCK:
-        raise ArchiveError(f"{where} stops without a tar's end mark; {AGAIN}")
-    while rest := source(PIECE):
+        elif info.type not in _SKIPPED_TYPES or (info.isdir() and info.size):
+            raise ArchiveError(f"{member.where} is not a plain file, expected one; get the original archive")
+        member.read_to_end()
+        source(-info.size % _TAR_BLOCK)
+    if len(header) < _TAR_BLOCK:
+        raise ArchiveError(f"{where} ends without a tar's end mark; {DAMAGED}")
+    while rest := source(PIECE_BYTES):
         if rest.strip(b"\0"):
-            raise ArchiveError(f"{where} goes on after a tar's end mark; {AGAIN}")
+            raise ArchiveError(f"{where} continues after a tar's end mark; {DAMAGED}")
 
 
-def _source(path: Path, wanted: Callable[[str], bool]) -> Generator[ArchiveMember]:
-    with faults(path):
+def _open_all(path: Path, is_wanted: Callable[[str], bool]) -> Generator[ArchiveMember]:
+    with archive_errors(path):
         if path.is_dir():
-            yield from _folder_members(path, wanted)
+            yield from _open_folder_members(path, is_wanted)
         elif _is_zip(path):
-            yield from _zip_members(path, wanted)
+            yield from _open_zip_members(path, is_wanted)
         else:
-            with closing(ahead(pieces(path), 4)) as made:
-                yield from tar_members(Line(made).read, str(path), hashed=True)
+            with closing(prefetch(read_pieces(path), 4)) as pieces:
+                yield from open_tar_members(ByteStream(pieces).read, str(path), hashed=True)
 
 
 def _is_zip(path: Path) -> bool:
@@ -170,48 +172,54 @@ def _is_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _promises(member: ArchiveMember) -> dict[str, str]:
-    """What a list of checksums says: file → "md5:…"."""
-    lines = (line.split(maxsplit=1) for line in member.whole(PIECE).decode("latin-1").splitlines() if line.strip())
-    return {PurePosixPath(line[-1].lstrip("*")).name: f"md5:{line[0].lower()}" for line in lines}
+def _read_checksums(member: ArchiveMember) -> dict[str, str]:
+    """File name → "md5:…", from the archive's own list."""
+    checksums = {}
+    for line in member.read_all(PIECE_BYTES).decode("latin-1").splitlines():
+        if line.strip():
+            fields = line.split(maxsplit=1)
+            checksums[PurePosixPath(fields[-1].lstrip("*")).name] = f"md5:{fields[0].lower()}"
+    return checksums
 
 
-def _folder_members(folder: Path, wanted: Callable[[str], bool]) -> Iterator[ArchiveMember]:
-    for name in _names(folder):
+def _open_folder_members(folder: Path, is_wanted: Callable[[str], bool]) -> Iterator[ArchiveMember]:
+    for name in _names_below(folder):
         path = folder / name
-        if wanted(path.name):
+        if is_wanted(path.name):
             with path.open("rb") as file:
                 yield ArchiveMember(name, str(path), os.fstat(file.fileno()).st_size, file.read, hashed=True)
 
 
-def _names(folder: Path) -> list[str]:
-    """The files below a folder, `/` between the parts of a name."""
-    found: list[str] = []
+def _names_below(folder: Path) -> list[str]:
+    """The names of the files below a folder, with `/` between the parts of a name."""
+    names: list[str] = []
     for root, folders, files in os.walk(folder):
         inside = Path(root).relative_to(folder)
-        if len(inside.parts) == _DEPTH:
+        if len(inside.parts) == _MAX_DEPTH:
             folders.clear()
-        found += [(inside / file).as_posix() for file in files]
-    return sorted(found)
+        names += [(inside / file).as_posix() for file in files]
+    return sorted(names)
 
 
-def _zip_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[ArchiveMember]:
+def _open_zip_members(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[ArchiveMember]:
     with ZipFile(path) as archive:
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
             where = f"{path}!{info.filename}"
-            if info.is_dir() or not wanted(PurePosixPath(info.filename).name):
+            if info.is_dir() or not is_wanted(PurePosixPath(info.filename).name):
                 continue
             if stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 0x1:
                 raise ArchiveError(
-                    f"{where} is no plain file or encrypted, expected one that is neither; get the original archive"
+                    f"{where} is encrypted or not a plain file, expected a plain file; get the original archive"
                 )
             with archive.open(info) as file:
-                yield ArchiveMember(info.filename, where, info.file_size, _careful(file.read, where), hashed=True)
+                yield ArchiveMember(info.filename, where, info.file_size, _guard(file.read, where), hashed=True)
 
 
-def _careful(read: Callable[[int], bytes], where: str) -> Callable[[int], bytes]:
-    def careful(count: int) -> bytes:
-        with faults(where):
+def _guard(read: Callable[[int], bytes], where: str) -> Callable[[int], bytes]:
+    """`read`, with `ArchiveError` in place of the errors of a damaged member."""
+
+    def guarded_read(count: int) -> bytes:
+        with archive_errors(where):
             return read(count)
 
-    return careful
+    return guarded_read

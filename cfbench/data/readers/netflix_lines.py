@@ -1,17 +1,20 @@
-"""NETFLIX LINES: `MovieID:` and below it `CustomerID,Rating,YYYY-MM-DD`, or `CustomerID` alone, parsed many at once.
+"""The lines of the Netflix Prize, parsed many at once with NumPy.
 
-Lines are taken from their ends, where everything has a fixed width, as 8-byte words; what is done to a word is done to
-its eight characters at once. Every byte of every line is checked.
+A line is `MovieID:`, and below it `CustomerID,Rating,YYYY-MM-DD` or, in the probe, `CustomerID` alone. A line is read
+from its end, where every field but the CustomerID has a fixed width: as 8-byte words, so that one operation works on
+eight characters. Every byte of every line is checked.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cfbench.data.readers.bad_rows import MAX_LISTED, BadLines, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,31 +23,41 @@ if TYPE_CHECKING:
 
     from cfbench.ratings import Scale
 
-PAD = bytes(24)
-"""What a text to be parsed begins with, so that a word may reach beyond its first line."""
+PADDING = bytes(24)
+"""The bytes before the first line of a batch, because the three words that end at a line's end may begin before it."""
 Words: TypeAlias = NDArray[np.uint64]
-_FAULTS = 10
-"""How many bad lines are told of."""
-_SHOWN = 80  # characters of a bad line
 _DAY = 86_400  # seconds
 
 
-def _word(byte: int) -> np.uint64:
+def _repeat_byte(byte: int) -> np.uint64:
     return np.uint64(int.from_bytes(bytes([byte]) * 8, "little"))
 
 
-def _pattern(text: str) -> tuple[np.uint64, np.uint64]:
-    """For a text of digits (0) and other characters: what to take away, and what to add so that a wrong one shows."""
-    addends = bytes(0x76 if character == "0" else 0x7F for character in text).ljust(8, b"\x7f")
-    return tuple(np.uint64(int.from_bytes(part.ljust(8, b"\0"), "little")) for part in (text.encode(), addends))  # type: ignore[return-value]  # two of them
+class _Pattern(NamedTuple):
+    """What the characters of a word must be: digits at some places, given characters at the others."""
+
+    characters: np.uint64
+    """The given characters, and "0" for a digit: XOR leaves the digits' values, and 0 elsewhere."""
+    addends: np.uint64
+    """Added to these values, they set the highest bit of every byte that is wrong."""
+
+    @staticmethod
+    def of(text: str) -> _Pattern:
+        """The pattern of a text of at most eight characters, with 0 for any digit."""
+        addends = bytes(0x76 if character == "0" else 0x7F for character in text).ljust(8, b"\x7f")
+        characters = text.encode().ljust(8, b"\0")
+        return _Pattern(np.uint64(int.from_bytes(characters, "little")), np.uint64(int.from_bytes(addends, "little")))
 
 
-_ZEROS, _HIGH, _TO_HIGH = _word(ord("0")), _word(0x80), _word(0x76)
-_RATED, _DATED = _pattern(",0,00"), _pattern("00-00-00")
+_ZEROS, _HIGH_BITS, _DIGIT_ADDENDS = _repeat_byte(ord("0")), _repeat_byte(0x80), _repeat_byte(0x76)
+_RATING_PATTERN, _DATE_PATTERN = _Pattern.of(",0,00"), _Pattern.of("00-00-00")
 
 
 def _calendar() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """By 10,000·(century − 19) + 100·year + month: the day before the month's first, since 1970; and its days or 0."""
+    """By 10,000·(century − 19) + 100·year + month: the day before the month, since 1970; and the month's length.
+
+    The length is 0 where there is no such month.
+    """
     months = np.arange(np.datetime64("1900-01"), np.datetime64("2100-02"))
     first = months.astype("datetime64[D]").astype(np.int32)
     before, length = np.zeros((200, 100), np.int32), np.zeros((200, 100), np.uint8)
@@ -53,204 +66,213 @@ def _calendar() -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     return before.ravel(), length.ravel()
 
 
-_BEFORE, _LENGTH = _calendar()
+_DAY_BEFORE_MONTH, _MONTH_LENGTH = _calendar()
 
 
-class Start(NamedTuple):
-    """Where in a text a member, or a further part of one, begins."""
+class ChunkStart(NamedTuple):
+    """The place in a batch where a chunk of a member begins."""
 
-    at: int
+    offset: int
     """Its first byte, counted without the padding."""
     where: str
     line: int
-    """The number of its first line."""
+    """The number of its first line in the member, from 1."""
     movie: int
-    """Whose member it is; 0 when it may hold any movies."""
+    """The movie of the member; 0 for a member with several movies."""
 
 
 @dataclass(frozen=True)
-class Text:
-    """Whole lines, some megabytes of them: `PAD`, then the text."""
+class TextBatch:
+    """Some megabytes of whole lines: `PADDING`, then the text of one or more chunks."""
 
     content: bytes
-    starts: list[Start]
+    starts: list[ChunkStart]
     movie: int
-    """Whose ratings the first lines are, when no header stands above them; 0 for nobody's."""
+    """The movie of the first lines if no header stands above them; 0 if it is unknown."""
 
 
-@dataclass
-class Faults:
-    """Bad lines: how many, and what is wrong with the first ten."""
-
-    count: int = 0
-    told: list[str] = field(default_factory=list)
-
-    def add(self, other: Faults) -> None:
-        """Go on counting."""
-        self.count += other.count
-        self.told = (self.told + other.told)[:_FAULTS]
-
-
-class Lines(NamedTuple):
-    """The lines of a text: where each begins and ends, which are headers, whose each is, and which are bad."""
+class LineIndex(NamedTuple):
+    """The n lines of a batch: their places, and which of them are headers, ratings or bad lines."""
 
     text: NDArray[np.uint8]
+    """All bytes of the batch, with the padding."""
     starts: NDArray[np.int64]
+    """(n,) the first byte of each line."""
     ends: NDArray[np.int64]
-    heads: NDArray[np.int64]
+    """(n,) the LF of each line."""
+    headers: NDArray[np.int64]
+    """(headers,) the numbers of the lines that are headers."""
     rows: NDArray[np.int64]
+    """(rows,) the numbers of the other lines."""
     movies: NDArray[np.int32]
-    """(heads + 1,) the movie in force before the first header, and of each header."""
+    """(headers + 1,) the movie of the lines before the first header, then the movie of each header."""
     bad: NDArray[np.bool_]
+    """(n,) True for a bad line."""
 
     @property
-    def runs(self) -> NDArray[np.int64]:
-        """(heads + 2,) movie k of `movies` has the rows from the k-th number to the next."""
-        before = self.heads - np.arange(len(self.heads))
+    def movie_rows(self) -> NDArray[np.int64]:
+        """(headers + 2,) movie k of `movies` has the rows from the k-th of these numbers to the next."""
+        before = self.headers - np.arange(len(self.headers))
         return np.concatenate([[0], before, [len(self.rows)]])
 
 
-def ratings(
-    text: Text, scale: Scale | None, mark: Callable[[Lines, NDArray[np.int32]], NDArray[np.bool_]] | None
-) -> tuple[pl.DataFrame, Faults]:
-    """`user` int32, `item` int32, `rating` float32, `time` int64 and, if asked for, `held_out`; and the bad lines.
+def parse_ratings(
+    batch: TextBatch,
+    scale: Scale | None,
+    mark: Callable[[LineIndex, NDArray[np.int32]], NDArray[np.bool_]] | None,
+) -> tuple[pl.DataFrame, BadLines]:
+    """`user` int32, `item` int32, `rating` float32, `time` int64 and, with `mark`, `held_out`; and the bad lines.
 
-    `mark` says which rows, by their lines and users, are held out. With bad lines the frame is of no use.
+    `mark(lines, users)` returns (rows,) True for the rows that are held out. If there are bad lines, the frame has
+    meaningless rows for them.
     """
     import polars as pl
 
-    lines = _lines(text)
+    lines = _index_lines(batch)
     starts, ends = lines.starts[lines.rows], lines.ends[lines.rows]
-    first, middle, last = _words(lines.text, ends)
+    first, middle, last = _words_before(lines.text, ends)  # the line ends in: user (0 to 7 digits) ",R,CC" "YY-MM-DD"
     shift = np.uint64(24)
-    users, bad = _numbers((first >> shift) | (middle << np.uint64(40)), ends - starts - 13)
-    stars, odd = _digits(middle >> shift, _RATED)
-    dates, wrong = _digits(last, _DATED)
-    values = (stars >> np.uint64(8)) & np.uint64(0xFF)
-    days, impossible = _days(stars >> shift, dates)
-    bad |= odd | wrong | impossible | _off(scale)[np.minimum(values, 10)]
-    lines.bad[lines.rows] |= bad
+    users, bad_users = _parse_numbers((first >> shift) | (middle << np.uint64(40)), ends - starts - 13)
+    digits, bad_ratings = _parse_digits(middle >> shift, _RATING_PATTERN)
+    dates, bad_dates = _parse_digits(last, _DATE_PATTERN)
+    values = (digits >> np.uint64(8)) & np.uint64(0xFF)
+    days, bad_days = _parse_days(digits >> shift, dates)
+    off_scale = _digits_off_scale(scale)[np.minimum(values, 10)]
+    lines.bad[lines.rows] |= bad_users | bad_ratings | bad_dates | bad_days | off_scale
     columns = {
-        "user": users, "item": np.repeat(lines.movies, np.diff(lines.runs)), "rating": values.astype(np.float32),
+        "user": users, "item": np.repeat(lines.movies, np.diff(lines.movie_rows)), "rating": values.astype(np.float32),
         "time": days.astype(np.int64) * _DAY,
     }  # fmt: skip
     if mark:
         columns["held_out"] = mark(lines, users)
-    return pl.DataFrame(columns), _faults(text, lines, lambda line: _why_no_rating(line, scale))
+    return pl.DataFrame(columns), _describe_bad_lines(batch, lines, lambda line: _rating_fault(line, scale))
 
 
-def pairs(text: Text) -> tuple[dict[int, NDArray[np.int32]], Faults]:
-    """Movie → its customers, from lines of customers alone; and the bad lines."""
-    lines = _lines(text)
+def parse_pairs(batch: TextBatch) -> tuple[dict[int, NDArray[np.int32]], BadLines]:
+    """Movie → its customers, from lines with a CustomerID alone; and the bad lines."""
+    lines = _index_lines(batch)
     ends = lines.ends[lines.rows]
-    users, bad = _numbers(_words(lines.text, ends)[2], ends - lines.starts[lines.rows])
+    users, bad = _parse_numbers(_words_before(lines.text, ends)[2], ends - lines.starts[lines.rows])
     lines.bad[lines.rows] |= bad
-    parts = np.split(users, lines.runs[1:-1])
-    found = {int(movie): part for movie, part in zip(lines.movies, parts, strict=True) if len(part)}
-    return found, _faults(text, lines, lambda line: f"expected a CustomerID from 1 to 9999999, got {line!r}")
+    parts = np.split(users, lines.movie_rows[1:-1])
+    users_by_movie = {int(movie): part for movie, part in zip(lines.movies, parts, strict=True) if len(part)}
+    return users_by_movie, _describe_bad_lines(batch, lines, _user_fault)
 
 
-def _lines(text: Text) -> Lines:
-    content = np.frombuffer(text.content, np.uint8)
-    ends = np.flatnonzero(content == ord("\n"))
-    starts = np.concatenate([[len(PAD)], ends[:-1] + 1])
-    head = content[ends - 1] == ord(":")
-    heads, rows = np.flatnonzero(head), np.flatnonzero(~head)
-    movies, bad_heads = _numbers(_words(content, ends[heads] - 1)[2], ends[heads] - 1 - starts[heads])
+def _index_lines(batch: TextBatch) -> LineIndex:
+    """Find the lines and check the headers."""
+    text = np.frombuffer(batch.content, np.uint8)
+    ends = np.flatnonzero(text == ord("\n"))
+    starts = np.concatenate([[len(PADDING)], ends[:-1] + 1])
+    is_header = text[ends - 1] == ord(":")
+    headers, rows = np.flatnonzero(is_header), np.flatnonzero(~is_header)
+    movies, bad_headers = _parse_numbers(_words_before(text, ends[headers] - 1)[2], ends[headers] - 1 - starts[headers])
     bad = np.zeros(len(ends), np.bool_)
-    bad[heads] = bad_heads
-    firsts = np.searchsorted(starts, [start.at + len(PAD) for start in text.starts if start.line == 1])
-    bad[firsts] |= ~head[firsts]  # a member begins with a header,
+    bad[headers] = bad_headers
+    member_starts = [start for start in batch.starts if start.line == 1]
+    first_lines = np.searchsorted(starts, [start.offset + len(PADDING) for start in member_starts])
+    bad[first_lines] |= ~is_header[first_lines]  # a member begins with a header
     expected = np.zeros(len(ends), np.int32)
-    expected[firsts] = [start.movie for start in text.starts if start.line == 1]
-    if expected.any():  # and that of one movie is its only one
-        bad[heads] |= movies != expected[heads]
-    if not text.movie and text.starts[0].line != 1:
-        bad[: heads[0] if len(heads) else None] = True
-    return Lines(content, starts, ends, heads, rows, np.concatenate([[np.int32(text.movie)], movies]), bad)
+    expected[first_lines] = [start.movie for start in member_starts]
+    if expected.any():  # a member of one movie has no other header
+        bad[headers] |= movies != expected[headers]
+    if not batch.movie and batch.starts[0].line != 1:  # the first lines have no movie
+        bad[: headers[0] if len(headers) else None] = True
+    return LineIndex(text, starts, ends, headers, rows, np.concatenate([[np.int32(batch.movie)], movies]), bad)
 
 
-def _words(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[Words, Words, Words]:
-    """The 24 characters before each end, the first of a word in its lowest byte."""
+def _words_before(text: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[Words, Words, Words]:
+    """The 24 characters before each end as three words, the first character of a word in its lowest byte."""
     windows = np.ndarray((max(len(text) - 23, 0),), "V24", text, strides=(1,))
     words = windows[ends - 24].view("<u8").reshape(-1, 3).T
     return words[0].copy(), words[1].copy(), words[2].copy()
 
 
-def _digits(words: Words, pattern: tuple[np.uint64, np.uint64]) -> tuple[Words, NDArray[np.bool_]]:
-    """The digits at the pattern's zeros by their values, 0 elsewhere; and where a word is not of the pattern."""
-    characters, addends = pattern
-    digits = words ^ characters
-    return digits, (((digits + addends) | digits) & _HIGH) != 0
+def _parse_digits(words: Words, pattern: _Pattern) -> tuple[Words, NDArray[np.bool_]]:
+    """The values of the digits at the pattern's zeros, with 0 elsewhere; and True where a word breaks the pattern."""
+    digits = words ^ pattern.characters
+    return digits, (((digits + pattern.addends) | digits) & _HIGH_BITS) != 0
 
 
-def _numbers(words: Words, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Numbers of 1 to 7 digits, the last of them in the highest byte; and where there is none, or a zero comes first.
+def _parse_numbers(words: Words, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Numbers of 1 to 7 digits, whose last digit is in the highest byte; and True for what is not such a number.
 
-    A bad one is 0.
+    A number with a leading zero is bad too. The value of a bad number is 0.
     """
     bad = (lengths < 1) | (lengths > 7)
     shift = (8 * (8 - np.clip(lengths, 1, 7))).astype(np.uint64)
     digits = (words ^ _ZEROS) >> shift
     bad |= (digits & np.uint64(0xFF)) == 0
     digits <<= shift
-    bad |= (((digits + _TO_HIGH) | digits) & _HIGH) != 0
-    for width, factor in ((8, 10), (16, 100), (32, 10_000)):  # neighbours are joined: digits, pairs, fours
+    bad |= (((digits + _DIGIT_ADDENDS) | digits) & _HIGH_BITS) != 0
+    # Join neighbours: digits to numbers of two digits, these to numbers of four, these to one number.
+    for width, factor in ((8, 10), (16, 100), (32, 10_000)):
         digits = digits * np.uint64(factor) + (digits >> np.uint64(width))
-        digits &= np.uint64(sum((1 << width) - 1 << at for at in range(0, 64, 2 * width)))
+        digits &= np.uint64(sum((1 << width) - 1 << place for place in range(0, 64, 2 * width)))
     numbers = digits.astype(np.int32)
     numbers[bad] = 0
     return numbers, bad
 
 
-def _days(centuries: Words, dates: Words) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Days since 1970 of `CC` in the lowest bytes of one word and `YY MM DD` in the other; and where there is none."""
+def _parse_days(centuries: Words, dates: Words) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Days since 1970, and True for an impossible date.
+
+    The digits of `CC` are the lowest bytes of one word, those of `YY-MM-DD` are the bytes of the other.
+    """
     byte = np.uint64(0xFF)
     century = (centuries & byte) * np.uint64(10) + ((centuries >> np.uint64(8)) & byte)
-    tens = dates * np.uint64(10) + (dates >> np.uint64(8))  # every byte and the next, as two digits
-    year, month, day = (((tens >> np.uint64(at)) & byte).astype(np.int32) for at in (0, 24, 48))
-    place = (century.astype(np.int32) - 19) * 10_000 + year * 100 + month
-    days: NDArray[np.int32] = _BEFORE.take(place, mode="clip") + day
-    outside = (place < 0) | (place >= len(_BEFORE))
-    return days, outside | (day < 1) | (day > _LENGTH.take(place, mode="clip"))
+    tens = dates * np.uint64(10) + (dates >> np.uint64(8))  # each byte and the next one, as a number of two digits
+    year, month, day = (((tens >> np.uint64(place)) & byte).astype(np.int32) for place in (0, 24, 48))
+    index = (century.astype(np.int32) - 19) * 10_000 + year * 100 + month
+    days: NDArray[np.int32] = _DAY_BEFORE_MONTH.take(index, mode="clip") + day
+    outside = (index < 0) | (index >= len(_DAY_BEFORE_MONTH))
+    return days, outside | (day < 1) | (day > _MONTH_LENGTH.take(index, mode="clip"))
 
 
-def _off(scale: Scale | None) -> NDArray[np.bool_]:
-    """(11,) True for the digits that are no rating, and for what is no digit."""
-    off = np.zeros(10, np.bool_) if scale is None else scale.invalid(np.arange(10.0))
-    return np.append(off, np.True_)
+def _digits_off_scale(scale: Scale | None) -> NDArray[np.bool_]:
+    """(11,) True for a digit that is not a rating on the scale, and for 10, which stands for no digit."""
+    off_scale = np.zeros(10, np.bool_) if scale is None else scale.invalid(np.arange(10.0))
+    return np.append(off_scale, np.True_)
 
 
-def _faults(text: Text, lines: Lines, why: Callable[[str], str]) -> Faults:
-    """Say of the first bad lines what is wrong with each."""
+def _describe_bad_lines(batch: TextBatch, lines: LineIndex, row_fault: Callable[[str], str]) -> BadLines:
+    """The number of bad lines, and a message about each of the first; `row_fault(line)` is what is wrong with a row."""
     bad = np.flatnonzero(lines.bad)
-    told = []
-    heads = set(lines.heads.tolist()) if len(bad) else set()
-    for number in bad[:_FAULTS].tolist():
+    headers = set(lines.headers.tolist()) if len(bad) else set()
+    messages = []
+    for number in bad[:MAX_LISTED].tolist():
         first, end = int(lines.starts[number]), int(lines.ends[number])
-        start = next(start for start in reversed(text.starts) if start.at + len(PAD) <= first)
-        line = text.content[first:end].decode("latin-1")
-        row = start.line + text.content.count(b"\n", start.at + len(PAD), first)
-        expects_head = row == 1 or (start.movie == 0 and not text.movie and not (lines.heads < number).any())
-        fault = _why_no_header(start, row, line) if expects_head or number in heads else why(line)
-        shown = line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
-        told.append(f"{start.where}, line {row}: {fault}; the line is {shown!r}")
-    return Faults(len(bad), told)
+        chunk = next(chunk for chunk in reversed(batch.starts) if chunk.offset + len(PADDING) <= first)
+        line = batch.content[first:end].decode("latin-1")
+        line_number = chunk.line + batch.content.count(b"\n", chunk.offset + len(PADDING), first)
+        has_movie = chunk.movie != 0 or batch.movie != 0 or bool((lines.headers < number).any())
+        if line_number == 1 or not has_movie or number in headers:
+            fault = _header_fault(chunk, line_number, line)
+        else:
+            fault = row_fault(line)
+        messages.append(f"{chunk.where}, line {line_number}: {fault}; the line is {shorten(line)!r}")
+    return BadLines(len(bad), messages)
 
 
-def _why_no_header(start: Start, row: int, line: str) -> str:
-    if start.movie:
-        return f"expected the header '{start.movie}:'" if row == 1 else "a second header, expected a rating"
+def _header_fault(chunk: ChunkStart, line_number: int, line: str) -> str:
+    if chunk.movie and line_number == 1:
+        return f"expected the header '{chunk.movie}:'"
+    if chunk.movie:
+        return "a second header, expected a rating"
     return "expected a header, a movie's number and a colon" + ("" if line.endswith(":") else ", before any rating")
 
 
-def _why_no_rating(line: str, scale: Scale | None) -> str:
+def _user_fault(user: str) -> str:
+    return f"expected a CustomerID from 1 to 9999999, got {user!r}"
+
+
+def _rating_fault(line: str, scale: Scale | None) -> str:
     fields = line.split(",")
     if len(fields) != 3:
         return f"expected CustomerID,Rating,YYYY-MM-DD, got {len(fields)} fields"
     user, rating, day = fields
     if not re.fullmatch("[1-9][0-9]{0,6}", user):
-        return f"expected a CustomerID from 1 to 9999999, got {user!r}"
+        return _user_fault(user)
     if not re.fullmatch("[0-9]", rating):
         return f"expected a rating of one digit, got {rating!r}"
     if scale is not None and scale.invalid(np.array([float(rating)])).any():

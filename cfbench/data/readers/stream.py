@@ -1,12 +1,15 @@
-"""STREAM: the bytes of a file, unpacked if they are gzip, one after the other; and threads that make things ahead."""
+"""The bytes of a file as a stream, unpacked if they are gzip; and a thread that prepares items in advance."""
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zlib
-from contextlib import closing
+from contextlib import closing, contextmanager
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import BadZipFile
 
 from cfbench.errors import ArchiveError
 
@@ -14,71 +17,86 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-PIECE = 1 << 20
-"""Bytes that are read at once."""
-AGAIN = "it is truncated or damaged, get the file again"
-"""What to do about a file that is."""
+PIECE_BYTES = 1 << 20
+"""How many bytes are read at once."""
+DAMAGED = "it is truncated or damaged, get the file again"
+"""The end of every message about a truncated or damaged file."""
+# Python's archive modules raise these for a damaged archive, besides their own errors.
+_DAMAGE = (
+    BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
 T = TypeVar("T")
 
 
-def pieces(path: Path) -> Generator[bytes]:
-    """The bytes of a file, unpacked if it is gzip; raises `ArchiveError`, `OSError` and `zlib.error`."""
+@contextmanager
+def archive_errors(path: Path | str, where: str = "") -> Iterator[None]:
+    """Turn the errors of an unreadable or damaged file into `ArchiveError`; `where` names the member, if any."""
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(f"cannot read {path}: {error.strerror or error}; check the file and its path") from error
+    except _DAMAGE as error:
+        raise ArchiveError(f"cannot unpack {where or path}: {error}; {DAMAGED}") from error
+
+
+def read_pieces(path: Path) -> Generator[bytes]:
+    """The bytes of a file, unpacked if it is gzip. Raises `ArchiveError`, `OSError` and `zlib.error`."""
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        is_gzip = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        read = iter(lambda: file.read(PIECE), b"")
-        yield from _inflated(read, path) if packed else read
+        pieces = iter(lambda: file.read(PIECE_BYTES), b"")
+        yield from _gunzip(pieces, path) if is_gzip else pieces
 
 
-def _inflated(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """What gzip packed; a file may be several packed one after the other. No piece is larger than four of its own."""
+def _gunzip(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    """Unpack a gzip file, which may be several gzip files in a row, in pieces of at most four megabytes."""
     inflate = zlib.decompressobj(wbits=31)
     for piece in pieces:
         packed = piece
         while packed:
             if inflate.eof:
                 inflate = zlib.decompressobj(wbits=31)
-            yield inflate.decompress(packed, 4 * PIECE)
+            yield inflate.decompress(packed, 4 * PIECE_BYTES)
             packed = inflate.unused_data.lstrip(b"\0") if inflate.eof else inflate.unconsumed_tail
-    while not inflate.eof and (rest := inflate.decompress(b"", 4 * PIECE)):
+    while not inflate.eof and (rest := inflate.decompress(b"", 4 * PIECE_BYTES)):
         yield rest
     if not inflate.eof:
-        raise ArchiveError(f"{path} stops in the middle; {AGAIN}")
+        raise ArchiveError(f"{path} stops in the middle; {DAMAGED}")
 
 
-class Line:
-    """Pieces of any size as one line of bytes."""
+class ByteStream:
+    """Pieces of any size, read as one stream of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._rest = pieces, memoryview(b"")
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes, fewer at the end only."""
-        taken: list[memoryview] = []
+        """The next `count` bytes; fewer only at the end."""
+        parts: list[memoryview] = []
         while count:
             if not self._rest:
                 piece = next(self._pieces, None)
                 if piece is None:
                     break
                 self._rest = memoryview(piece)
-            taken.append(self._rest[:count])
+            parts.append(self._rest[:count])
             self._rest = self._rest[count:]
-            count -= len(taken[-1])
-        return b"".join(taken)
+            count -= len(parts[-1])
+        return b"".join(parts)
 
 
-def ahead(items: Generator[T], depth: int) -> Generator[T]:
-    """The same items, made up to `depth` in advance by a thread of their own; what it raises is raised here in turn.
+def prefetch(items: Generator[T], depth: int) -> Generator[T]:
+    """The same items, prepared by another thread up to `depth` in advance.
 
-    Closing ends the thread.
+    An exception of that thread is raised here, after the items before it. Closing this generator ends the thread.
     """
-    line: Queue[tuple[str, Any]] = Queue(depth)
+    queue: Queue[tuple[str, Any]] = Queue(depth)
     stop = Event()
 
-    def put(kind: str, what: Any) -> bool:
+    def put(kind: str, value: Any) -> bool:
         while not stop.is_set():
             try:
-                line.put((kind, what), timeout=0.1)
+                queue.put((kind, value), timeout=0.1)
             except Full:
                 continue
             return True
@@ -89,16 +107,18 @@ def ahead(items: Generator[T], depth: int) -> Generator[T]:
             with closing(items):
                 if all(put("item", item) for item in items):
                     put("end", None)
-        except BaseException as fault:  # noqa: BLE001 (it is raised again, in the thread that can do something)
-            put("fault", fault)
+        except BaseException as error:  # noqa: BLE001 (the consumer's thread raises it again)
+            put("error", error)
 
     thread = Thread(target=work, daemon=True)
     thread.start()
     try:
-        while (taken := line.get())[0] == "item":
-            yield taken[1]
-        if taken[0] == "fault":
-            raise taken[1]
+        kind, value = queue.get()
+        while kind == "item":
+            yield value
+            kind, value = queue.get()
+        if kind == "error":
+            raise value
     finally:
         stop.set()
         thread.join()

@@ -1,21 +1,31 @@
-"""TABLE: a person's own file of ratings, whatever its form, as blocks of raw fields.
+"""A person's own file of ratings, in one of many forms, as blocks of fields that are not checked yet.
 
-Text (`,` `;` tab `|` `::` or blanks between fields; plain, gzip, Zstandard or a zip's member), Parquet, and Arrow
-(feather, IPC). What is not said (separator, header, columns) is found by looking at the first lines.
+The file is text (`,` `;` tab `|` `::` or whitespace between fields; plain, gzip, Zstandard or a zip's member), Parquet,
+or Arrow (feather, IPC). The person may give the separator, the header and the columns; the rest is detected from the
+first lines.
 """
 
 from __future__ import annotations
 
-import csv
 import re
+import zipfile
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from cfbench.data.card import TableLayout
-from cfbench.data.readers import archive
-from cfbench.data.readers.lines import Rows, blocks
-from cfbench.data.readers.stream import AGAIN, pieces
+from cfbench.data.readers.lines import group_lines, normalize_lines, split_rows
+from cfbench.data.readers.stream import DAMAGED, archive_errors, read_pieces
+from cfbench.data.readers.table_columns import (
+    WHITESPACE,
+    detect_header,
+    detect_separator,
+    drop_doubtful_time,
+    find_columns,
+    parse_separator,
+    split_fields,
+)
+from cfbench.data.readers.zip_archive import list_members, stream_member
 from cfbench.errors import ArchiveError, RowError, UsageError
 
 if TYPE_CHECKING:
@@ -25,30 +35,21 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.readers.lines import TextRows
 
-NAMES = {
-    "user": ("user", "userid", "uid", "customer", "customerid", "reviewer", "reviewerid", "member", "memberid"),
-    "item": ("item", "itemid", "iid", "movie", "movieid", "book", "bookid", "product", "productid", "track",
-             "trackid", "song", "songid", "isbn", "asin"),
-    "rating": ("rating", "score", "stars", "value", "rate", "overall"),
-    "time": ("time", "timestamp", "date", "datetime", "unixreviewtime", "ratedat"),
-    "title": ("title", "name", "movietitle", "booktitle"),
-}  # fmt: skip
-"""What columns are called, in small letters without `_`, `-` and blanks; the first that is there counts."""
-OPTIONAL = {"time"}
 BINARY = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
 TEXT = {".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".base", ".test", ".inter", ""}
-BLANKS = " "
-"""The separator that stands for any run of blanks and tabs."""
-_CANDIDATES = ("::", "\t", ",", ";", "|", BLANKS)
-_LOOKED_AT = 50  # lines
-_ROWS = 2_000_000  # of a block of a binary table
-_LARGEST = 1 << 40  # bytes a zip's member may unpack to: it is the person's own file
+_SAMPLE_BYTES = 1 << 18  # how much of a text is looked at before reading
+_SAMPLE_LINES = 50
+_SAMPLE_ROWS = 1000
+_BLOCK_ROWS = 2_000_000  # rows in a block of a binary table
+_MAX_BYTES = 1 << 40  # what a zip's member may unpack to: it is the person's own file
+_ZSTANDARD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person said of the file; what they did not is found."""
+class LayoutOptions:
+    """What the person says about the file's layout; the rest is detected."""
 
     separator: str = ""
     header: bool | None = None
@@ -58,304 +59,233 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Block:
-    """n rows: `fields` has a column a role, text or of the file's own type; null where the row lacks the field.
-
-    `lines` (n,) says where each begins, from 1; `text(row)` is how it stands in the file; `fault`, if any, is why
-    nothing after the last row can be read.
-    """
+class TableBlock:
+    """n rows of a table, whose values are not checked yet."""
 
     fields: pl.DataFrame
+    """One column for each role, text or of the file's own type, null where the row is too short; and `fields`, the
+    number of fields in the row, in a text file."""
     lines: pl.Series
+    """(n,) the line on which each row begins, from 1."""
     text: Callable[[int], str]
+    """Row → the row as it stands in the file."""
     expected: int = 0
-    """How many fields a row should have; 0 where rows cannot differ."""
+    """The number of fields a row should have; 0 where rows cannot differ."""
     fault: str = ""
+    """Why nothing after the last row can be read; empty if all is well."""
     fault_line: int = 0
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A table whose columns are known: role → number from 0. `sample` holds the fields of its first rows."""
+class OpenTable:
+    """A table whose columns are known."""
 
     where: str
     columns: dict[str, int]
+    """Role → number of its column from 0."""
     sample: pl.DataFrame
-    blocks: Callable[[ProgressListener], Iterator[Block]]
+    """The fields of its first rows."""
+    blocks: Callable[[ProgressListener], Iterator[TableBlock]]
+    """Reads the table from the beginning."""
 
 
-def open_table(path: Path, asked: Asked, roles: tuple[str, ...], listener: ProgressListener) -> Opened:
-    """Look at the file's beginning. Raises `UsageError` for what was asked wrongly, `ArchiveError`, `RowError`."""
+def open_table(path: Path, options: LayoutOptions, roles: tuple[str, ...], listener: ProgressListener) -> OpenTable:
+    """Look at the file's beginning. Raises `UsageError` for wrong options, `ArchiveError` and `RowError`."""
     if not path.is_file():
         raise UsageError(f"no file {path}{'; it is a folder' if path.is_dir() else ''}; check its name")
     if not path.stat().st_size:
-        raise RowError(f"{path} is empty, expected a line a rating")
+        raise RowError(f"{path} is empty, expected one rating in each line")
     kind = BINARY.get(path.suffix.lower())
-    return _binary(path, kind, asked, roles) if kind else _textual(path, asked, roles, listener)
+    if kind:
+        return _open_binary(path, kind, options, roles)
+    return _open_text(path, options, roles, listener)
 
 
-def _binary(path: Path, kind: str, asked: Asked, roles: tuple[str, ...]) -> Opened:
+def _open_binary(path: Path, kind: str, options: LayoutOptions, roles: tuple[str, ...]) -> OpenTable:
     import polars as pl
 
     try:
         table = pl.scan_parquet(path, glob=False) if kind == "parquet" else pl.scan_ipc(path, glob=False)
         names = table.collect_schema().names()
-        columns = _columns(names, asked, roles, str(path), header=True)
+        columns = find_columns(names, options.columns, roles, str(path), header=True)
         table = table.select(**{role: pl.col(names[number]) for role, number in columns.items()})
-        sample, count = table.head(1000).collect(), int(table.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError) as fault:
-        raise ArchiveError(f"cannot read {path} as {kind}: {_first_line(fault)}; {AGAIN}") from fault
+        sample, n_rows = table.head(_SAMPLE_ROWS).collect(), int(table.select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, kind, error) from error
+    if not n_rows:
+        raise RowError(f"{path} holds no rows, expected one rating in each row")
 
-    def read(listener: ProgressListener) -> Iterator[Block]:
-        for start in range(0, count, _ROWS):
+    def read(listener: ProgressListener) -> Iterator[TableBlock]:
+        for start in range(0, n_rows, _BLOCK_ROWS):
             try:
-                part = table.slice(start, _ROWS).collect()
-            except (pl.exceptions.PolarsError, OSError) as fault:
-                raise ArchiveError(f"cannot read {path} as {kind}: {_first_line(fault)}; {AGAIN}") from fault
-            listener.progress(f"reading {path.name}", min(start + _ROWS, count), count)
-            lines = pl.int_range(start + 1, start + len(part) + 1, eager=True, dtype=pl.Int64)
-            yield Block(part, lines, lambda row, part=part: ", ".join(map(str, part.row(row))))  # type: ignore[misc]
+                rows = table.slice(start, _BLOCK_ROWS).collect()
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise _unreadable(path, kind, error) from error
+            listener.progress(f"reading {path.name}", min(start + _BLOCK_ROWS, n_rows), n_rows)
+            lines = pl.int_range(start + 1, start + len(rows) + 1, eager=True, dtype=pl.Int64)
+            yield TableBlock(rows, lines, lambda row, rows=rows: ", ".join(map(str, rows.row(row))))  # type: ignore[misc]
 
-    if not count:
-        raise RowError(f"{path} holds no rows, expected a row a rating")
-    return Opened(str(path), columns, sample, read)
+    return OpenTable(str(path), columns, sample, read)
 
 
-def _first_line(fault: Exception) -> str:
-    return (str(fault).strip().splitlines() or ["damaged"])[0]
+def _unreadable(path: Path, kind: str, error: Exception) -> ArchiveError:
+    return ArchiveError(f"cannot read {path} as {kind}: {_first_line(error)}; {DAMAGED}")
 
 
-def _textual(path: Path, asked: Asked, roles: tuple[str, ...], listener: ProgressListener) -> Opened:
-    source, where = _source(path, asked)
-    head = next(blocks(_only(source(listener), 1 << 18), quoted=False), b"")
-    head = _utf8(head.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"), 1, where)
-    lines = [line for line in head.decode().split("\n")[:_LOOKED_AT] if line.strip()]
-    if not lines:
-        raise RowError(f"{where} is empty, expected a line a rating")
-    separator = _spelled(asked.separator) or _sniffed(lines, where, len(roles) - ("time" in roles))
-    names = _split(lines[0], separator)
-    header = _has_header(names, asked, roles)
-    columns = _columns(names, asked, roles, where, header=header)
-    if not header and "time" in columns and "time" not in asked.columns:
-        columns = _without_doubtful_time(columns, names)
-    quote = separator in {",", ";"} or (len(separator) == 1 and separator != BLANKS and any(
-        value.startswith('"') for line in lines for value in line.split(separator)))  # fmt: skip
-    table = TableLayout(
-        member=where, separator="\t" if separator == BLANKS else separator, quote=quote, columns=columns
-    )
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["damaged"])[0]
 
-    def read(content: Iterable[bytes]) -> Iterator[Block]:
-        expected, line = 0, 1
-        for raw in blocks(content, quoted=quote):
-            text = raw.removeprefix(b"\xef\xbb\xbf") if line == 1 else raw
-            text = _utf8(text.replace(b"\r\n", b"\n") if b"\r" in text else text, line, where)
-            if separator == BLANKS:
+
+def _open_text(path: Path, options: LayoutOptions, roles: tuple[str, ...], listener: ProgressListener) -> OpenTable:
+    source, where = _find_source(path, options)
+    head = next(group_lines(_take_lines(source(listener), _SAMPLE_BYTES)), b"")
+    head = _require_utf8(normalize_lines(head, 1), 1, where)
+    first_lines = [line for line in head.decode().split("\n")[:_SAMPLE_LINES] if line.strip()]
+    if not first_lines:
+        raise RowError(f"{where} is empty, expected one rating in each line")
+    layout = _detect_layout(first_lines, where, options, roles)
+    sample = next((block.fields.head(_SAMPLE_ROWS) for block in layout.read([head])), None)
+    if sample is None:
+        raise RowError(f"{where} holds no rows below its header, expected one rating in each line")
+    return OpenTable(where, layout.columns, sample.drop("fields"), lambda listener: layout.read(source(listener)))
+
+
+def _detect_layout(first_lines: list[str], where: str, options: LayoutOptions, roles: tuple[str, ...]) -> _TextLayout:
+    """The layout of a text, from the options and the first lines that are not blank. Raises `UsageError`."""
+    min_fields = len(set(roles) - {"time"})
+    separator = parse_separator(options.separator) or detect_separator(first_lines, where, min_fields)
+    first = split_fields(first_lines[0], separator)
+    header = detect_header(first, options.columns, roles) if options.header is None else options.header
+    columns = find_columns(first, options.columns, roles, where, header=header)
+    if not header and "time" in columns and "time" not in options.columns:
+        columns = drop_doubtful_time(columns, first)
+    return _TextLayout(where, separator, header, _detect_quotes(first_lines, separator), columns)
+
+
+def _detect_quotes(lines: list[str], separator: str) -> bool:
+    """Whether double quotes may enclose fields: always with a comma or semicolon, else if a field begins with one."""
+    if separator in {",", ";"}:
+        return True
+    if len(separator) > 1 or separator == WHITESPACE:
+        return False
+    return any(value.startswith('"') for value in chain.from_iterable(line.split(separator) for line in lines))
+
+
+@dataclass(frozen=True)
+class _TextLayout:
+    """How to split a text file into the fields of its columns."""
+
+    where: str
+    separator: str
+    header: bool
+    quote: bool
+    columns: dict[str, int]
+
+    def read(self, pieces: Iterable[bytes]) -> Iterator[TableBlock]:
+        """The rows of the text, a block of lines at a time. Raises `RowError` for text that is not UTF-8."""
+        # Runs of blanks and tabs become one tab before the lines are split.
+        separator = "\t" if self.separator == WHITESPACE else self.separator
+        table = TableLayout(member=self.where, separator=separator, quote=self.quote, columns=self.columns)
+        n_fields, line = 0, 1
+        for content in group_lines(pieces, quoted=self.quote):
+            text = _require_utf8(normalize_lines(content, line), line, self.where)
+            if self.separator == WHITESPACE:
                 text = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+$", b"", text))
             if line == 1:
-                first = text.partition(b"\n")[0].decode()
-                count = len(_split(first, separator)) if quote else first.count(table.separator) + 1
-                expected = max(count, max(columns.values()) + 1)
-                if header:
+                n_fields = self._count_fields(text.partition(b"\n")[0].decode(), separator)
+                if self.header:
                     text, line = text.partition(b"\n")[2], 2
             if text:
-                yield _block(Rows.split(text, table, expected, line), expected)
+                yield _to_block(split_rows(text, table, n_fields, line), n_fields)
                 line += text.count(b"\n")
 
-    sample = next((block.fields.head(1000) for block in read([head])), None)
-    if sample is None:
-        raise RowError(f"{where} holds no rows below its header, expected a line a rating")
-    return Opened(where, columns, sample.drop("fields"), lambda listener: read(source(listener)))
+    def _count_fields(self, first: str, separator: str) -> int:
+        """The number of fields each row should have: that of the first line, or what the columns need."""
+        count = len(split_fields(first, separator)) if self.quote else first.count(separator) + 1
+        return max(count, max(self.columns.values()) + 1)
 
 
-def _block(rows: Rows, expected: int) -> Block:
+def _to_block(rows: TextRows, n_fields: int) -> TableBlock:
     import polars as pl
 
     lines = rows.starts
-    numbers = (
-        pl.int_range(lines.start, lines.stop - 1, eager=True, dtype=pl.Int64)
-        if isinstance(lines, range)
-        else pl.Series(lines[:-1], dtype=pl.Int64)
-    )
-    return Block(rows.fields, numbers, rows.text, expected, rows.fault, rows.starts[-1])
+    if isinstance(lines, range):
+        numbers = pl.int_range(lines.start, lines.stop - 1, eager=True, dtype=pl.Int64)
+    else:
+        numbers = pl.Series(lines[:-1], dtype=pl.Int64)
+    return TableBlock(rows.fields, numbers, rows.text, n_fields, rows.fault, lines[-1])
 
 
-def _source(path: Path, asked: Asked) -> tuple[Callable[[ProgressListener], Iterator[bytes]], str]:
-    """What gives the bytes of the text, and how to call it."""
-    import zipfile
-
-    if asked.member or path.suffix.lower() == ".zip":
+def _find_source(path: Path, options: LayoutOptions) -> tuple[Callable[[ProgressListener], Iterator[bytes]], str]:
+    """A function that reads the bytes of the text, and the name of the text in messages."""
+    suffix = path.suffix.lower()
+    if options.member or suffix == ".zip":
         if not zipfile.is_zipfile(path):
-            raise ArchiveError(f"{path} is no whole zip file; {AGAIN}")
-        member = asked.member or _only_member(path)
-        return lambda listener: archive.stream(path, member, _LARGEST, listener), f"{path}!{member}"
-    packed = path.suffix.lower() if path.suffix.lower() in {".gz", ".zst"} else ""
-    suffix = path.with_suffix("").suffix.lower() if packed else path.suffix.lower()
+            raise ArchiveError(f"{path} is not a whole zip file; {DAMAGED}")
+        member = options.member or _find_only_member(path)
+        return lambda listener: stream_member(path, member, _MAX_BYTES, listener), f"{path}!{member}"
+    compression = suffix if suffix in {".gz", ".zst"} else ""
+    if compression:
+        suffix = path.with_suffix("").suffix.lower()
     if suffix not in TEXT:
         known = ", ".join(sorted(TEXT - {""}) + sorted(BINARY) + [".zip"])
-        raise UsageError(f"{path}: {suffix!r} is no ending of a table; expected {known}, text also as .gz or .zst")
-    return lambda listener: _bytes(path, packed, listener), str(path)
+        raise UsageError(f"{path}: a table cannot end in {suffix!r}; expected {known}, text also as .gz or .zst")
+    return lambda listener: _stream_file(path, compression, listener), str(path)
 
 
-def _only_member(path: Path) -> str:
-    found = [name for name in archive.members(path) if not name.startswith("__MACOSX/")]
-    if len(found) != 1:
-        shown = ", ".join(found[:12]) + (", …" if len(found) > 12 else "")
-        raise UsageError(f"{path} has {len(found)} members, expected one; choose with --member: {shown or 'none'}")
-    return found[0]
+def _find_only_member(path: Path) -> str:
+    names = [name for name in list_members(path) if not name.startswith("__MACOSX/")]
+    if len(names) != 1:
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        raise UsageError(f"{path} has {len(names)} members, expected one; choose with --member: {shown or 'none'}")
+    return names[0]
 
 
-def _bytes(path: Path, packed: str, listener: ProgressListener) -> Iterator[bytes]:
-    done, total = 0, path.stat().st_size * (4 if packed else 1)  # what a packed file unpacks to is a guess
-    with archive.faults(path):
-        for piece in _unpacked(path) if packed == ".zst" else pieces(path):
-            done += len(piece)
-            listener.progress(f"reading rows of {path.name}", done, max(done, total))
+def _stream_file(path: Path, compression: str, listener: ProgressListener) -> Iterator[bytes]:
+    # The unpacked size of a compressed file is unknown: four times its own is a guess, for the progress bar.
+    size, expected = 0, path.stat().st_size * (4 if compression else 1)
+    with archive_errors(path):
+        for piece in _unpack_zstandard(path) if compression == ".zst" else read_pieces(path):
+            size += len(piece)
+            listener.progress(f"reading rows of {path.name}", size, max(size, expected))
             yield piece
 
 
-def _unpacked(path: Path) -> Iterator[bytes]:
-    """What Zstandard packed. polars unpacks it: as a table of one column, which is the line."""
+def _unpack_zstandard(path: Path) -> Iterator[bytes]:
+    """The text of a Zstandard file. polars unpacks it, as a table with one column: the line."""
     import polars as pl
 
     try:
         with path.open("rb") as file:
-            if file.read(4) != b"\x28\xb5\x2f\xfd":
-                raise ArchiveError(f"{path} is no Zstandard file; {AGAIN}")
+            if file.read(4) != _ZSTANDARD_MAGIC:
+                raise ArchiveError(f"{path} is not a Zstandard file; {DAMAGED}")
         lines = pl.scan_csv(
             path, has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String}, glob=False
         )
         for part in lines.collect_batches():
             yield ("\n".join(part["line"].fill_null("")) + "\n").encode()
-    except pl.exceptions.PolarsError as fault:
-        raise ArchiveError(f"cannot unpack {path}: {_first_line(fault)}; {AGAIN}") from fault
+    except pl.exceptions.PolarsError as error:
+        raise ArchiveError(f"cannot unpack {path}: {_first_line(error)}; {DAMAGED}") from error
 
 
-def _only(source: Iterator[bytes], count: int) -> Iterator[bytes]:
-    """The whole lines among the first bytes."""
-    held = b""
-    for piece in source:
-        held += piece
-        if len(held) >= count:
-            break
-    else:
-        yield held
-        return
-    yield held[: held.rfind(b"\n") + 1] or held
+def _take_lines(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The whole lines among the first `size` bytes or a little more, as one piece."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= size:
+            yield head[: head.rfind(b"\n") + 1] or head
+            return
+    yield head
 
 
-def _utf8(text: bytes, line: int, where: str) -> bytes:
+def _require_utf8(text: bytes, line: int, where: str) -> bytes:
+    """The text, which begins on that line. Raises `RowError` if it is not UTF-8."""
     try:
         text.decode()
-    except UnicodeDecodeError as fault:
-        at = line + text.count(b"\n", 0, fault.start)
+    except UnicodeDecodeError as error:
+        bad_line = line + text.count(b"\n", 0, error.start)
         raise RowError(
-            f"{where}, line {at}: byte 0x{text[fault.start]:02x} is not UTF-8; convert the file to UTF-8"
-        ) from fault
+            f"{where}, line {bad_line}: byte 0x{text[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+        ) from error
     return text
-
-
-def _spelled(separator: str) -> str:
-    named = {"\\t": "\t", "tab": "\t", "blank": BLANKS, "whitespace": BLANKS, "comma": ","}
-    return named.get(separator, separator)
-
-
-def _split(line: str, separator: str) -> list[str]:
-    if separator == BLANKS:
-        return line.split()
-    if len(separator) > 1:
-        return line.split(separator)
-    try:
-        return next(csv.reader([line], delimiter=separator), [""])
-    except csv.Error:
-        return line.split(separator)
-
-
-def _sniffed(lines: list[str], where: str, least: int) -> str:
-    """The separator that cuts the most of the first lines into as many fields as the very first, `least` or more."""
-    shares = {}
-    for separator in _CANDIDATES:
-        counts = [len(_split(line, separator)) for line in lines]
-        if counts[0] >= least:
-            shares[separator] = sum(count == counts[0] for count in counts)
-    if shares:
-        return max(shares, key=lambda separator: shares[separator])
-    raise UsageError(
-        f"cannot tell what separates the fields of {where}, whose first line is {lines[0][:80]!r}; "
-        f"expected {least} fields or more; say it with --separator"
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _has_header(first: list[str], asked: Asked, roles: tuple[str, ...]) -> bool:
-    if asked.header is not None:
-        return asked.header
-    if any(not name.isdecimal() for name in asked.columns.values()):
-        return True
-    if "rating" not in roles:
-        return any(_plain(name) in NAMES["item"] + NAMES["title"] for name in first)
-    rating = int(asked.columns.get("rating", "2"))
-    return rating < len(first) and bool(first[rating].strip()) and not _is_number(first[rating])
-
-
-def _plain(name: str) -> str:
-    """RecBole writes `user_id:token`; what follows the colon is no part of the name."""
-    return re.sub(r"[\s_\-]", "", name.partition(":")[0]).lower()
-
-
-def _columns(names: list[str], asked: Asked, roles: tuple[str, ...], where: str, *, header: bool) -> dict[str, int]:
-    """Role → number of its column; raises `UsageError`."""
-    names = [name.strip() for name in names]
-    found: dict[str, int] = {}
-    for position, role in enumerate(roles):
-        wanted = asked.columns.get(role)
-        if wanted is not None:
-            found[role] = _asked_column(names, wanted, role, where, header=header)
-        elif header:
-            plain = [_plain(name) for name in names]
-            number = next((plain.index(name) for name in NAMES[role] if name in plain), None)
-            if number is not None:
-                found[role] = number
-            elif role not in OPTIONAL:
-                advice = f"say which with --{role}" if role != "title" else "call it so in the first line"
-                raise UsageError(f"{where} has no column for the {role}: {_some(names)}; {advice}, or --no-header")
-        elif position < len(names) and position not in found.values():
-            found[role] = position
-        elif role not in OPTIONAL:
-            raise UsageError(f"{where} has {len(names)} columns, none left for the {role}; say which with --{role}")
-    for role, number in found.items():
-        if list(found.values()).count(number) > 1:
-            raise UsageError(f"{where}: column {number} cannot be the {role} and something else; say which is which")
-    return found
-
-
-def _asked_column(names: list[str], wanted: str, role: str, where: str, *, header: bool) -> int:
-    if header and wanted in names:
-        return names.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(names):
-        return int(wanted)
-    if not header or wanted.isdecimal():
-        raise UsageError(
-            f"{where} has no column {wanted!r} for the {role}; expected a number from 0 to {len(names) - 1}"
-        )
-    near = get_close_matches(wanted.lower(), [name.lower() for name in names], n=1, cutoff=0.5)
-    hint = next((f"did you mean {name!r}? " for name in names if [name.lower()] == near), "")
-    raise UsageError(f"{where} has no column {wanted!r} for the {role}; {hint}there are: {_some(names)}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-
-
-def _without_doubtful_time(columns: dict[str, int], first: list[str]) -> dict[str, int]:
-    """The fourth column of a file without a header is the time only if it looks like one."""
-    value = first[columns["time"]].strip()
-    if _is_number(value) or re.match(r"\d{4}-\d\d-\d\d", value):
-        return columns
-    return {role: number for role, number in columns.items() if role != "time"}

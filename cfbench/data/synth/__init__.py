@@ -1,1 +1,1 @@
-"""SYNTH: made-up ratings of the Netflix Prize's shape, written in its format."""
+"""Synthetic ratings, made up in the shape and the format of the Netflix Prize, for a dry run without the real data."""
