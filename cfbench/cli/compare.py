@@ -123,7 +123,7 @@ def _document(ranked: RankedBoard, form: Format, *, by: SliceBy | None, pareto: 
         columns = slices.slice_columns(ranked.rows, 0, by)
     else:
         every = board_columns.format_columns(table_columns(ranked.metric, pareto=pareto), ranked.rows)
-        columns = tables.filled(every)
+        columns = tables.drop_empty(every)
     if form == "md":
         return tables.markdown(columns)
     return f"% {ranked.board.dataset}, split {ranked.board.split}; needs the package booktabs\n{tables.latex(columns)}"

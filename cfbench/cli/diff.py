@@ -112,4 +112,4 @@ def _print_differences(first: str, second: str, differences: dict[str, tuple[Any
 def _cell(value: Any) -> str:
     if value is None:
         return numbers.NONE
-    return f"{value:.6g}" if isinstance(value, float) else numbers.hyper(value)
+    return f"{value:.6g}" if isinstance(value, float) else numbers.hyper_parameter(value)

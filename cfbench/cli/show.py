@@ -56,7 +56,7 @@ def _print_page(record: Record, curve: list[dict[str, Any]], slices: dict[SliceB
     console.out().print(table, markup=False)
     if curve:
         console.result("")
-        for line in curves.curve(curve, width=min(console.out().width, 100)):
+        for line in curves.draw_curve(curve, width=min(console.out().width, 100)):
             console.out().print(line, markup=False, no_wrap=True)
     for by, parts in slices.items():
         print_slices(parts, by)
@@ -114,9 +114,9 @@ def _outcome_facts(outcome: Outcome) -> dict[str, str]:
 
 def _config_facts(request: Request) -> dict[str, str]:
     """Each hyper-parameter, and where its value came from."""
-    values = {
-        f"  {name}": f"{numbers.hyper(value)} ({request.origins[name]})" for name, value in request.config.items()
-    }
+    values = {}
+    for name, value in request.config.items():
+        values[f"  {name}"] = f"{numbers.hyper_parameter(value)} ({request.origins[name]})"
     return {"config": ""} | values
 
 

@@ -113,9 +113,9 @@ def test_the_least_important_columns_are_dropped_first_and_empty_ones_always():
         tables.Column("c", ["3"], priority=3),
         tables.Column("d", ["–"]),
     ]
-    assert [column.heading for column in tables.fitting(columns, 80)] == ["a", "b", "c"]
-    assert [column.heading for column in tables.fitting(columns, 8)] == ["a", "c"]
-    assert [column.heading for column in tables.fitting(columns, 1)] == ["a"]
+    assert [column.heading for column in tables.fit_width(columns, 80)] == ["a", "b", "c"]
+    assert [column.heading for column in tables.fit_width(columns, 8)] == ["a", "c"]
+    assert [column.heading for column in tables.fit_width(columns, 1)] == ["a"]
 
 
 def test_marks_are_explained_where_they_are_used(ranked):

@@ -23,11 +23,11 @@ def print_board(ranked: RankedBoard, *, by: SliceBy | None = None, pareto: bool 
     protocol = f" ({board.protocol})" if board.protocol else ""
     out.print(f"[bold]{ranked.card.title}[/], split {board.split}{protocol}")
     if by and board.ranked:
-        out.print(tables.on_terminal(slices.fit_slices(ranked.rows, out.width, by)))
+        out.print(tables.rich_table(slices.fit_slices(ranked.rows, out.width, by)))
     elif ranked.rows:
         columns = board_columns.format_columns(table_columns(ranked.metric, pareto=pareto), ranked.rows)
         best = next((index for index, row in enumerate(ranked.rows) if row.place == 1), None)
-        out.print(tables.on_terminal(tables.fitting(columns, out.width), bold=best))
+        out.print(tables.rich_table(tables.fit_width(columns, out.width), bold=best))
         _explain_marks(ranked.rows, pareto=pareto)
     if board.published and not by:
         out.print(_published_table(board.published))

@@ -11,7 +11,7 @@ TRAIN, VALID, BOTH = "·", "•", "◉"
 _MARGIN = 9  # characters to the left of the first column
 
 
-def curve(epochs: Sequence[dict[str, Any]], *, width: int, height: int = 12) -> list[str]:
+def draw_curve(epochs: Sequence[dict[str, Any]], *, width: int, height: int = 12) -> list[str]:
     """The training (·) and validation (•) RMSE over epochs, as lines of at most `width` characters.
 
     A column is one epoch or, when there are more epochs than columns, the last of several epochs.

@@ -54,7 +54,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
 
 
-def hyper(value: object) -> str:
+def hyper_parameter(value: object) -> str:
     """A hyper-parameter's value as it is written on the command line."""
     from cfbench.contract import format_value
 

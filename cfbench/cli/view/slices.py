@@ -63,7 +63,7 @@ def fit_slices(rows: list[RankedRow], width: int, by: SliceBy) -> list[Column]:
     """The columns with the widest bars that fit `width`; if none fit, without bars and with as many models as fit."""
     for bar_width in _BAR_WIDTHS:
         complete = slice_columns(rows, bar_width, by)
-        visible = tables.fitting(complete, width)
+        visible = tables.fit_width(complete, width)
         if len(visible) == len(complete):
             break
     return visible
@@ -77,4 +77,4 @@ def print_slices(parts: Sequence[Slice], by: SliceBy) -> None:
         Column("tested", [f"{part.ratings:,}" for part in parts], right=True),
         Column("RMSE", [_cell(part.rmse, largest, _BAR_WIDTHS[0]) for part in parts]),
     ]
-    console.out().print(tables.on_terminal(columns))
+    console.out().print(tables.rich_table(columns))

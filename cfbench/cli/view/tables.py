@@ -38,14 +38,14 @@ class Column:
         return max(map(cell_len, [self.heading, *self.cells]))
 
 
-def filled(columns: list[Column]) -> list[Column]:
+def drop_empty(columns: list[Column]) -> list[Column]:
     """The columns with at least one cell that is neither empty nor unknown."""
     return [column for column in columns if any(cell not in ("", numbers.NONE) for cell in column.cells)]
 
 
-def fitting(columns: list[Column], width: int) -> list[Column]:
-    """The filled columns, in their order, without those that must be dropped to fit `width` characters."""
-    columns = filled(columns)
+def fit_width(columns: list[Column], width: int) -> list[Column]:
+    """The columns that are not empty, in their order, without those that must be dropped to fit `width` characters."""
+    columns = drop_empty(columns)
     while len(columns) > 1 and _table_width(columns) > width:
         least_important = max(columns, key=lambda column: column.priority)
         columns = [column for column in columns if column is not least_important]
@@ -56,18 +56,17 @@ def _table_width(columns: list[Column]) -> int:
     return sum(column.width for column in columns) + _BETWEEN * (len(columns) - 1) + _EDGES
 
 
-def on_terminal(columns: list[Column], *, bold: int | None = None, dim: bool = False) -> Table:
+def rich_table(columns: list[Column], *, bold: int | None = None) -> Table:
     """The table for the terminal; `bold` is the index of a row to print in bold."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    style = "dim" if dim else ""
-    table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1), style=style)
+    table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1))
     for column in columns:
         table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
     for index, cells in enumerate(_rows(columns)):
-        table.add_row(*map(Text, cells), style="bold" if index == bold else style)
+        table.add_row(*map(Text, cells), style="bold" if index == bold else "")
     return table
 
 
