@@ -77,7 +77,7 @@ def _run_all(planned: list[PlannedRun], results: Results, file: Path) -> list[Sw
     finished = []
     for index, run in enumerate(planned, 1):
         position = f"{index}/{len(planned)} {run}"
-        stopped = f"stopped at run {index} of {len(planned)}; resume with: cfbench sweep {file}"
+        stopped = f"stopped at run {index} of {len(planned)}; resume it with: cfbench sweep {file}"
         with console.training(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
             result = sweeping.make(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")
