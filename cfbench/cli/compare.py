@@ -63,21 +63,21 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs.record import Results
 
-    stored = Results(results)
-    ranked = load_ranked_board(
-        chosen(dataset), split, stored, metric=metric, by=by, plugins=plugin or [], all_runs=all_runs
+    stored_runs = Results(results)
+    ranked_board = load_ranked_board(
+        chosen(dataset), split, stored_runs, metric=metric, by=by, plugins=plugin or [], all_runs=all_runs
     )
     if pareto and sort == "score":
         sort = "fit"
-    ranked = replace(ranked, rows=_sort_rows(ranked.rows, sort))
+    ranked_board = replace(ranked_board, rows=_sort_rows(ranked_board.rows, sort))
     if json or form == "json":
-        console.as_json(board_data(ranked))
+        console.as_json(board_data(ranked_board))
     elif form == "csv":
-        typer.echo(_csv(ranked.rows, by=by), nl=False)
+        typer.echo(_csv(ranked_board.rows, by=by), nl=False)
     elif form == "table":
-        _print_table(ranked, stored, by=by, pareto=pareto)
+        _print_table(ranked_board, stored_runs, by=by, pareto=pareto)
     else:
-        typer.echo(_document(ranked, form, by=by, pareto=pareto), nl=False)
+        typer.echo(_document(ranked_board, form, by=by, pareto=pareto), nl=False)
 
 
 def _sort_rows(rows: list[RankedRow], order: Order) -> list[RankedRow]:
@@ -114,32 +114,32 @@ def _csv(rows: list[RankedRow], *, by: SliceBy | None) -> str:
     return stream.getvalue()
 
 
-def _document(ranked: RankedBoard, form: Format, *, by: SliceBy | None, pareto: bool) -> str:
+def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pareto: bool) -> str:
     """The table in Markdown or LaTeX, with all columns that have a value."""
     from cfbench.cli.view import board_columns, slices, tables
     from cfbench.leaderboard.columns import table_columns
 
     if by:
-        columns = slices.slice_columns(ranked.rows, 0, by)
+        columns = slices.slice_columns(ranked_board.rows, 0, by)
     else:
-        every = board_columns.format_columns(table_columns(ranked.metric, pareto=pareto), ranked.rows)
+        every = board_columns.format_columns(table_columns(ranked_board.metric, pareto=pareto), ranked_board.rows)
         columns = tables.drop_empty(every)
     if form == "md":
         return tables.markdown(columns)
-    return f"% {ranked.board.dataset}, split {ranked.board.split}; needs the package booktabs\n{tables.latex(columns)}"
+    return f"% {ranked_board.board.dataset}, split {ranked_board.board.split}; needs the package booktabs\n{tables.latex(columns)}"
 
 
-def _print_table(ranked: RankedBoard, results: Results, *, by: SliceBy | None, pareto: bool) -> None:
+def _print_table(ranked_board: RankedBoard, results: Results, *, by: SliceBy | None, pareto: bool) -> None:
     """Print the table, followed by messages about runs that it does not show."""
     from cfbench.cli.view.board_page import print_board
 
-    print_board(ranked, by=by, pareto=pareto)
-    board = ranked.board
+    print_board(ranked_board, by=by, pareto=pareto)
+    board = ranked_board.board
     if not board.rows:
         console.say(
             f"no runs of {board.dataset}, split {board.split}, in {results.root}; `cfbench run deepae` makes one"
         )
-    if board.rows and not ranked.has_ratings:
+    if board.rows and not ranked_board.has_ratings:
         console.say(
             f"data set {board.dataset} is not downloaded: the scores come from the records, without intervals and "
             f"tests; `cfbench download {board.dataset}` gets it"
@@ -151,7 +151,7 @@ def _print_table(ranked: RankedBoard, results: Results, *, by: SliceBy | None, p
         )
     if board.left_out:
         console.say(f"runs left out: {board.left_out}; their split has the same name but other ratings or another cut")
-    splits = ranked.card.family(board.split)
+    splits = ranked_board.card.family(board.split)
     for request in results.interrupted():
         if request.dataset.name == board.dataset and request.split.name in splits:
             console.say(f"interrupted: {request.run}; resume it with: cfbench run --resume {request.run}")

@@ -37,8 +37,8 @@ def diff(
     """
     from cfbench.runs.record import Results
 
-    stored = Results(results)
-    (first, first_folder), (second, second_folder) = stored.find(run), stored.find(other)
+    stored_runs = Results(results)
+    (first, first_folder), (second, second_folder) = stored_runs.find(run), stored_runs.find(other)
     differences = _find_differences(_facts(first), _facts(second))
     comparison, reason = _compare_errors(first, first_folder, second, second_folder)
     if json:

@@ -35,54 +35,56 @@ def sweep(
     from cfbench.runs import sweep as sweeping
     from cfbench.runs.record import Results
 
-    declared = sweeping.read(file)
-    planned = sweeping.plan(declared)
+    declaration = sweeping.read(file)
+    planned_runs = sweeping.plan(declaration)
     if dry_run:
-        _print_plan(planned, json=json)
+        _print_plan(planned_runs, json=json)
         return
-    stored = Results(results)
-    finished = _run_all(planned, stored, file)
+    stored_runs = Results(results)
+    sweep_results = _run_all(planned_runs, stored_runs, file)
     boards = [
-        load_ranked_board(name, split, stored, all_runs=True) for name in declared.datasets for split in declared.splits
+        load_ranked_board(name, split, stored_runs, all_runs=True)
+        for name in declaration.datasets
+        for split in declaration.splits
     ]
     if json:
         from cfbench.leaderboard.columns import board_data
 
-        rows = [_result_data(result) for result in finished]
+        rows = [_result_data(result) for result in sweep_results]
         console.as_json({"runs": rows, "boards": [board_data(board) for board in boards]})
     else:
         from cfbench.cli.view.board_page import print_board
 
         for board in boards:
             print_board(board)
-    failed = [result for result in finished if result.failed]
-    for result in failed:
+    failures = [result for result in sweep_results if result.failed]
+    for result in failures:
         console.say(f"no score: {result.planned}: {result.fault}")
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if failures else 0)
 
 
-def _print_plan(planned: list[PlannedRun], *, json: bool) -> None:
+def _print_plan(planned_runs: list[PlannedRun], *, json: bool) -> None:
     if json:
-        console.as_json([_plan_data(run) for run in planned])
+        console.as_json([_plan_data(run) for run in planned_runs])
         return
-    for run in planned:
+    for run in planned_runs:
         console.result(str(run))
 
 
-def _run_all(planned: list[PlannedRun], results: Results, file: Path) -> list[SweepResult]:
+def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> list[SweepResult]:
     """Carry out the runs one after the other; Ctrl-C exits with a message that says how to resume."""
     from cfbench.runs import sweep as sweeping
 
-    datasets = {name: obtain(name) for name in dict.fromkeys(run.dataset for run in planned)}
-    finished = []
-    for index, run in enumerate(planned, 1):
-        position = f"{index}/{len(planned)} {run}"
-        stopped = f"stopped at run {index} of {len(planned)}; resume it with: cfbench sweep {file}"
+    datasets = {name: obtain(name) for name in dict.fromkeys(run.dataset for run in planned_runs)}
+    sweep_results = []
+    for index, run in enumerate(planned_runs, 1):
+        position = f"{index}/{len(planned_runs)} {run}"
+        stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: cfbench sweep {file}"
         with console.training(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
             result = sweeping.make(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")
-        finished.append(result)
-    return finished
+        sweep_results.append(result)
+    return sweep_results
 
 
 def _describe_result(result: SweepResult) -> str:

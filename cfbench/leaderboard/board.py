@@ -64,31 +64,34 @@ def build_board(
     if fingerprints is None:
         in_order = sorted(records, key=start_order)
         fingerprints = {record.request.split.name: record.request.split.fingerprint for record in in_order}
-    known = {record.request.plugin.name for record in records}
+    known_plugins = {record.request.plugin.name for record in records}
     for name in plugins:
-        if name not in known:
-            raise UnknownNameError("plugin", name, known, advice=f"among the runs of {card.name}, split {split}")
+        if name not in known_plugins:
+            advice = f"among the runs of {card.name}, split {split}"
+            raise UnknownNameError("plugin", name, known_plugins, advice=advice)
     comparable = [r for r in records if r.request.split.fingerprint == fingerprints.get(r.request.split.name)]
     rows = build_rows([r for r in comparable if not plugins or r.request.plugin.name in plugins], names)
-    shown = rows if all_runs else choose_representatives(rows)
-    shown.sort(key=lambda row: (not row.ranked, row.rmse or 0.0, start_order(row.newest)))
+    visible_rows = rows if all_runs else choose_representatives(rows)
+    visible_rows.sort(key=lambda row: (not row.ranked, row.rmse or 0.0, start_order(row.newest)))
     protocol = card.split(names[0]).protocol
     return Leaderboard(
         dataset=card.name,
         split=names[0] if len(names) == 1 else split,
         protocol=protocol,
         fingerprints=fingerprints,
-        rows=add_settings(shown),
+        rows=add_settings(visible_rows),
         published=published(card, protocol),
         left_out=len(records) - len(comparable),
-        hidden=len(rows) - len(shown),
+        hidden=len(rows) - len(visible_rows),
     )
 
 
 def published(card: Card, protocol: str) -> list[Published]:
-    """The scores published for a protocol, best first.
+    """The scores published for a protocol, best first; none for a split without a protocol.
 
     The protocol "random 90/10" also selects the scores of "random 90/10, mean of 5".
     """
-    same = [s for s in card.published if protocol and (s.protocol == protocol or s.protocol.startswith(f"{protocol},"))]
-    return sorted(same, key=lambda score: score.rmse)
+    if not protocol:
+        return []
+    scores = [s for s in card.published if s.protocol == protocol or s.protocol.startswith(f"{protocol},")]
+    return sorted(scores, key=lambda score: score.rmse)

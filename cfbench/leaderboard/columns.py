@@ -44,14 +44,14 @@ class BoardColumn:
         return self.kind not in {"place", "text", "mark"}
 
 
-def _gap(ranked: RankedRow) -> tuple[float, bool] | str:
+def _gap(row: RankedRow) -> tuple[float, bool] | str:
     """The difference from the best row, and whether the two are tied; empty for the best row itself."""
-    return "" if ranked.place == 1 or ranked.to_best is None else (ranked.to_best.difference, ranked.tied)
+    return "" if row.place == 1 or row.to_best is None else (row.to_best.difference, row.tied)
 
 
-def _deviation(ranked: RankedRow) -> tuple[float, int] | str:
+def _deviation(row: RankedRow) -> tuple[float, int] | str:
     """The standard deviation over seeds, and how many seeds there are; empty for one seed."""
-    return "" if ranked.row.sd is None else (ranked.row.sd, len(ranked.row.seeds))
+    return "" if row.row.sd is None else (row.row.sd, len(row.row.seeds))
 
 
 COLUMNS: tuple[BoardColumn, ...] = (
@@ -134,14 +134,14 @@ def row_data(row: RankedRow) -> dict[str, Any]:
     return {key: values[key] for key in dict.fromkeys([*_FIRST_KEYS, *values])}
 
 
-def board_data(ranked: RankedBoard) -> dict[str, Any]:
+def board_data(ranked_board: RankedBoard) -> dict[str, Any]:
     """A whole leaderboard as plain data for scripts, with the slices of each row where it has them."""
-    board, rows = ranked.board, []
-    for row in ranked.rows:
+    board, rows = ranked_board.board, []
+    for row in ranked_board.rows:
         slices = {"slices": [part._asdict() for part in row.slices]} if row.slices else {}
         rows.append(row_data(row) | slices)
     return {
-        "dataset": board.dataset, "split": board.split, "protocol": board.protocol, "metric": ranked.metric,
+        "dataset": board.dataset, "split": board.split, "protocol": board.protocol, "metric": ranked_board.metric,
         "fingerprints": board.fingerprints, "rows": rows, "left_out": board.left_out, "hidden": board.hidden,
         "published": [score.model_dump(mode="json") for score in board.published],
     }  # fmt: skip

@@ -206,9 +206,9 @@ def holm(p_values: Sequence[float] | Floats) -> list[float]:
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p)
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(steps, 1)
-    return [float(value) for value in adjusted]
+    adjusted_p = np.empty_like(p)
+    adjusted_p[order] = np.minimum(steps, 1)
+    return [float(value) for value in adjusted_p]
 
 
 def compare_with_best(scores: Sequence[UserSums]) -> list[tuple[Comparison, float]]:
@@ -222,9 +222,9 @@ def compare_with_best(scores: Sequence[UserSums]) -> list[tuple[Comparison, floa
     if not scores:
         return []
     best = min(range(len(scores)), key=lambda index: scores[index].score)
-    adjusted = _adjusted_pairs(scores)
+    adjusted_p = _adjusted_pairs(scores)
     return [
-        (compare(score, scores[best]), float(adjusted[min(index, best), max(index, best)]))
+        (compare(score, scores[best]), float(adjusted_p[min(index, best), max(index, best)]))
         for index, score in enumerate(scores)
     ]
 
@@ -237,6 +237,6 @@ def _adjusted_pairs(scores: Sequence[UserSums]) -> Floats:
     for index in range(len(scores)):
         _, p = _jackknife_t_test(values[index + 1 :] - values[index], deviations[index + 1 :] - deviations[index])
         p_values.append(p)
-    adjusted = np.ones((len(scores), len(scores)))
-    adjusted[np.triu_indices(len(scores), 1)] = holm(np.concatenate(p_values))
-    return adjusted
+    adjusted_p = np.ones((len(scores), len(scores)))
+    adjusted_p[np.triu_indices(len(scores), 1)] = holm(np.concatenate(p_values))
+    return adjusted_p

@@ -103,18 +103,18 @@ def rank_rows(
     `dataset` is None when it is not downloaded. `by` adds the RMSE over slices of the test ratings.
     """
     if dataset is not None:
-        ranked = _score_from_predictions(board, results, dataset, metric, by)
+        ranked_rows = _score_from_predictions(board, results, dataset, metric, by)
     elif by or metric == "user-rmse":
         raise UsageError(
             f"{'--by' if by else 'user-rmse'} is computed from the ratings, and data set {board.dataset!r} is not "
             f"downloaded; `cfbench download {board.dataset}` gets it"
         )
     else:
-        ranked = [RankedRow(row, row.rmse if metric == "rmse" else row.mae) for row in board.ranked]
-    ranked.sort(key=lambda ranked_row: (ranked_row.score, ranked_row.row.newest.request.started))
-    front = _front_places(ranked)
-    placed = [replace(row, place=place, on_front=place in front) for place, row in enumerate(ranked, 1)]
-    return placed + [RankedRow(row, None) for row in board.rows if not row.ranked]
+        ranked_rows = [RankedRow(row, row.rmse if metric == "rmse" else row.mae) for row in board.ranked]
+    ranked_rows.sort(key=lambda ranked_row: (ranked_row.score, ranked_row.row.newest.request.started))
+    front = _front_places(ranked_rows)
+    placed_rows = [replace(row, place=place, on_front=place in front) for place, row in enumerate(ranked_rows, 1)]
+    return placed_rows + [RankedRow(row, None) for row in board.rows if not row.ranked]
 
 
 def _score_from_predictions(
@@ -157,10 +157,10 @@ def _score_row(
     return ranked_row, sums
 
 
-def _front_places(ranked: list[RankedRow]) -> set[int]:
+def _front_places(ranked_rows: list[RankedRow]) -> set[int]:
     """The places, from 1, of the rows that no other row beats in both score and seconds of fitting."""
     candidates = []
-    for place, ranked_row in enumerate(ranked, 1):
+    for place, ranked_row in enumerate(ranked_rows, 1):
         seconds = ranked_row.row.fit_seconds
         if seconds is not None:
             candidates.append((ranked_row.score, seconds, place))

@@ -172,8 +172,8 @@ class Row:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.mean(known) if known and len(known) == len(values) else None
+    known_values = [value for value in values if value is not None]
+    return statistics.mean(known_values) if known_values and len(known_values) == len(values) else None
 
 
 def start_order(record: Record) -> tuple[datetime, str]:
@@ -223,9 +223,9 @@ def choose_representatives(rows: list[Row]) -> list[Row]:
 
 def _choose_representative(rows: list[Row]) -> Row:
     ranked = [row for row in rows if row.ranked]
-    validated = [row for row in ranked if row.valid_rmse is not None]
-    if validated:
-        return min(validated, key=lambda row: (row.valid_rmse, start_order(row.newest)))
+    with_validation = [row for row in ranked if row.valid_rmse is not None]
+    if with_validation:
+        return min(with_validation, key=lambda row: (row.valid_rmse, start_order(row.newest)))
     return max(ranked or rows, key=lambda row: start_order(row.newest))
 
 
@@ -234,8 +234,8 @@ def add_settings(rows: list[Row]) -> list[Row]:
     configs_by_plugin = defaultdict(list)
     for row in rows:
         configs_by_plugin[row.plugin].append(row.config)
-    differing = {plugin: _differing_names(configs) for plugin, configs in configs_by_plugin.items()}
-    return [replace(row, settings=_format_settings(row.config, differing[row.plugin])) for row in rows]
+    names_by_plugin = {plugin: _differing_names(configs) for plugin, configs in configs_by_plugin.items()}
+    return [replace(row, settings=_format_settings(row.config, names_by_plugin[row.plugin])) for row in rows]
 
 
 def _differing_names(configs: list[dict[str, Any]]) -> list[str]:

@@ -56,7 +56,7 @@ def test_cells_show_values_a_dash_for_unknown_ones_and_nothing_where_there_is_no
     runs.add(None, run="b-2", plugin="lost", status="failed", seconds=None)
     columns = format_columns(table_columns("rmse", pareto=True), runs.rank())
     cells = {column.heading: column.cells for column in columns}
-    assert cells == {
+    expected = {
         "": ["1", ""], "front": ["●", ""], "plugin": ["bias", "lost"], "RMSE": ["1.4000", "–"], "95 %": ["–", "–"],
         "to best": ["", ""], "p": ["", "–"], "± seeds": ["0.7071 (2)", ""], "MAE": ["1.4000", "–"],
         "user RMSE": ["–", "–"], "new users": ["–", "–"], "new items": ["–", "–"], "coverage": ["87.50%", "–"],
@@ -64,6 +64,11 @@ def test_cells_show_values_a_dash_for_unknown_ones_and_nothing_where_there_is_no
         "parameters": ["7", "7"], "config": ["default", "default"], "settings": ["", ""], "device": ["cpu", "cpu"],
         "seed": ["0,1", ""], "run": ["1", "2"], "note": ["", "failed"],
     }  # fmt: skip
-    assert [column.heading for column in columns if not column.right] == [
-        "", "front", "plugin", "config", "settings", "device", "seed", "run", "note",
-    ]  # fmt: skip
+    assert {heading: cells[heading] for heading in expected} == expected
+
+
+def test_texts_and_marks_are_aligned_to_the_left_and_numbers_to_the_right(runs):
+    columns = format_columns(table_columns("rmse", pareto=True), runs.rank())
+    left = {column.heading for column in columns if not column.right}
+    assert {"", "front", "plugin", "config", "settings", "device", "seed", "run", "note"} <= left
+    assert left.isdisjoint({"RMSE", "95 %", "to best", "p", "± seeds", "coverage", "fit", "memory", "parameters"})

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
 
-def print_board(ranked: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False) -> None:
+def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False) -> None:
     """Print a leaderboard in the width of the terminal; `by` prints the slices of its rows instead."""
-    board, out = ranked.board, console.out()
+    board, out = ranked_board.board, console.out()
     protocol = f" ({board.protocol})" if board.protocol else ""
-    out.print(f"[bold]{ranked.card.title}[/], split {board.split}{protocol}")
+    out.print(f"[bold]{ranked_board.card.title}[/], split {board.split}{protocol}")
     if by and board.ranked:
-        out.print(tables.rich_table(slices.fit_slices(ranked.rows, out.width, by)))
-    elif ranked.rows:
-        columns = board_columns.format_columns(table_columns(ranked.metric, pareto=pareto), ranked.rows)
-        best = next((index for index, row in enumerate(ranked.rows) if row.place == 1), None)
+        out.print(tables.rich_table(slices.fit_slices(ranked_board.rows, out.width, by)))
+    elif ranked_board.rows:
+        columns = board_columns.format_columns(table_columns(ranked_board.metric, pareto=pareto), ranked_board.rows)
+        best = next((index for index, row in enumerate(ranked_board.rows) if row.place == 1), None)
         out.print(tables.rich_table(tables.fit_width(columns, out.width), bold=best))
-        _explain_marks(ranked.rows, pareto=pareto)
+        _explain_marks(ranked_board.rows, pareto=pareto)
     if board.published and not by:
         out.print(_published_table(board.published))
 

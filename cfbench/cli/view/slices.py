@@ -30,17 +30,17 @@ def slice_columns(rows: list[RankedRow], bar_width: int, by: SliceBy) -> list[Co
     Each RMSE has a bar of at most `bar_width` characters. All models have the same slices, because all of them are
     scored on the same test ratings.
     """
-    sliced = [row for row in rows if row.slices]
-    if not sliced:
+    rows_with_slices = [row for row in rows if row.slices]
+    if not rows_with_slices:
         return []
-    largest = max(part.rmse for row in sliced for part in row.slices)
-    slices = sliced[0].slices
+    largest = max(part.rmse for row in rows_with_slices for part in row.slices)
+    slices = rows_with_slices[0].slices
     columns = [
         Column(HEADINGS[by], [part.label for part in slices]),
         Column("tested", [f"{part.ratings:,}" for part in slices], priority=1, right=True),
     ]
-    headings = _model_headings(sliced)
-    for index, (heading, row) in enumerate(zip(headings, sliced, strict=True)):
+    headings = _model_headings(rows_with_slices)
+    for index, (heading, row) in enumerate(zip(headings, rows_with_slices, strict=True)):
         cells = [_cell(part.rmse, largest, bar_width) for part in row.slices]
         columns.append(Column(heading, cells, priority=index))
     return columns

@@ -77,8 +77,8 @@ def markdown(columns: list[Column]) -> str:
         ["--:" if column.right else "---" for column in columns],
         *_rows(columns),
     ]
-    escaped = ([cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells] for cells in lines)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in escaped)
+    escaped_lines = ([cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells] for cells in lines)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in escaped_lines)
 
 
 def latex(columns: list[Column]) -> str:
