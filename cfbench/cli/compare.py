@@ -126,7 +126,8 @@ def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pa
         columns = tables.drop_empty(every)
     if form == "md":
         return tables.markdown(columns)
-    return f"% {ranked_board.board.dataset}, split {ranked_board.board.split}; needs the package booktabs\n{tables.latex(columns)}"
+    board = ranked_board.board
+    return f"% {board.dataset}, split {board.split}; needs the package booktabs\n{tables.latex(columns)}"
 
 
 def _print_table(ranked_board: RankedBoard, results: Results, *, by: SliceBy | None, pareto: bool) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cfbench.data.card import Card, Published
     from cfbench.leaderboard.rows import Row
-    from cfbench.runs.record import Results
+    from cfbench.runs.record import Record, Results
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,9 @@ def build_board(
     """
     names = card.family(split)
     records = [record for name in names for record in results.records(card.name, name)]
+    _check_plugins(plugins, records, f"among the runs of {card.name}, split {split}")
     if fingerprints is None:
-        in_order = sorted(records, key=start_order)
-        fingerprints = {record.request.split.name: record.request.split.fingerprint for record in in_order}
-    known_plugins = {record.request.plugin.name for record in records}
-    for name in plugins:
-        if name not in known_plugins:
-            advice = f"among the runs of {card.name}, split {split}"
-            raise UnknownNameError("plugin", name, known_plugins, advice=advice)
+        fingerprints = _newest_fingerprints(records)
     comparable = [r for r in records if r.request.split.fingerprint == fingerprints.get(r.request.split.name)]
     rows = build_rows([r for r in comparable if not plugins or r.request.plugin.name in plugins], names)
     visible_rows = rows if all_runs else choose_representatives(rows)
@@ -84,6 +79,19 @@ def build_board(
         left_out=len(records) - len(comparable),
         hidden=len(rows) - len(visible_rows),
     )
+
+
+def _check_plugins(plugins: Collection[str], records: list[Record], advice: str) -> None:
+    known_plugins = {record.request.plugin.name for record in records}
+    for name in plugins:
+        if name not in known_plugins:
+            raise UnknownNameError("plugin", name, known_plugins, advice=advice)
+
+
+def _newest_fingerprints(records: list[Record]) -> dict[str, str]:
+    """The fingerprint of each split, by its name, in its newest run."""
+    in_order = sorted(records, key=start_order)
+    return {record.request.split.name: record.request.split.fingerprint for record in in_order}
 
 
 def published(card: Card, protocol: str) -> list[Published]:
