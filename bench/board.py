@@ -26,6 +26,9 @@ from cfbench.data.importing import ImportOptions, import_file
 from cfbench.leaderboard.intervals import UserSums, intervals
 from cfbench.metrics import mae, rmse
 from cfbench.runs import record
+from cfbench.runs.arrays import RunArrays, write_arrays
+from cfbench.runs.machine import describe_machine
+from cfbench.runs.results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,17 +73,17 @@ def import_ratings(folder: Path) -> Dataset:
 def store_runs(root: Path, dataset: Dataset, number: int = PLUGINS * CONFIGS * SEEDS) -> None:
     """Store the runs of made-up models, whose predictions are the ratings with noise."""
     split, ratings = dataset.split("random90"), dataset.ratings
-    test, results = split.test(ratings), record.Results(root)
-    rng, machine = np.random.default_rng(1), record.this_machine(None, 1)
+    test, results = split.test(ratings), Results(root)
+    rng, machine = np.random.default_rng(1), describe_machine()
     for index in range(number):
         config = index // SEEDS % CONFIGS
         predictions = (test.ratings + rng.normal(0, 0.9 + config / 100, len(test))).clip(1, 5).astype(np.float32)
         request = make_request(index, ratings, split)
-        folder = results.begin(request)
-        record.write_predictions(folder, predictions)
+        folder = results.create(request)
+        write_arrays(folder, RunArrays(test=predictions))
         scores = {"rmse": rmse(predictions, test.ratings), "mae": mae(predictions, test.ratings)}
         outcome = record.Outcome(status="finished", valid_rmse=1 + config / 100, fit_seconds=index / 10, **scores)
-        results.finish(folder, record.Record(request=request, outcome=outcome, machine=machine))
+        results.publish(folder, record.Record(request=request, outcome=outcome, machine=machine))
 
 
 def make_request(index: int, ratings: Ratings, split: Split) -> record.Request:

@@ -21,7 +21,7 @@ import surprise
 from cfbench.data import card, store
 from cfbench.errors import CfbenchError
 from cfbench.runs import run
-from cfbench.runs.record import Results
+from cfbench.runs.results import Results
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset

@@ -1,9 +1,9 @@
-"""CONTRACT: all that a plugin has to know.
+"""The contract between cfbench and a plugin: everything a plugin's author has to know.
 
 A plugin is a module that exports one name, `PLUGIN`. It declares its hyper-parameters once, as a `Config`; validation,
-command-line flags, help and search ranges all come from that declaration. Its model learns in `fit` and answers in
-`predict`. The harness does the rest: it clips predictions to the scale, refuses NaN, times, measures memory and keeps
-everything on disk. A model never meets a test rating, nor a test pair before `predict`.
+command-line flags, help and search ranges all come from that declaration. Its model learns in `fit` and predicts in
+`predict`. The harness does the rest: it clips predictions to the scale, refuses NaN, measures time and memory, and
+stores everything. A model never receives a test rating, nor a test pair before `predict`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ if TYPE_CHECKING:
     from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
-"""What a fitted model keeps: named arrays, and nothing else."""
+"""The state of a fitted model: named arrays, and nothing else."""
 
 
 class Config(BaseModel):
-    """A plugin's hyper-parameters: frozen, closed, JSON there and back. Every field has a description."""
+    """A plugin's hyper-parameters: frozen, no extra fields, the same after JSON. Every field has a description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    def for_device(self, device: str) -> Self:  # noqa: ARG002 (most leave nothing open)
-        """This config with what it leaves to the device decided, so that the record says what was computed."""
+    def for_device(self, device: str) -> Self:  # noqa: ARG002 (most configs do not depend on the device)
+        """Return the config with values resolved that depend on the device: a record then says what was computed."""
         return self
 
-    def with_members(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:  # noqa: ARG002 (most name none)
-        """This config with the runs it names made certain: `runs` gives their full ids, for none the best."""
+    def with_members(self, resolve: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:  # noqa: ARG002
+        """Return the config with full run ids, for a model that blends other runs.
+
+        `resolve` returns the full ids of the runs it is given; given none, it returns the best runs.
+        """
         return self
 
 
@@ -47,7 +50,7 @@ class Config(BaseModel):
 class Tunable:
     """The search range of a hyper-parameter: `Annotated[float, Tunable(1e-4, 1e-1, log=True)]`.
 
-    Numbers from `low` to `high` inclusive, on a log scale if `log`, in multiples of `step` if given; or one of
+    Either numbers from `low` to `high` inclusive, on a log scale if `log`, in multiples of `step` if given; or one of
     `choices`.
     """
 
@@ -64,89 +67,103 @@ class Tunable:
 
     @staticmethod
     def of(field_info: FieldInfo) -> Tunable | None:
-        """The range declared on a field of a Config, if any."""
+        """Return the range declared on a field of a Config, if any."""
         return next((mark for mark in field_info.metadata if isinstance(mark, Tunable)), None)
 
 
 def format_value(value: Any) -> str:
-    """A hyper-parameter's value as it is written on the command line."""
+    """Return a hyper-parameter's value as the command line writes it: a tuple as `64,32`, an empty one as `none`."""
     return (",".join(map(str, value)) or "none") if isinstance(value, tuple | list) else str(value)
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch-based model reports after each epoch (from 1)."""
+    """The report of a model after an epoch. Epochs count from 1."""
 
     epoch: int
     epochs: int
-    """How many there will be at most."""
+    """The largest number of epochs the fit may have."""
     train_rmse: float
-    """Root mean squared error over the training ratings, as met during the epoch."""
+    """Root mean squared error over the training ratings during the epoch."""
     valid_rmse: float | None
-    """Over all validation ratings, clipped to the scale; None when there are none."""
+    """Over all validation ratings, of predictions clipped to the scale; None if there are no validation ratings."""
     seconds: float
-    """Wall time since fitting began, interruptions not counted."""
+    """Wall time since the fit started, without interruptions."""
 
 
 class DivergedError(Exception):
-    """Training left the finite numbers or exploded.
+    """Training produced values that are not finite, or exploded.
 
-    Not a `CfbenchError`: the harness records it as the run's outcome. A model that raises it holds its last good epoch,
-    if `usable`, and can then be scored.
+    It is not a `CfbenchError`: the harness records it as the run's outcome. If `usable`, the model holds its last good
+    epoch and can be scored.
     """
 
-    def __init__(self, what: str, *, usable: bool) -> None:
-        super().__init__(what)
+    def __init__(self, message: str, *, usable: bool) -> None:
+        super().__init__(message)
         self.usable = usable
 
 
 class Predictor(Protocol):
-    """A fitted model, or what speaks for one."""
+    """Predicts ratings: a fitted model, or the stored predictions of one."""
 
     def predict(self, pairs: Pairs) -> Scores:
-        """(n,) predictions."""
+        """(n,) predictions of n pairs."""
 
 
 def _no_member(run: str) -> Predictor:
-    raise UsageError(f"run {run!r} is asked for as a member, but no results are at hand; blend with `cfbench run`")
+    raise UsageError(f"the model needs run {run!r} as a member, but there are no results; use `cfbench run`")
 
 
 @dataclass
 class Context:
-    """What the harness lends a model while it fits or is restored."""
+    """What the harness lends a model while the model is fitted or restored."""
 
     seed: int = 0
     """All randomness of the run comes from this number and nothing else."""
     device: str = "cpu"
-    """Where to compute, as torch writes it: `cpu`, `cuda:0`, `mps`."""
+    """The device to compute on, in torch's notation: `cpu`, `cuda:0`, `mps`."""
     checkpoint: Path | None = None
-    """A file the model may write to, and go on from when it is there."""
+    """A file to which the model may write its state, and from which it resumes if the file exists."""
     report: Callable[[Epoch], None] = field(default=lambda _: None)
-    """To be called after each epoch: draws progress, keeps the curve. May raise, to end the fit."""
+    """The model calls it after each epoch; it draws progress and stores the curve. It may raise, to end the fit.
+
+    A resumed fit reports the epochs before the interruption again, so that the curve is complete.
+    """
     member: Callable[[str], Predictor] = _no_member
-    """A finished run on the same split by its id, for a model made of other models. Raises `RecordError`."""
+    """Returns a finished run on the same split by its id, for a model that blends others. Raises `RecordError`."""
     note: Callable[[str], None] = field(default=lambda _: None)
-    """To be called with a line about what was learned; the record keeps it."""
+    """The model calls it with a line about what it learned; the record stores the line."""
+    titles: tuple[str, ...] | None = None
+    """(n_items,) the title of each item, empty where it is unknown; None unless the plugin declares `uses_titles`."""
+    years: NDArray[np.int16] | None = None
+    """(n_items,) the release year of each item, 0 where it is unknown; None as `titles` is."""
 
     def rng(self, purpose: str = "") -> np.random.Generator:
-        """A NumPy generator of its own for each purpose, from the run's seed."""
+        """Return a NumPy generator made from the run's seed and a purpose: each purpose has its own random stream."""
         return np.random.default_rng([self.seed, *purpose.encode()])
 
 
 class Model(Protocol):
-    """What learns and predicts."""
+    """A model that learns and predicts."""
 
     def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:
-        """Learn from `train`; `valid` may choose when to stop and may be empty. May raise `DivergedError`."""
+        """Learn from `train`; `valid` may choose the epoch, and may be empty. May raise `DivergedError`.
+
+        `train.times` and `valid.times` are None unless the plugin declares `uses_times` and the data have times.
+        """
 
     def predict(self, pairs: Pairs) -> Scores:
-        """(n,) finite predictions in the scale's unit, for any pair of codes, seen in training or not."""
+        """(n,) finite predictions in the scale's unit, for any users and items, whether training had them or not.
+
+        `pairs.times` are the dates of the ratings to predict if the plugin declares `uses_times` and the dates are
+        known, otherwise None: a model that uses times also predicts without them.
+        """
 
     def state(self) -> State:
-        """What `restore` needs, beside the training ratings, to predict again: arrays."""
+        """Return the arrays that `restore` needs, besides the training ratings, to predict again."""
 
     def restore(self, state: State, train: Ratings, context: Context) -> None:
-        """Become the fitted model whose `state` this was, fitted on the same training ratings."""
+        """Become the fitted model of this `state`, which was fitted on the same training ratings."""
 
     @property
     def parameters(self) -> int:
@@ -155,23 +172,24 @@ class Model(Protocol):
 
 @runtime_checkable
 class FittedOnValid(Protocol):
-    """A model whose parameters are fitted to the validation ratings themselves, and which says an honest error of them.
+    """A model that fits parameters to the validation ratings and therefore reports their error itself.
 
-    What it predicts of them would flatter it, and configs are chosen by that error.
+    Its predictions of these ratings look better than they are, and tuning chooses configs by that error. So the model
+    computes an error of predictions that did not use the rating they predict, for example by cross-fitting.
     """
 
     valid_rmse: float | None
-    """Root mean squared error over the validation ratings, each predicted by parameters that have not met it."""
+    """Root mean squared error over the validation ratings, each predicted without having been fitted to."""
 
 
 @runtime_checkable
 class FoldIn(Protocol):
-    """A model that can also speak of a user it has not met in training, without being fitted anew."""
+    """A model that can predict for a user who was not in training, without being fitted again."""
 
-    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
-        """(n,) predictions of the items `asked` (n,) for a user who gave `items` (m,) these `ratings` (m,).
+    def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
+        """(n,) predictions of the items `targets` (n,) for a user who gave `items` (m,) these `ratings` (m,).
 
-        m is at least 1, no item is there twice; items without a training rating may be among both.
+        m is at least 1, no item occurs twice in `items`, and either array may hold items without a training rating.
         """
 
 
@@ -180,18 +198,23 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True)
 class Plugin(Generic[C]):
-    """A model as the harness knows it: the one name, `PLUGIN`, that a plugin's module exports."""
+    """A model as the harness knows it. A plugin's module exports one, under the name `PLUGIN`."""
 
     title: str
     """One line for tables."""
     paper: str
-    """Authors, title, where, year."""
+    """Authors, title, venue, year."""
     config: type[C]
     build: Callable[[C], Model]
     gpu: bool = False
-    """Whether the model can compute elsewhere than on the CPU."""
+    """Whether the model can compute on other devices than the CPU."""
+    uses_times: bool = False
+    """Whether the model uses the times of ratings, in training and of the pairs to predict. Only then does it receive
+    them, and a leaderboard says that the model knew the dates."""
+    uses_titles: bool = False
+    """Whether the model uses item titles and years: `Context.titles` and `Context.years`."""
     needs: Mapping[str, str] = field(default_factory=dict)
-    """Libraries beyond cfbench's own: the name to import, and what `pip install` calls it. The module must not import
-    them before `build`, so that it can be listed without them."""
+    """Libraries beyond cfbench's own: the name to import → the name for `pip install`. The module must not import them
+    before `build`, so that cfbench can list the plugin without them."""
     quick: Mapping[str, Any] = field(default_factory=dict)
-    """Hyper-parameters under which the conformance suite's few hundred ratings are learned in about a second."""
+    """Hyper-parameters with which the conformance suite's few hundred ratings are learned in about a second."""

@@ -231,6 +231,17 @@ class Catalogue:
         """(n,) codes of items by the source's ids; raises `UnknownNameError`."""
         return _codes("item", self._items_by_id, ids)
 
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """(n_items,) the title of each item, empty where it is unknown."""
+        return tuple(self.items["title"].fill_null(""))
+
+    @property
+    def years(self) -> NDArray[np.int16]:
+        """(n_items,) the release year at the end of each title, as in `Heat (1995)`; 0 where there is none."""
+        years = self.items["title"].str.extract(r"\((\d{4})\)\s*$").cast(int, strict=False).fill_null(0)
+        return years.to_numpy().astype(np.int16)
+
     @cached_property
     def _users_by_id(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.users["id"])}

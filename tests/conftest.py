@@ -169,10 +169,10 @@ def register(monkeypatch):
     """Make a plugin known under a name."""
 
     def add(name, plugin):
-        real_load, real_find = registry.load, registry.find
+        real_load, real_locate = registry.load, registry.locate
         monkeypatch.setattr(registry, "load", lambda n: plugin if n == name else real_load(n))
-        place = registry.PluginLocation(name, "cfbench.plugins.bias")
-        monkeypatch.setattr(registry, "find", lambda n: place if n == name else real_find(n))
-        monkeypatch.setattr(registry, "names", lambda: [*registry.found(), name])
+        location = registry.PluginLocation(name, "cfbench.plugins.bias")
+        monkeypatch.setattr(registry, "locate", lambda n: location if n == name else real_locate(n))
+        monkeypatch.setattr(registry, "names", lambda: [*registry.locations(), name])
 
     return add

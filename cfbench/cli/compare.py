@@ -13,7 +13,7 @@ from cfbench.leaderboard import Metric, SliceBy
 
 if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
 Format: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
 Order: TypeAlias = Literal["score", "mae", "user-rmse", "fit", "predict", "memory", "parameters", "plugin"]
@@ -61,7 +61,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     """
     from cfbench.leaderboard.columns import board_data
     from cfbench.leaderboard.ranking import load_ranked_board
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     stored_runs = Results(results)
     ranked_board = load_ranked_board(

@@ -44,7 +44,7 @@ def runs(ctx: typer.Context) -> list[str]:
 
 def unfinished(ctx: typer.Context) -> list[str]:
     """Interrupted runs by id."""
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     return Results(_results(ctx)).unfinished()
 

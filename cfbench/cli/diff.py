@@ -35,7 +35,7 @@ def diff(
 
     Example: cfbench diff 3f2a last
     """
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     stored_runs = Results(results)
     (first, first_folder), (second, second_folder) = stored_runs.find(run), stored_runs.find(other)

@@ -20,9 +20,9 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
     from cfbench import __version__
     from cfbench.data import card, store
     from cfbench.files import data_home
-    from cfbench.runs import record
+    from cfbench.runs.machine import describe_machine
 
-    machine = record.this_machine(None, torch.get_num_threads())
+    machine = describe_machine()
     cuda = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
     facts = {
         "cfbench": __version__,

@@ -34,8 +34,8 @@ def new_plugin(
 
     if not registry.NAME.fullmatch(name):
         raise UsageError(f"a plugin cannot be called {name!r}; a name is of a-z, 0-9 and -, such as shrunken-mean")
-    if name in registry.found():
-        taken = registry.find(name)
+    if name in registry.locations():
+        taken = registry.locate(name)
         raise UsageError(f"there is a plugin {name!r} already, of {taken.package}; choose another name")
     folder = into or Path(f"cfbench-{name}")
     if folder.exists():

@@ -44,16 +44,16 @@ def _facts(name: str) -> dict[str, Any]:
     from cfbench.errors import PluginError
     from cfbench.runs import registry
 
-    place = registry.find(name)
+    place = registry.locate(name)
     told: dict[str, Any] = {
-        "name": name, "title": place.summary, "paper": "", "package": place.package, "passed_over": place.passed_over,
+        "name": name, "title": place.summary, "paper": "", "package": place.package, "passed_over": place.shadowed,
         "trouble": "", "gpu": False, "needs": {}, "missing": {}, "presets": {}, "hyper_parameters": {},
     }  # fmt: skip
     try:
-        plugin = registry.look(name)
+        plugin = registry.import_plugin(name)
         told |= {
             "title": plugin.title, "paper": plugin.paper, "gpu": plugin.gpu, "needs": dict(plugin.needs),
-            "missing": registry.missing(plugin),
+            "missing": registry.missing_libraries(plugin),
             "hyper_parameters": {key: _declared(field) for key, field in plugin.config.model_fields.items()},
         }  # fmt: skip
         told["presets"] = registry.presets(name)

@@ -61,11 +61,11 @@ def predict(
     asked = [_pair(text, where) for where, text in texts] if ratings is None else [("", text) for _, text in texts]
     from cfbench.ratings import Pairs
     from cfbench.runs import run as harness
-    from cfbench.runs.recommend import NOBODY
+    from cfbench.runs.recommend import NEW_USER
 
     plugin, model, dataset, _ = reopen(run, results, device, ratings)
     items = dataset.catalogue.item_codes([item for _, item in asked])
-    users = dataset.catalogue.user_codes([user for user, _ in asked]) if ratings is None else 0 * items + NOBODY
+    users = dataset.catalogue.user_codes([user for user, _ in asked]) if ratings is None else 0 * items + NEW_USER
     rows = prediction_rows(dataset, items, harness.predict(plugin, model, Pairs(users, items)))
     if ratings is None:
         rows = [{"user": user} | row for (user, _), row in zip(asked, rows, strict=True)]
@@ -76,11 +76,12 @@ def reopen(run: str, results: Path, device: str, ratings: Path | None) -> tuple[
     """The run's plugin, its model (speaking of a new user, if `ratings` are given), data set and split."""
     from cfbench.runs import run as harness
     from cfbench.runs.recommend import NewUser, read_ratings
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
-    record, folder = Results(results).find(run)
+    kept = Results(results)
+    record, folder = kept.find(run)
     plugin, split = record.request.plugin.name, record.request.split.name
-    model, dataset = harness.reopen(record, folder, device)
+    model, dataset = harness.reopen(record, folder, kept, device)
     if ratings is None:
         return plugin, model, dataset, split
     return plugin, NewUser(plugin, model, *read_ratings(ratings, dataset)), dataset, split
@@ -105,9 +106,9 @@ def _pair(text: str, where: str) -> tuple[str, str]:
 
 def _lines(file: Path) -> Iterator[tuple[str, str]]:
     """Where each line is that says something, and the line; a heading is passed over."""
-    from cfbench.runs.recommend import lines
+    from cfbench.runs.recommend import read_lines
 
-    for number, line in lines(file, "user,item", "item"):
+    for number, line in read_lines(file, "user,item", "item"):
         yield f"{file}, line {number}: {line!r}", line
 
 

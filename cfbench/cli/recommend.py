@@ -30,12 +30,12 @@ def recommend(
         raise typer.BadParameter("whom for? give either --user ID or --ratings PATH")
     import numpy as np
 
-    from cfbench.runs.recommend import NOBODY, NewUser, rated_in_training
+    from cfbench.runs.recommend import NEW_USER, NewUser, rated_in_training
     from cfbench.runs.recommend import recommend as best
 
     plugin, model, dataset, split = reopen(run, results, device, ratings)
     if isinstance(model, NewUser):
-        code, rated = NOBODY, np.isin(np.arange(dataset.ratings.n_items), model.items)
+        code, rated = NEW_USER, np.isin(np.arange(dataset.ratings.n_items), model.items)
     else:
         code = int(dataset.catalogue.user_codes([str(user)])[0])
         rated = rated_in_training(dataset, split, code)

@@ -11,7 +11,8 @@ from cfbench.cli.view import numbers
 if TYPE_CHECKING:
     from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.scoring import Slice
-    from cfbench.runs.record import Machine, Outcome, Record, Request, Tuned
+    from cfbench.runs.machine import Machine
+    from cfbench.runs.record import Outcome, Record, Request, Tuned
 
 SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
@@ -26,7 +27,8 @@ def show(
     Example: cfbench show last
     """
     from cfbench.leaderboard.scoring import find_errors, score_slices
-    from cfbench.runs.record import Results, read_curve
+    from cfbench.runs.arrays import read_curve
+    from cfbench.runs.results import Results
 
     record, folder = Results(results).find(run)
     curve, errors = read_curve(folder), find_errors(record, folder)

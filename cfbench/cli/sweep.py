@@ -12,7 +12,7 @@ from cfbench.cli.options import HERE, JsonOption, ResultsOption, obtain
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
     from cfbench.runs.sweep import PlannedRun, SweepResult
 
 
@@ -33,10 +33,10 @@ def sweep(
     """
     from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs import sweep as sweeping
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
-    declaration = sweeping.read(file)
-    planned_runs = sweeping.plan(declaration)
+    declaration = sweeping.read_sweep(file)
+    planned_runs = sweeping.plan_runs(declaration)
     if dry_run:
         _print_plan(planned_runs, json=json)
         return
@@ -81,7 +81,7 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
         position = f"{index}/{len(planned_runs)} {run}"
         stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: cfbench sweep {file}"
         with console.training(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
-            result = sweeping.make(run, datasets[run.dataset], results, listener)
+            result = sweeping.make_run(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")
         sweep_results.append(result)
     return sweep_results
@@ -92,7 +92,7 @@ def _describe_result(result: SweepResult) -> str:
         return f"failed: {result.fault}"
     outcome = result.record.outcome
     text = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
-    if result.there:
+    if result.existed:
         text += ", already there"
     if outcome.status != "finished":
         text += " (diverged)"
@@ -113,6 +113,6 @@ def _result_data(result: SweepResult) -> dict[str, Any]:
         "run": None if record is None else record.run,
         "status": "failed" if record is None else record.outcome.status,
         "rmse": None if record is None else record.outcome.rmse,
-        "already_there": result.there,
+        "already_there": result.existed,
         "message": result.fault,
     }

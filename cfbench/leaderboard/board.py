@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from cfbench.data.card import Card, Published
     from cfbench.leaderboard.rows import Row
-    from cfbench.runs.record import Record, Results
+    from cfbench.runs.record import Record
+    from cfbench.runs.results import Results
 
 
 @dataclass(frozen=True)

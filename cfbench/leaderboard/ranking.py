@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
     from cfbench.leaderboard.rows import Row
     from cfbench.leaderboard.scoring import Slice, TestPart
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
 ALPHA = 0.05
 """A row whose adjusted p-value is at least this is tied with the best row."""

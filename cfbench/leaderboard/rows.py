@@ -142,7 +142,7 @@ class Row:
     @property
     def uses_times(self) -> bool:
         """Whether the plugin is given the times of the ratings that it predicts."""
-        return any(getattr(record.request.plugin, "uses_times", False) for record in self.shown_records)
+        return any(record.request.plugin.uses_times for record in self.shown_records)
 
     @property
     def note(self) -> str:

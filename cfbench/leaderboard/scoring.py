@@ -17,7 +17,7 @@ from cfbench.data.split import TRAIN
 from cfbench.errors import RecordError
 from cfbench.leaderboard.intervals import UserSums
 from cfbench.ratings import activity
-from cfbench.runs.record import read_predictions
+from cfbench.runs.arrays import read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

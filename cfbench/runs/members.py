@@ -1,7 +1,7 @@
-"""MEMBERS: finished runs, lent to a run that is made of them.
+"""Finished runs as members of a run that blends them.
 
-A member answers for the validation and the test pairs of its split from what it predicted then, and is restored for any
-others. Only finished runs can be named, so no run is made of itself.
+A member predicts the validation and the test pairs of its split from its stored predictions; for other pairs its model
+is restored. Only finished runs can be members, so no run can be a member of itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cfbench.errors import RecordError
-from cfbench.runs import record
+from cfbench.runs.arrays import PREDICTIONS, read_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,108 +21,119 @@ if TYPE_CHECKING:
     from cfbench.contract import Predictor
     from cfbench.data.split import Split
     from cfbench.ratings import Pairs, Ratings, Scores
-    from cfbench.runs.record import Record, Request, Results
+    from cfbench.runs.arrays import Part
+    from cfbench.runs.record import Record, Request
+    from cfbench.runs.results import Results
 
 
 class HeldOutParts:
-    """The held-out parts of a split, cut when first asked for."""
+    """The held-out parts of a split; each is cut out when it is first needed."""
 
     def __init__(self, split: Split, ratings: Ratings) -> None:
         self._split, self.ratings = split, ratings
 
     @cached_property
     def valid(self) -> Ratings:
-        """What a blend is fitted on."""
+        """The validation part, on which a blend is fitted."""
         return self._split.valid(self.ratings)
 
     @cached_property
     def test(self) -> Ratings:
-        """What nothing is fitted on."""
+        """The test part, on which nothing is fitted."""
         return self._split.test(self.ratings)
 
 
 class Member:
-    """A run as a model. Predictions are those it was scored by: clipped to the scale."""
+    """A finished run as a predictor. Its predictions are clipped to the scale, as its scores are."""
 
     def __init__(
-        self, done: Record, folder: Path, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor]
+        self, record: Record, folder: Path, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor]
     ) -> None:
-        self._done, self._folder, self._parts, self._reopen = done, folder, parts, reopen
+        self._record, self._folder, self._parts, self._reopen = record, folder, parts, reopen
 
     def predict(self, pairs: Pairs) -> Scores:
         """(n,) predictions; raises `RecordError`."""
-        part = self._stored(pairs)
+        part = self._stored_part(pairs)
         if part is not None:
-            return record.read_predictions(self._folder, part)
+            return read_predictions(self._folder, part)
         return self._parts.ratings.scale.clip(self._model.predict(pairs))
 
-    def _stored(self, pairs: Pairs) -> record.Part | None:
-        """The part whose pairs these are, if its predictions are kept; the test part is not touched for another."""
-        for part in ("valid", "test"):
-            held_out = getattr(self._parts, part)
+    def _stored_part(self, pairs: Pairs) -> Part | None:
+        """Return the part that consists of these pairs if its predictions are stored.
+
+        The validation part is compared first: then a blend's fit never cuts out the test part.
+        """
+        parts: tuple[Part, ...] = ("valid", "test")
+        for part in parts:
+            held_out = self._parts.valid if part == "valid" else self._parts.test
             if np.array_equal(pairs.users, held_out.users) and np.array_equal(pairs.items, held_out.items):
-                return part if record.PREDICTIONS[part] in self._done.files else None
+                return part if PREDICTIONS[part] in self._record.files else None
         return None
 
     @cached_property
     def _model(self) -> Predictor:
-        return self._reopen(self._done, self._folder)
+        return self._reopen(self._record, self._folder)
 
 
-def choose(asked: Request, results: Results, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Full ids of the runs named, each once; of none, the best by validation RMSE of each other plugin.
+def choose(request: Request, results: Results, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the full ids of the members named, each once; without names the best run of each other plugin.
 
-    Raises `RecordError` when the split has no validation part, or a run cannot be a member; `UnknownNameError`.
+    The best run of a plugin has the lowest validation RMSE. Raises `RecordError` if the split has no validation part,
+    or a run cannot be a member, and `UnknownNameError`.
     """
-    if not asked.split.report["valid"]:
+    if not request.split.report["valid"]:
         raise RecordError(
-            f"split {asked.split.name} of {asked.dataset.name} has no validation part to fit {asked.plugin.name} on; "
-            "choose another with --split"
+            f"split {request.split.name} of {request.dataset.name} has no validation part to fit "
+            f"{request.plugin.name} on; choose another with --split"
         )
     if names:
-        return tuple(dict.fromkeys(find(asked, results, name)[0].run for name in names))
-    best = _best(asked, results)
+        return tuple(dict.fromkeys(find(request, results, name)[0].run for name in names))
+    best = _best_runs(request, results)
     if not best:
         raise RecordError(
-            f"no finished run with validation predictions on {_cut(asked)} is among the results; "
+            f"the results have no finished run with validation predictions on {_describe_split(request)}; "
             "run other plugins there first"
         )
     return best
 
 
-def _best(asked: Request, results: Results) -> tuple[str, ...]:
+def _best_runs(request: Request, results: Results) -> tuple[str, ...]:
+    """Return the best possible member of each other plugin, best first."""
     best: dict[str, tuple[float, str]] = {}
-    for done in results.records(asked.dataset.name, asked.split.name):
-        plugin, error = done.request.plugin.name, done.outcome.valid_rmse
-        kept = record.PREDICTIONS["valid"] in done.files
-        if plugin != asked.plugin.name and _fits(asked, done) and kept and error is not None:
-            best[plugin] = min(best.get(plugin, (error, done.run)), (error, done.run))
+    for record in results.records(request.dataset.name, request.split.name):
+        plugin, error = record.request.plugin.name, record.outcome.valid_rmse
+        if plugin != request.plugin.name and error is not None and _can_be_member(record, request):
+            best[plugin] = min(best.get(plugin, (error, record.run)), (error, record.run))
     return tuple(run for _, run in sorted(best.values()))
 
 
+def _can_be_member(record: Record, request: Request) -> bool:
+    return (
+        record.outcome.status == "finished"
+        and record.request.split.fingerprint == request.split.fingerprint
+        and PREDICTIONS["valid"] in record.files
+    )
+
+
 def lend(
-    asked: Request, results: Results, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor], name: str
+    request: Request, results: Results, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor], name: str
 ) -> Member:
-    """The run of that name, for a run `asked` for; raises `RecordError`, `UnknownNameError`."""
-    return Member(*find(asked, results, name), parts, reopen)
+    """Return the run `name` as a member for the run of `request`; raises `RecordError`, `UnknownNameError`."""
+    return Member(*find(request, results, name), parts, reopen)
 
 
-def find(asked: Request, results: Results, name: str) -> tuple[Record, Path]:
-    """A run by its id or a part of it, if it can be a member; raises `RecordError`, `UnknownNameError`."""
-    done, folder = results.find(name)
-    if done.request.split.fingerprint != asked.split.fingerprint:
+def find(request: Request, results: Results, name: str) -> tuple[Record, Path]:
+    """Return a run, by its id or a part of it, if it can be a member; raises `RecordError`, `UnknownNameError`."""
+    record, folder = results.find(name)
+    if record.request.split.fingerprint != request.split.fingerprint:
         raise RecordError(
-            f"run {done.run} is on {_cut(done.request)}, {asked.plugin.name} on {_cut(asked)}; "
-            "members are of the same split"
+            f"run {record.run} is on {_describe_split(record.request)}, {request.plugin.name} on "
+            f"{_describe_split(request)}; a member must be on the same split"
         )
-    if done.outcome.status != "finished":
-        raise RecordError(f"run {done.run} is {done.outcome.status}; a member has to be finished")
-    return done, folder
+    if record.outcome.status != "finished":
+        raise RecordError(f"run {record.run} is {record.outcome.status}; a member must be finished")
+    return record, folder
 
 
-def _fits(asked: Request, done: Record) -> bool:
-    return done.outcome.status == "finished" and done.request.split.fingerprint == asked.split.fingerprint
-
-
-def _cut(asked: Request) -> str:
-    return f"{asked.dataset.name}, split {asked.split.name} ({asked.split.fingerprint[:12]})"
+def _describe_split(request: Request) -> str:
+    return f"{request.dataset.name}, split {request.split.name} ({request.split.fingerprint[:12]})"

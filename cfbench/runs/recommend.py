@@ -1,6 +1,6 @@
-"""RECOMMEND: the items a user is predicted to like best, by the model of a stored run.
+"""Recommendations: the items with the highest predictions for a user, by the model of a stored run.
 
-The user is one of the data set, or a new one whose ratings come in a file and whom the model folds in.
+The user is one of the data set, or a new one whose ratings come from a file and whom the model folds in.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.ratings import Codes, Scores
 
-NOBODY = -1
-"""The code of a new user."""
-_BLOCK = 100_000  # items asked about at once
-_TOLD = 10  # bad lines of a file told at once
+NEW_USER = -1
+"""The code of a user who is not in the data set."""
+_MAX_REPORTED = 10  # bad lines of a file reported one by one
 
 
 @dataclass(frozen=True, eq=False)
 class NewUser:
-    """Speaks for a model about one user it has not met: who gave `items` (m,) these `ratings` (m,)."""
+    """A model's predictor for one new user, who gave `items` (m,) these `ratings` (m,)."""
 
     plugin: str
     model: Any
@@ -44,92 +43,99 @@ class NewUser:
     ratings: Scores
 
     def predict(self, pairs: Pairs) -> Scores:
-        """(n,) predictions of the pairs' items; raises `UsageError` when the model cannot fold in."""
+        """(n,) predictions of the pairs' items for this user; raises `UsageError` if the model cannot fold in."""
         if not isinstance(self.model, FoldIn):
             raise UsageError(
-                f"{self.plugin}, as configured in this run, cannot speak of a user it has not met; {_who_can()}"
+                f"{self.plugin}, as this run configured it, cannot predict for a new user; {_fold_in_advice()}"
             )
         try:
             return self.model.fold_in(self.items, self.ratings, pairs.items)
-        except PredictionError as fault:  # as it is configured, it cannot
-            raise UsageError(f"{self.plugin}: {fault}; {_who_can()}") from fault
+        except PredictionError as fault:  # this configuration of the model cannot
+            raise UsageError(f"{self.plugin}: {fault}; {_fold_in_advice()}") from fault
 
 
-def _who_can() -> str:
-    return f"by default these can: {', '.join(registry.folding())}"
+def _fold_in_advice() -> str:
+    return f"these plugins can by default: {', '.join(registry.fold_in_plugins())}"
 
 
-def recommend(plugin: str, model: Predictor, user: int, rated: NDArray[np.bool_], n: int) -> tuple[Codes, Scores]:
-    """The n items, or as many as there are, with the highest predictions for a user, but those `rated` (n_items,).
+def recommend(
+    plugin: str, model: Predictor, user: int, rated: NDArray[np.bool_], n: int, *, block: int = 100_000
+) -> tuple[Codes, Scores]:
+    """Return the n items with the highest predictions for a user, or all if there are fewer, without those `rated`.
 
-    Returns codes and predictions, best first, and among equals the lower code. Raises what `predict` does.
+    `rated` (n_items,); `block` items are predicted at once. Returns item codes and predictions, best first; of equal
+    predictions the lower code comes first. Raises what `predict` raises.
     """
     scores = np.empty(len(rated), np.float32)
-    for rows in blocks(len(rated), _BLOCK):
+    for rows in blocks(len(rated), block):
         items = np.arange(rows.start, rows.stop, dtype=np.int32)
         scores[rows] = predict(plugin, model, Pairs(np.full(len(items), user, np.int32), items))
-    left = np.flatnonzero(~rated).astype(np.int32)
-    best = left[np.argsort(-scores[left], kind="stable")[:n]]
+    candidates = np.flatnonzero(~rated).astype(np.int32)
+    best = candidates[np.argsort(-scores[candidates], kind="stable")[:n]]
     return best, scores[best]
 
 
 def rated_in_training(dataset: Dataset, split: str, user: int) -> NDArray[np.bool_]:
-    """(n_items,) True for what the user rated in the training part of a split."""
-    table = dataset.ratings
-    rows = np.flatnonzero(table.users == user)
+    """(n_items,) True for the items that the user rated in the training part of a split."""
+    ratings = dataset.ratings
+    rows = np.flatnonzero(ratings.users == user)
     rows = rows[dataset.split(split).parts[rows] == TRAIN]
-    rated = np.zeros(table.n_items, np.bool_)
-    rated[table.items[rows]] = True
+    rated = np.zeros(ratings.n_items, np.bool_)
+    rated[ratings.items[rows]] = True
     return rated
 
 
 def read_ratings(file: Path, dataset: Dataset) -> tuple[Codes, Scores]:
-    """(m,) items and (m,) ratings of a file of `item,rating` lines, with or without that as a heading.
+    """Read (m,) items and (m,) ratings from `item,rating` lines; a heading line is optional.
 
-    Items are the data set's ids; a tab may stand for the comma. Raises `RowError` with a line for each bad one.
+    Items are ids of the data set; a tab may take the place of the comma. Raises `RowError` with a line for each bad
+    line.
     """
-    given: dict[int, tuple[int, float]] = {}  # item → line, rating
+    ratings: dict[int, float] = {}
+    lines: dict[int, int] = {}
     faults = []
-    for number, line in lines(file, "item,rating"):
+    for number, text in read_lines(file, "item,rating"):
         try:
-            item, rating = _rating(line, dataset)
+            item, rating = _parse_rating(text, dataset)
         except (RowError, UnknownNameError) as fault:
             faults.append(f"{file}, line {number}: {fault}")
             continue
-        if item in given:
-            faults.append(f"{file}, line {number}: the item of {line!r} is rated on line {given[item][0]} already")
-        given.setdefault(item, (number, rating))
-    if len(faults) > _TOLD:
-        faults[_TOLD:] = [f"{file}: {len(faults) - _TOLD:,} more bad lines"]
-    if faults or not given:
-        raise RowError("\n".join(faults) or f"{file} holds no ratings; expected lines such as 242,4 (ITEM,RATING)")
-    return np.array(list(given), np.int32), np.array([rating for _, rating in given.values()], np.float32)
+        if item in ratings:
+            faults.append(f"{file}, line {number}: line {lines[item]} already rates the item of {text!r}")
+        else:
+            ratings[item], lines[item] = rating, number
+    if len(faults) > _MAX_REPORTED:
+        faults[_MAX_REPORTED:] = [f"{file}: {len(faults) - _MAX_REPORTED:,} more bad lines"]
+    if faults or not ratings:
+        raise RowError("\n".join(faults) or f"{file} has no ratings; expected lines such as 242,4 (ITEM,RATING)")
+    return np.array(list(ratings), np.int32), np.array(list(ratings.values()), np.float32)
 
 
-def lines(file: Path, *headings: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file that say something, numbered from 1, without a heading. Raises `UsageError`.
+def read_lines(file: Path, *headings: str) -> Iterator[tuple[int, str]]:
+    """Yield the number (from 1) and the text of each line that is neither blank nor a heading; raises `UsageError`.
 
-    `headings` have commas, for which tabs may stand; a byte order mark is passed over.
+    `headings` are written with commas; the file may have tabs. A byte order mark is skipped.
     """
     try:
-        every = file.read_text(encoding="utf-8-sig").splitlines()
+        texts = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise UsageError(f"cannot read {file}: {fault}") from fault
-    for number, line in enumerate(every, 1):
-        if line.strip() and not (number == 1 and line.strip().replace("\t", ",") in headings):
-            yield number, line.strip()
+    for number, text in enumerate(map(str.strip, texts), 1):
+        is_heading = number == 1 and text.replace("\t", ",") in headings
+        if text and not is_heading:
+            yield number, text
 
 
-def _rating(line: str, dataset: Dataset) -> tuple[int, float]:
-    """The item's code and the rating on a line; raises `RowError`, `UnknownNameError`."""
-    item, found, text = line.rpartition("\t" if "\t" in line else ",")
-    if not (found and item.strip() and text.strip()):
-        raise RowError(f"expected ITEM,RATING, such as 242,4, got {line!r}")
+def _parse_rating(text: str, dataset: Dataset) -> tuple[int, float]:
+    """Return the item's code and the rating of a line; raises `RowError`, `UnknownNameError`."""
+    item, separator, value = text.rpartition("\t" if "\t" in text else ",")
+    if not (separator and item.strip() and value.strip()):
+        raise RowError(f"expected ITEM,RATING, such as 242,4, got {text!r}")
     code = int(dataset.catalogue.item_codes([item.strip()])[0])
     try:
-        rating = float(text)
+        rating = float(value)
     except ValueError:
         rating = math.nan
     if dataset.ratings.scale.off(np.array([rating])).any():
-        raise RowError(f"expected a rating on the scale {dataset.ratings.scale}, got {text.strip()!r}")
+        raise RowError(f"expected a rating on the scale {dataset.ratings.scale}, got {value.strip()!r}")
     return code, rating

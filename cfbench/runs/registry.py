@@ -1,8 +1,9 @@
-"""REGISTRY: finds plugins: the first-party folder `plugins/`, and the entry points `cfbench.plugins` of other packages.
+"""The registry of plugins: finds them, imports them, and makes their configs.
 
-A plugin's name is that of its module (or entry point), with `-` for `_`. Only this module imports a plugin, and only
-when asked for it. Beside the module may lie a TOML file of the same name with its presets: tables of hyper-parameters.
-`presets/<plugin>.toml` in the data folder has a person's own. A preset named as a data set is used there by default.
+Plugins are the modules of the folder `plugins/` and the entry points `cfbench.plugins` of installed packages. A plugin
+is named like its module (or entry point), with `-` for `_`. Only this module imports a plugin, and only when a command
+names it. A TOML file of the same name beside the module has its presets: tables of hyper-parameters. The user's own
+presets are in `presets/<plugin>.toml` in the data folder. A preset with the name of a data set is its default there.
 """
 
 from __future__ import annotations
@@ -32,26 +33,28 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
     from importlib.metadata import EntryPoint
 
-GROUP = "cfbench.plugins"
+    from pydantic_core import ErrorDetails
+
+ENTRY_POINTS = "cfbench.plugins"
 NAME = re.compile("(?=.{1,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
-"""What a plugin can be called: its name is a folder of the results, a word of the command line."""
+"""What a plugin may be called: its name is a folder of the results and a word of the command line."""
 
 
 @dataclass(frozen=True)
 class PluginLocation:
-    """Where a plugin is, before it is imported."""
+    """Where a plugin is; the plugin itself is not imported."""
 
     name: str
     module: str
     attribute: str = "PLUGIN"
     package: str = f"cfbench-recsys {__version__}"
-    """Distribution and version it comes from."""
-    passed_over: tuple[str, ...] = ()
-    """Packages that also offer a plugin of this name."""
+    """Name and version of the distribution that has it."""
+    shadowed: tuple[str, ...] = ()
+    """Other packages that offer a plugin of this name; they are ignored."""
 
     @property
     def summary(self) -> str:
-        """First line of its module's docstring, read without importing it; empty when it cannot be read."""
+        """First line of the module's docstring, read without importing the module; empty if it cannot be read."""
         try:
             text = self._file.read_text(encoding="utf-8") if self._file else ""
             return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
@@ -60,7 +63,7 @@ class PluginLocation:
 
     @property
     def presets_file(self) -> Path | None:
-        """Where its presets are, if it has any."""
+        """The file of the presets that come with the plugin, if there is one."""
         file = self._file.with_suffix(".toml") if self._file else None
         return file if file and file.exists() else None
 
@@ -68,98 +71,105 @@ class PluginLocation:
     def _file(self) -> Path | None:
         try:
             spec = importlib.util.find_spec(self.module)
-        except Exception:  # noqa: BLE001 (the package around the module is imported, and is not ours)
+        except Exception:  # noqa: BLE001 (find_spec imports the package around the module, which may raise anything)
             return None
         return Path(spec.origin) if spec and spec.origin else None
 
 
 @cache
-def found() -> dict[str, PluginLocation]:
-    """Every plugin by name; one of cfbench's own names cannot be taken, another's goes to the first package by name."""
-    own = (m.name for m in pkgutil.iter_modules(plugins.__path__) if not m.name.startswith("_"))
-    ours = [PluginLocation(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in own]
-    theirs = sorted(map(_announced, entry_points(group=GROUP)), key=lambda place: place.package)
-    places: dict[str, PluginLocation] = {}
-    for place in (*ours, *theirs):
-        first = places.setdefault(place.name, place)
-        if first is not place:
-            places[place.name] = replace(first, passed_over=(*first.passed_over, place.package))
-    return dict(sorted(places.items()))
+def locations() -> dict[str, PluginLocation]:
+    """Return the location of every plugin by its name.
+
+    No package can take the name of a plugin of cfbench's own; of other packages the first by name has precedence.
+    """
+    modules = (m.name for m in pkgutil.iter_modules(plugins.__path__) if not m.name.startswith("_"))
+    own = [PluginLocation(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in modules]
+    installed = sorted(map(_entry_point_location, entry_points(group=ENTRY_POINTS)), key=lambda place: place.package)
+    by_name: dict[str, PluginLocation] = {}
+    for location in (*own, *installed):
+        first = by_name.setdefault(location.name, location)
+        if first is not location:
+            by_name[location.name] = replace(first, shadowed=(*first.shadowed, location.package))
+    return dict(sorted(by_name.items()))
 
 
-def _announced(point: EntryPoint) -> PluginLocation:
+def _entry_point_location(point: EntryPoint) -> PluginLocation:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else point.module.partition(".")[0]
     return PluginLocation(point.name.replace("_", "-"), point.module, point.attr or "PLUGIN", package)
 
 
 def names() -> list[str]:
-    """All plugins."""
-    return list(found())
+    """Return the names of all plugins."""
+    return list(locations())
 
 
-def find(name: str) -> PluginLocation:
-    """Where the plugin of that name is; raises `UnknownNameError`."""
-    if name not in found():
-        raise UnknownNameError("plugin", name, found(), advice="see `cfbench plugins`")
-    return found()[name]
+def locate(name: str) -> PluginLocation:
+    """Return where a plugin is; raises `UnknownNameError`."""
+    if name not in locations():
+        raise UnknownNameError("plugin", name, locations(), advice="see `cfbench plugins`")
+    return locations()[name]
 
 
 def load(name: str) -> Plugin[Any]:
-    """A plugin that can be used; raises `UnknownNameError`, or `PluginError` when it or what it needs is not there."""
-    plugin = look(name)
-    lacking = missing(plugin)
-    if lacking:
-        libraries = " and ".join(lacking)
-        raise PluginError(f"plugin {name!r} needs {libraries}, not installed here; {install_line(lacking.values())}")
-    return plugin
-
-
-def look(name: str) -> Plugin[Any]:
-    """Import a plugin, whether what it needs is there or not; raises `UnknownNameError`, `PluginError`."""
-    place = find(name)
-    if not NAME.fullmatch(name):
-        raise PluginError(f"{place.package} calls a plugin {name!r}; a name is of a-z, 0-9 and -, and begins with a-z")
-    try:
-        module = importlib.import_module(place.module)
-    except ImportError as fault:
-        raise PluginError(f"plugin {name!r} cannot be imported: {_line(fault)}; install what it needs") from fault
-    except Exception as fault:
-        told = f"{type(fault).__name__}: {_line(fault)}"
-        raise PluginError(f"plugin {name!r} cannot be imported: {told}; it comes from {place.package}") from fault
-    if not hasattr(module, place.attribute):
-        raise PluginError(f"plugin {name!r}: module {place.module} has no {place.attribute}; it must export one")
-    plugin = getattr(module, place.attribute)
-    if not isinstance(plugin, Plugin):
-        kind = type(plugin).__name__
+    """Return a plugin that is ready for use; raises `UnknownNameError`, and `PluginError` if a library is missing."""
+    plugin = import_plugin(name)
+    missing = missing_libraries(plugin)
+    if missing:
+        libraries = " and ".join(missing)
         raise PluginError(
-            f"plugin {name!r}: {place.module}.{place.attribute} is a {kind}, expected cfbench.contract.Plugin"
+            f"plugin {name!r} needs {libraries}, not installed here; install with: {install_line(missing.values())}"
         )
     return plugin
 
 
-def _line(fault: Exception) -> str:
+def import_plugin(name: str) -> Plugin[Any]:
+    """Import a plugin, whether its libraries are installed or not; raises `UnknownNameError`, `PluginError`."""
+    location = locate(name)
+    if not NAME.fullmatch(name):
+        raise PluginError(
+            f"{location.package} names a plugin {name!r}; a name consists of a-z, 0-9 and -, and starts with a letter"
+        )
+    try:
+        module = importlib.import_module(location.module)
+    except ImportError as fault:
+        raise PluginError(f"plugin {name!r} cannot be imported: {_one_line(fault)}; install what it needs") from fault
+    except Exception as fault:
+        reason = f"{type(fault).__name__}: {_one_line(fault)}"
+        raise PluginError(f"plugin {name!r} cannot be imported: {reason}; it comes from {location.package}") from fault
+    if not hasattr(module, location.attribute):
+        raise PluginError(f"plugin {name!r}: module {location.module} has no {location.attribute}; it must export one")
+    plugin = getattr(module, location.attribute)
+    if not isinstance(plugin, Plugin):
+        kind = type(plugin).__name__
+        raise PluginError(
+            f"plugin {name!r}: {location.module}.{location.attribute} is a {kind}, expected cfbench.contract.Plugin"
+        )
+    return plugin
+
+
+def _one_line(fault: Exception) -> str:
     return " ".join(str(fault).split())
 
 
-def missing(plugin: Plugin[Any]) -> dict[str, str]:
-    """What a plugin needs and is not installed: the name to import, and what `pip install` calls it."""
-    return {library: package for library, package in plugin.needs.items() if not _installed(library)}
+def missing_libraries(plugin: Plugin[Any]) -> dict[str, str]:
+    """Return the libraries a plugin needs that are not installed: name to import → name for `pip install`."""
+    return {library: package for library, package in plugin.needs.items() if not _is_installed(library)}
 
 
-def _installed(library: str) -> bool:
+def _is_installed(library: str) -> bool:
     try:
         return importlib.util.find_spec(library) is not None
-    except (ImportError, ValueError):  # the package around it is not there, or it has been made up in memory
+    except (ImportError, ValueError):  # its parent package is missing, or the module exists in memory only
         return False
 
 
 def install_line(packages: Iterable[str]) -> str:
-    """What to type to get them."""
+    """Return the command that installs packages."""
     return f"pip install {shlex.join(dict.fromkeys(packages))}"
 
 
-def folding() -> list[str]:
-    """The plugins that can be used here and whose model, by default, speaks of a user it has not met in training."""
+def fold_in_plugins() -> list[str]:
+    """Return the usable plugins whose model, by default, predicts for new users."""
     return [name for name in names() if _folds_in(name)]
 
 
@@ -167,77 +177,88 @@ def _folds_in(name: str) -> bool:
     try:
         plugin = load(name)
         return isinstance(plugin.build(plugin.config()), FoldIn)
-    except Exception:  # noqa: BLE001 (whatever is wrong with it, it is none to name)
+    except Exception:  # noqa: BLE001 (a broken plugin is not offered, whatever it raises)
         return False
 
 
-def own_presets(name: str) -> Path:
-    """Where a person's own presets of a plugin are kept, if there are any."""
+def user_presets_file(name: str) -> Path:
+    """Return the file of the user's own presets of a plugin; it may not exist."""
     return data_home() / "presets" / f"{name}.toml"
 
 
 def presets(name: str) -> dict[str, dict[str, Any]]:
-    """A plugin's presets by name, a person's own before those it came with; raises `PluginError`."""
-    files = (find(name).presets_file, own_presets(name))
-    return {key: table for file in files if file and file.exists() for key, table in tables(name, file).items()}
+    """Return a plugin's presets by name; the user's own replace those of the plugin. Raises `PluginError`."""
+    result: dict[str, dict[str, Any]] = {}
+    for file in (locate(name).presets_file, user_presets_file(name)):
+        if file and file.exists():
+            result |= read_presets(name, file)
+    return result
 
 
-def tables(name: str, file: Path) -> dict[str, dict[str, Any]]:
-    """The presets in a file; raises `PluginError` when it is malformed."""
+def read_presets(name: str, file: Path) -> dict[str, dict[str, Any]]:
+    """Read the presets in a file; raises `PluginError` if it is malformed."""
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
         raise PluginError(f"presets of plugin {name!r}, {file}: {fault}") from fault
     for key, table in tables.items():
         if not isinstance(table, dict):
-            raise PluginError(f"presets of plugin {name!r}, {file}: {key!r} is no table; write it under [a-preset]")
+            raise PluginError(f"presets of plugin {name!r}, {file}: {key!r} is not a table; write it under [a-preset]")
     return tables
 
 
-def preset(name: str, asked: str | None, dataset: str) -> tuple[str | None, dict[str, Any]]:
-    """The preset asked for, else the one named as the data set, else none; raises `UnknownNameError`."""
+def preset(name: str, requested: str | None, dataset: str) -> tuple[str | None, dict[str, Any]]:
+    """Return the name and the values of the preset to use; raises `UnknownNameError`.
+
+    It is the requested one; without a request the one named like the data set; if there is none, no preset.
+    """
     known = presets(name)
-    if asked is None:
+    if requested is None:
         return (dataset, known[dataset]) if dataset in known else (None, {})
-    if asked not in known:
-        raise UnknownNameError("preset", asked, known, advice=f"plugin {name}")
-    return asked, known[asked]
+    if requested not in known:
+        raise UnknownNameError("preset", requested, known, advice=f"plugin {name}")
+    return requested, known[requested]
 
 
 def configure(
     plugin: Plugin[Any], preset: dict[str, Any], flags: dict[str, str | bool]
 ) -> tuple[Config, dict[str, str]]:
-    """The resolved config, and where each value came from: `default`, `preset` or `flag`.
+    """Return the config, and where each value came from: `default`, `preset` or `flag`.
 
-    Flags are the command line's text; a tuple is written with commas, an empty one `none`. Raises `ConfigError`, one
-    line a wrong field.
+    Flags are text of the command line: a tuple is written with commas, an empty one as `none`. Raises `ConfigError`
+    with one line for each wrong value.
     """
-    values: dict[str, Any] = preset | {name: _parsed(plugin.config, name, value) for name, value in flags.items()}
+    values: dict[str, Any] = preset | {name: _parse_flag(plugin.config, name, value) for name, value in flags.items()}
     try:
         config: Config = plugin.config.model_validate(values)
     except ValidationError as fault:
-        raise ConfigError("\n".join(_lines(plugin.config, fault, preset.keys() - flags.keys()))) from fault
+        preset_only = preset.keys() - flags.keys()
+        raise ConfigError("\n".join(_explain(plugin.config, fault, preset_only))) from fault
     sources = dict.fromkeys(preset, "preset") | dict.fromkeys(flags, "flag")
     return config, {name: sources.get(name, "default") for name in plugin.config.model_fields}
 
 
-def _parsed(config: type[Config], name: str, value: str | bool) -> Any:
+def _parse_flag(config: type[Config], name: str, value: str | bool) -> Any:
+    """Split the text of a tuple; pydantic parses the rest."""
     field = config.model_fields.get(name)
     if field is not None and isinstance(value, str) and get_origin(field.annotation) is tuple:
         return () if value == "none" else tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
-def _lines(config: type[Config], fault: ValidationError, of_preset: Container[str]) -> list[str]:
+def _explain(config: type[Config], fault: ValidationError, preset_only: Container[str]) -> list[str]:
+    """Return one line for each wrong hyper-parameter, with its first error."""
+    first_errors: dict[str, ErrorDetails] = {}
+    for error in fault.errors():
+        first_errors.setdefault(str(error["loc"][0]) if error["loc"] else "config", error)
     lines = []
-    first = {str(error["loc"][0]) if error["loc"] else "config": error for error in reversed(fault.errors())}
-    for name, error in reversed(first.items()):
+    for name, error in first_errors.items():
         if error["type"] == "extra_forbidden":
             near = get_close_matches(name, config.model_fields, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(config.model_fields)}"
             lines.append(f"no hyper-parameter {name!r}; {hint}")
         else:
-            wish = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
-            where = f"{name} in the preset" if name in of_preset else f"--{name.replace('_', '-')}"
-            lines.append(f"{where}: {wish}, got {error['input']!r}")
+            expected = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+            where = f"{name} in the preset" if name in preset_only else f"--{name.replace('_', '-')}"
+            lines.append(f"{where}: {expected}, got {error['input']!r}")
     return lines

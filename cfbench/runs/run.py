@@ -1,18 +1,19 @@
-"""RUN: configure, fit, predict, check, score; and go on with a run that was interrupted.
+"""One run: configure a plugin, fit it, score it, record it.
 
-The harness, not the plugin, cuts the data, clips predictions to the scale, refuses NaN, times, and measures memory. The
-test part is taken from the split only after the model has been fitted.
+    configure → new_request → start ─┬→ fit_model → score_model → write_arrays → publish
+                              resume ┘
+
+The harness, not the plugin, cuts the data, clips predictions to the scale, refuses NaN, and measures time and memory.
+The test part is cut out only after the model has been fitted.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,39 +23,52 @@ from cfbench.data import card, store
 from cfbench.errors import DeviceError, PredictionError, RecordError, UsageError, WriteError
 from cfbench.files import write_errors
 from cfbench.metrics import mae, rmse
-from cfbench.runs import members, record, registry
-from cfbench.runs.record import Outcome, Record, Request, Results
+from cfbench.runs import machine, members, registry
+from cfbench.runs.arrays import RunArrays, read_state, write_arrays
+from cfbench.runs.record import (
+    DatasetFacts,
+    Outcome,
+    PluginFacts,
+    Record,
+    Request,
+    SplitFacts,
+    Status,
+    new_run_id,
+    read_record,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cfbench.data.split import Split
     from cfbench.data.store import Dataset
-    from cfbench.ratings import Pairs, Scores
+    from cfbench.ratings import Pairs, Ratings, Scores
+    from cfbench.runs.results import Results
 
 
 class RunListener(Protocol):
-    """Who watches a run."""
+    """Receives the progress of a run."""
 
     def begin(self, run: str) -> None:
         """The run has its id and its folder."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """An epoch is over (or was, before the interruption)."""
+        """An epoch has finished. A resumed run reports the epochs before the interruption again."""
 
 
 class SilentRunListener:
-    """Watches and says nothing."""
+    """Ignores the progress of a run."""
 
     def begin(self, run: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class InterruptedRunError(Exception):
-    """Ctrl-C during a run: what was learned is kept, and `run` names it."""
+    """Ctrl-C interrupted the run `run` after `epoch` epochs; it can be resumed."""
 
     def __init__(self, run: str, epoch: int) -> None:
         super().__init__(run)
@@ -63,13 +77,14 @@ class InterruptedRunError(Exception):
 
 @dataclass(frozen=True)
 class Setup:
-    """A plugin configured for a device, before any data are looked at."""
+    """A plugin with its config and device, before any data are loaded."""
 
     name: str
     plugin: Plugin[Any]
     config: Config
     preset: str | None
     origins: dict[str, str]
+    """Where each value of the config came from: default, preset, flag or tuning."""
     device: str
 
 
@@ -82,39 +97,42 @@ def configure(
     use_preset: bool = True,
     device: str = "auto",
 ) -> Setup:
-    """Resolve everything a command line says of the model; raises `UsageError`s and `DeviceError`."""
+    """Resolve what a command line says about the model; raises `UsageError`s and `DeviceError`."""
     plugin = registry.load(name)
     if preset is not None and not use_preset:
-        raise UsageError(f"preset {preset!r} and no preset asked for at once; leave out --preset or --no-preset")
-    chosen, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
+        raise UsageError(f"--preset {preset} and --no-preset contradict each other; leave out one of them")
+    preset_name, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
     config, origins = registry.configure(plugin, values, flags)
-    place = _device(name, plugin, device)
-    return Setup(name, plugin, config.for_device(place), chosen, origins, place)
+    resolved = resolve_device(name, plugin, device)
+    return Setup(name, plugin, config.for_device(resolved), preset_name, origins, resolved)
 
 
-def _device(name: str, plugin: Plugin[Any], asked: str) -> str:
+def resolve_device(name: str, plugin: Plugin[Any], device: str) -> str:
+    """Return the device a plugin computes on, for `auto` the best one; raises `DeviceError`."""
     if plugin.gpu:
-        from cfbench.learning.training import resolve_device
+        from cfbench.learning import training
 
-        return resolve_device(asked)
-    if asked not in ("auto", "cpu"):
-        raise DeviceError(f"device {asked!r} asked for, but {name} computes on the CPU only; leave out --device")
+        return training.resolve_device(device)
+    if device not in ("auto", "cpu"):
+        raise DeviceError(f"{name} computes on the CPU only, but --device is {device!r}; leave out --device")
     return "cpu"
 
 
 def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
-    """Everything that is decided before the run begins."""
+    """Return a new run's request: everything that is decided before the run starts."""
+    plugin, ratings = setup.plugin, dataset.ratings
     return Request(
-        run=record.new_id(setup.name),
+        run=new_run_id(setup.name),
         started=datetime.now(UTC),
-        plugin=record.PluginFacts(
-            name=setup.name, title=setup.plugin.title, package=registry.find(setup.name).package
+        plugin=PluginFacts(
+            name=setup.name, title=plugin.title, package=registry.locate(setup.name).package,
+            uses_times=plugin.uses_times and ratings.times is not None,
         ),
-        dataset=record.DatasetFacts(
-            name=dataset.card.name, card_version=dataset.card.version, fingerprint=dataset.ratings.fingerprint,
-            users=dataset.ratings.n_users, items=dataset.ratings.n_items, ratings=len(dataset.ratings),
+        dataset=DatasetFacts(
+            name=dataset.card.name, card_version=dataset.card.version, fingerprint=ratings.fingerprint,
+            users=ratings.n_users, items=ratings.n_items, ratings=len(ratings),
         ),
-        split=record.SplitFacts(
+        split=SplitFacts(
             name=split.name, protocol=split.definition.protocol, report=split.report, fingerprint=split.fingerprint,
             definition=split.definition.model_dump(mode="json", exclude={"protocol", "expected"}),
         ),
@@ -123,187 +141,285 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
     )  # fmt: skip
 
 
-def finished_twin(asked: Request, results: Results) -> Record | None:
-    """A finished run of the same plugin and version, config, seed and split, if any. Raises as `start` does."""
-    return _finished_twin(_certain(asked, results), results)
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A request with everything it needs, resolved once."""
+
+    request: Request
+    """Its config names members of an ensemble by their full ids."""
+    plugin: Plugin[Any]
+    config: Config
+    dataset: Dataset
+    results: Results
+
+    @property
+    def split(self) -> Split:
+        """The split; raises `RecordError` if it is no longer the one that was requested."""
+        return requested_split(self.request, self.dataset)
 
 
-def _finished_twin(asked: Request, results: Results) -> Record | None:
-    past = reversed(results.records(asked.dataset.name, asked.split.name))
-    return next((r for r in past if r.outcome.status == "finished" and _twins(r.request, asked)), None)
+def resolve(request: Request, dataset: Dataset, results: Results) -> Job:
+    """Load the plugin and resolve the runs that the config names; raises `RecordError`, `UsageError`, `PluginError`."""
+    plugin = registry.load(request.plugin.name)
+    config: Config = plugin.config.model_validate(request.config)
+    config = config.with_members(partial(members.choose, request, results))
+    request = request.model_copy(update={"config": config.model_dump(mode="json")})
+    return Job(request, plugin, config, dataset, results)
 
 
-def _twins(one: Request, other: Request) -> bool:
-    """Whether both ask for the same predictions."""
+def start(request: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, Path]:
+    """Carry out a request; returns the record and the run's folder.
+
+    Raises `InterruptedRunError`, `CfbenchError`s, and what the plugin raises.
+    """
+    return _start(resolve(request, dataset, results), listener)
+
+
+def _start(job: Job, listener: RunListener) -> tuple[Record, Path]:
+    with job.results.lock(job.request.run):
+        return _carry_out(job, job.results.create(job.request), listener)
+
+
+def resume(run: str, results: Results, listener: RunListener) -> tuple[Record, Path]:
+    """Resume an interrupted run by its id or a part of it; it ends as if it had not been interrupted.
+
+    Raises what `start` raises.
+    """
+    with results.resume(run) as (request, folder):
+        plugin = registry.load(request.plugin.name)
+        resolve_device(request.plugin.name, plugin, request.device)  # the same device must still be available
+        dataset = store.open_dataset(card.load(request.dataset.name))
+        job = Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
+        return _carry_out(job, folder, listener, _count_resumption(folder))
+
+
+def ensure(request: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, bool]:
+    """Return the finished run of a request, and whether it was finished before; raises what `start` raises.
+
+    A run that Ctrl-C stopped is resumed. So a command that makes many runs can be stopped and typed again.
+    """
+    job = resolve(request, dataset, results)
+    record = _finished_run(job)
+    if record is not None:
+        return record, True
+    stopped = _stopped_run(job)
+    if stopped is not None:
+        return resume(stopped, results, listener)[0], False
+    return _start(job, listener)[0], False
+
+
+def finished_run(request: Request, dataset: Dataset, results: Results) -> Record | None:
+    """Return a finished run with the same plugin, version, config, seed and split; raises what `resolve` raises."""
+    return _finished_run(resolve(request, dataset, results))
+
+
+def _finished_run(job: Job) -> Record | None:
+    request = job.request
+    for record in reversed(job.results.records(request.dataset.name, request.split.name)):
+        if record.outcome.status == "finished" and _predict_the_same(record.request, request):
+            return record
+    return None
+
+
+def _stopped_run(job: Job) -> str | None:
+    """Return the id of the same run if Ctrl-C stopped it. A killed run is resumed by `--resume` only."""
+    for request in job.results.interrupted():
+        if _predict_the_same(request, job.request) and job.results.is_stopped(request.run):
+            return request.run
+    return None
+
+
+def _predict_the_same(one: Request, other: Request) -> bool:
+    """Return whether both requests lead to the same predictions."""
     return (one.plugin.name, one.plugin.package, one.config, one.seed, one.split.fingerprint) == (
         other.plugin.name, other.plugin.package, other.config, other.seed, other.split.fingerprint,
     )  # fmt: skip
 
 
-def _stopped_twin(asked: Request, results: Results) -> str | None:
-    """The id of the same run, stopped by Ctrl-C. One that was killed is left to `--resume`."""
-    twins = (past.run for past in results.interrupted() if _twins(past, asked))
-    return next((run for run in twins if results.is_stopped(run)), None)
-
-
-def ensure(asked: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, bool]:
-    """The finished run of a request, and whether it was there before; a stopped one is gone on with. Raises as `start`.
-
-    So whoever makes many runs can be stopped, and asked for the same again.
-    """
-    asked = _certain(asked, results)
-    if done := _finished_twin(asked, results):
-        return done, True
-    stopped = _stopped_twin(asked, results)
-    if stopped is not None:
-        return resume(stopped, results, listener)[0], False
-    return _start(asked, dataset, results, listener)[0], False
-
-
-def start(asked: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, Path]:
-    """Carry out a request; returns its record and where it is. Raises `InterruptedRunError`, `CfbenchError`s."""
-    return _start(_certain(asked, results), dataset, results, listener)
-
-
-def _start(asked: Request, dataset: Dataset, results: Results, listener: RunListener) -> tuple[Record, Path]:
-    plugin = registry.load(asked.plugin.name)
-    with results.held(asked.run):
-        return _carry_out(asked, plugin, dataset, results.begin(asked), results, listener)
-
-
-def _certain(asked: Request, results: Results) -> Request:
-    """The request with the runs that its config names as full ids."""
-    config: Config = registry.load(asked.plugin.name).config.model_validate(asked.config)
-    config = config.with_members(partial(members.choose, asked, results))
-    return asked.model_copy(update={"config": config.model_dump(mode="json")})
-
-
-def resume(run: str, results: Results, listener: RunListener) -> tuple[Record, Path]:
-    """Go on with an interrupted run, by a part of its id; it ends as if it had not been interrupted."""
-    with results.resume(run) as (asked, folder):
-        plugin = registry.load(asked.plugin.name)
-        _device(asked.plugin.name, plugin, asked.device)  # a run goes on where it began
-        dataset = store.open_dataset(card.load(asked.dataset.name))
-        return _carry_out(asked, plugin, dataset, folder, results, listener, _again(folder))
-
-
 @dataclass(frozen=True)
-class _Past:
-    """What a run that is gone on with has behind it."""
+class _History:
+    """What happened to a resumed run before."""
 
     resumed: int = 0
     cpu_seconds: float | None = 0.0
-    """None when it is not known: a killed process tells nothing."""
+    """CPU time of the earlier processes; None if any of them was killed, since its time is not known."""
 
 
-def _again(folder: Path) -> _Past:
-    """Count that a run is gone on with once more; raises `WriteError`."""
+def _count_resumption(folder: Path) -> _History:
+    """Count one more resumption of a run; raises `WriteError`."""
     with write_errors(folder), (folder / "resumed").open("ab") as file:
         file.write(b"\n")
-        times = file.tell()
+        count = file.tell()
     with suppress(RecordError):
-        last = record.read(folder / "record.json").outcome
-        if last.resumed == times - 1:  # else it is of a process before the last, which was killed
-            return _Past(times, last.fit_cpu_seconds)
-    return _Past(times, None)
+        last = read_record(folder / "record.json").outcome
+        if last.resumed == count - 1:  # otherwise the last process was killed and left an older record
+            return _History(count, last.fit_cpu_seconds)
+    return _History(count, None)
+
+
+@dataclass
+class _Progress:
+    """The learning curve of a run, reported to its listener as it grows."""
+
+    listener: RunListener
+    curve: list[Epoch] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def report(self, epoch: Epoch) -> None:
+        self.curve.append(epoch)
+        self.listener.epoch(epoch)
 
 
 def _carry_out(
-    asked: Request, plugin: Plugin[Any], dataset: Dataset, folder: Path, results: Results, listener: RunListener,
-    past: _Past = _Past(),
+    job: Job, folder: Path, listener: RunListener, history: _History = _History()
 ) -> tuple[Record, Path]:  # fmt: skip
-    split = _same_split(asked, dataset)
-    _forget_peak_memory(asked.device)
-    listener.begin(asked.run)
-    curve: list[Epoch] = []
-
-    def report(epoch: Epoch) -> None:
-        curve.append(epoch)
-        listener.epoch(epoch)
-
-    def ended(outcome: Outcome) -> Record:  # what is imported, and how many threads there are, is known after the fit
-        own, before = outcome.fit_cpu_seconds, past.cpu_seconds
-        cpu = None if own is None or before is None else before + own
-        outcome = outcome.model_copy(update={"resumed": past.resumed, "fit_cpu_seconds": cpu})
-        machine = record.this_machine(*_torch_facts(asked.device), plugin.needs)
-        return Record(request=asked, outcome=outcome, machine=machine)
-
-    lend = _lender(asked, results, split, dataset)
+    """Fit, score and publish; on failure publish the failure, on Ctrl-C leave a run that can be resumed."""
+    request, results = job.request, job.results
+    split = job.split
+    machine.reset_peak_memory(request.device)
+    listener.begin(request.run)
+    progress = _Progress(listener)
     cpu = time.process_time()
-    context = Context(asked.seed, asked.device, folder / "checkpoint.safetensors", report, lend)
+
     try:
-        outcome = _fit_and_score(asked, plugin, dataset, split, context, curve, folder)
+        fit = fit_model(job, split, folder / "checkpoint.safetensors", progress)
+        scores = score_model(job, split, fit) if fit.usable else None
+        arrays = _arrays(fit, scores)
+        outcome = _outcome(fit, scores, request.device)
     except KeyboardInterrupt:
-        stopped = _outcome("stopped", "Ctrl-C", curve)
-        results.stop(folder, ended(stopped.model_copy(update={"fit_cpu_seconds": time.process_time() - cpu})))
-        raise InterruptedRunError(asked.run, len(curve)) from None
+        stopped = _unscored("stopped", "Ctrl-C", progress.curve, cpu_seconds=time.process_time() - cpu)
+        results.mark_stopped(folder, _record(job, stopped, history))
+        raise InterruptedRunError(request.run, len(progress.curve)) from None
     except WriteError:
-        raise  # the model is not to blame: the run can be gone on with when there is space
+        raise  # not the model's fault: the run can be resumed when there is space
     except Exception as fault:
-        message = f"{type(fault).__name__}: {fault}"
-        results.finish(folder, ended(_outcome("failed", message, curve)))
+        failed = _unscored("failed", f"{type(fault).__name__}: {fault}", progress.curve)
+        write_arrays(folder, RunArrays(progress.curve))
+        results.publish(folder, _record(job, failed, history))
         raise
-    return results.finish(folder, ended(outcome))
+    write_arrays(folder, arrays)
+    return results.publish(folder, _record(job, outcome, history))
 
 
-def _fit_and_score(
-    asked: Request,
-    plugin: Plugin[Any],
-    dataset: Dataset,
-    split: Split,
-    context: Context,
-    curve: list[Epoch],
-    folder: Path,
-) -> Outcome:
-    model: Model = plugin.build(plugin.config.model_validate(asked.config))
-    ratings = dataset.ratings
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model, and what fitting it cost."""
+
+    model: Model
+    status: Status
+    message: str
+    usable: bool
+    """Whether the model can predict: a diverged model may hold its last good epoch."""
+    curve: Sequence[Epoch]
+    seconds: float
+    """Wall time of the fit, including that before an interruption."""
+    cpu_seconds: float
+    """CPU time of this process."""
+
+
+def fit_model(job: Job, split: Split, checkpoint: Path, progress: _Progress) -> Fit:
+    """Fit the plugin's model on the training part; divergence is a status, not an error."""
+    model: Model = job.plugin.build(job.config)
+    train, valid = training_parts(job.plugin, job.dataset, split)
+    context = _context(job, split)
+    context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.notes.append
+    status: Status = "finished"
+    message, usable = "", True
     wall, cpu = time.perf_counter(), time.process_time()
-    status, message, usable = "finished", "", True
-    notes: list[str] = []
-    valid = split.valid(ratings)
     try:
-        model.fit(split.train(ratings), valid, replace(context, note=notes.append))
+        model.fit(train, valid, context)
     except DivergedError as fault:
         status, message, usable = "diverged", str(fault), fault.usable
-    fit_seconds = time.perf_counter() - wall
-    fitted: dict[str, float | None] = {
-        "fit_seconds": max(fit_seconds, curve[-1].seconds if curve else 0.0),  # a resumed fit began earlier
-        "fit_cpu_seconds": time.process_time() - cpu,
-        "parameters": model.parameters,
-    }
-    record.write_curve(folder, curve)
-    if not usable:
-        return _outcome(status, message, curve).model_copy(update=fitted)
-    outcome = _outcome(status, message or "; ".join(notes), curve)
-    if len(valid):
-        told = ratings.scale.clip(predict(asked.plugin.name, model, valid.pairs))
-        record.write_predictions(folder, told, "valid")
-        if isinstance(model, FittedOnValid):
-            fitted["valid_rmse"] = model.valid_rmse
-        elif outcome.valid_rmse is None:  # a model without epochs
-            fitted["valid_rmse"] = rmse(told, valid.ratings)
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    if progress.curve:
+        seconds = max(seconds, progress.curve[-1].seconds)  # a resumed fit started earlier
+    message = message or "; ".join(progress.notes)
+    return Fit(model, status, message, usable, progress.curve, seconds, cpu_seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A model's predictions of the held-out parts, clipped to the scale, and their errors."""
+
+    valid: Scores | None
+    """None if the split has no validation part."""
+    valid_rmse: float | None
+    test: Scores
+    rmse: float
+    mae: float
+    seconds: float
+    """Wall time of predicting the test part."""
+
+
+def score_model(job: Job, split: Split, fit: Fit) -> Scored:
+    """Predict the validation part, then cut out the test part and predict it; raises `PredictionError`."""
+    ratings, scale, name = model_view(job.plugin, job.dataset), job.dataset.ratings.scale, job.request.plugin.name
+    valid = split.valid(ratings)
+    valid_scores = scale.clip(predict(name, fit.model, valid.pairs)) if len(valid) else None
     test = split.test(ratings)
     wall = time.perf_counter()
-    predictions = ratings.scale.clip(predict(asked.plugin.name, model, test.pairs))
-    fitted["predict_seconds"] = time.perf_counter() - wall
-    record.write_predictions(folder, predictions)
-    record.write_state(folder, model.state())
-    scores = {"rmse": rmse(predictions, test.ratings), "mae": mae(predictions, test.ratings)}
-    memory = {"peak_memory": _peak_memory(), "peak_device_memory": _peak_device_memory(asked.device)}
-    return outcome.model_copy(update=fitted | scores | memory)
+    scores = scale.clip(predict(name, fit.model, test.pairs))
+    seconds = time.perf_counter() - wall
+    valid_rmse = None if valid_scores is None else _valid_rmse(fit, valid_scores, valid)
+    return Scored(valid_scores, valid_rmse, scores, rmse(scores, test.ratings), mae(scores, test.ratings), seconds)
 
 
-def _outcome(status: record.Status | str, message: str, curve: list[Epoch]) -> Outcome:
-    scored = [epoch for epoch in curve if epoch.valid_rmse is not None]
-    best = min(scored, key=lambda epoch: epoch.valid_rmse or 0.0, default=curve[-1] if curve else None)
-    return Outcome.model_validate({
-        "status": status, "message": message, "epochs": len(curve) or None,
-        "best_epoch": best.epoch if best else None, "valid_rmse": best.valid_rmse if best else None,
-    })  # fmt: skip
+def _valid_rmse(fit: Fit, predictions: Scores, valid: Ratings) -> float | None:
+    """Return the validation RMSE: that of the chosen epoch, or, without epochs, that of the predictions."""
+    if isinstance(fit.model, FittedOnValid):
+        return fit.model.valid_rmse
+    best = best_epoch(fit.curve)
+    return rmse(predictions, valid.ratings) if best is None or best.valid_rmse is None else best.valid_rmse
+
+
+def best_epoch(curve: Sequence[Epoch]) -> Epoch | None:
+    """Return the epoch with the lowest validation RMSE; without a validation part the last one."""
+    validated = [epoch for epoch in curve if epoch.valid_rmse is not None]
+    return min(validated, key=lambda epoch: epoch.valid_rmse or 0.0, default=curve[-1] if curve else None)
+
+
+def _arrays(fit: Fit, scores: Scored | None) -> RunArrays:
+    if scores is None:
+        return RunArrays(fit.curve)
+    return RunArrays(fit.curve, scores.valid, scores.test, fit.model.state())
+
+
+def _outcome(fit: Fit, scores: Scored | None, device: str) -> Outcome:
+    """Return the outcome of a fitted model."""
+    best = best_epoch(fit.curve)
+    return Outcome(
+        status=fit.status, message=fit.message,
+        rmse=scores.rmse if scores else None, mae=scores.mae if scores else None,
+        valid_rmse=scores.valid_rmse if scores else best.valid_rmse if best else None,
+        best_epoch=best.epoch if best else None, epochs=len(fit.curve) or None, parameters=fit.model.parameters,
+        fit_seconds=fit.seconds, fit_cpu_seconds=fit.cpu_seconds, predict_seconds=scores.seconds if scores else None,
+        peak_memory=machine.peak_memory() if scores else None,
+        peak_device_memory=machine.peak_device_memory(device) if scores else None,
+    )  # fmt: skip
+
+
+def _unscored(status: Status, message: str, curve: Sequence[Epoch], cpu_seconds: float | None = None) -> Outcome:
+    """Return the outcome of a run that has not come to an end."""
+    best = best_epoch(curve)
+    return Outcome(
+        status=status, message=message, valid_rmse=best.valid_rmse if best else None,
+        best_epoch=best.epoch if best else None, epochs=len(curve) or None, fit_cpu_seconds=cpu_seconds,
+    )  # fmt: skip
+
+
+def _record(job: Job, outcome: Outcome, history: _History) -> Record:
+    """Return the record; only after the fit is it known which libraries the run imported."""
+    own, before = outcome.fit_cpu_seconds, history.cpu_seconds
+    total = None if own is None or before is None else before + own
+    return Record(
+        request=job.request,
+        outcome=outcome.model_copy(update={"resumed": history.resumed, "fit_cpu_seconds": total}),
+        machine=machine.describe_machine(job.request.device, job.plugin.needs),
+    )
 
 
 def predict(name: str, model: Predictor, pairs: Pairs) -> Scores:
-    """(n,) a model's predictions, checked; raises `PredictionError` when they are not n finite numbers."""
+    """(n,) a model's predictions of n pairs; raises `PredictionError` unless they are n finite numbers."""
     scores = np.asarray(model.predict(pairs))
     if scores.shape != (len(pairs),):
         raise PredictionError(f"plugin {name!r} predicted an array of shape {scores.shape}, expected ({len(pairs)},)")
@@ -316,68 +432,55 @@ def predict(name: str, model: Predictor, pairs: Pairs) -> Scores:
     return scores.astype(np.float32, copy=False)
 
 
-def reopen(done: Record, folder: Path, device: str) -> tuple[Model, Dataset]:
-    """The fitted model of a stored run, and its data set; raises `RecordError` when the data are no longer the same."""
-    asked = done.request
-    plugin = registry.load(asked.plugin.name)
-    dataset = store.open_dataset(card.load(asked.dataset.name))
-    model: Model = plugin.build(plugin.config.model_validate(asked.config))
-    split = _same_split(asked, dataset)
-    lend = _lender(asked, Results(folder.parents[3]), split, dataset)
-    context = Context(asked.seed, _device(asked.plugin.name, plugin, device), member=lend)
-    model.restore(record.read_state(folder), split.train(dataset.ratings), context)
+def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple[Model, Dataset]:
+    """Return the fitted model of a finished run, and its data set; raises `RecordError` if the data have changed."""
+    request = record.request
+    plugin = registry.load(request.plugin.name)
+    dataset = store.open_dataset(card.load(request.dataset.name))
+    job = Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
+    split = job.split
+    model: Model = plugin.build(job.config)
+    context = _context(job, split)
+    context.device = resolve_device(request.plugin.name, plugin, device)
+    model.restore(read_state(folder), training_parts(plugin, dataset, split)[0], context)
     return model, dataset
 
 
-def _lender(asked: Request, results: Results, split: Split, dataset: Dataset) -> Callable[[str], Predictor]:
-    parts = members.HeldOutParts(split, dataset.ratings)
-    return partial(members.lend, asked, results, parts, lambda done, folder: reopen(done, folder, "auto")[0])
+def training_parts(plugin: Plugin[Any], dataset: Dataset, split: Split) -> tuple[Ratings, Ratings]:
+    """Return the training and the validation part as the plugin's model sees them: the test part stays out."""
+    ratings = model_view(plugin, dataset)
+    return split.train(ratings), split.valid(ratings)
 
 
-def _same_split(asked: Request, dataset: Dataset) -> Split:
-    split = dataset.split(asked.split.name)
-    if split.fingerprint != asked.split.fingerprint:
+def model_view(plugin: Plugin[Any], dataset: Dataset) -> Ratings:
+    """Return the ratings with the columns a plugin's model may see: times only if the plugin declares `uses_times`."""
+    return dataset.ratings if plugin.uses_times else dataset.ratings.without_times()
+
+
+def _context(job: Job, split: Split) -> Context:
+    """Return what the harness lends the model; the caller adds where to report."""
+    context = Context(job.request.seed, job.request.device, member=_member_lender(job, split))
+    if job.plugin.uses_titles:
+        context.titles, context.years = job.dataset.catalogue.titles, job.dataset.catalogue.years
+    return context
+
+
+def _member_lender(job: Job, split: Split) -> Callable[[str], Predictor]:
+    parts = members.HeldOutParts(split, job.dataset.ratings)
+
+    def reopen_member(record: Record, folder: Path) -> Predictor:
+        return reopen(record, folder, job.results, "auto")[0]
+
+    return partial(members.lend, job.request, job.results, parts, reopen_member)
+
+
+def requested_split(request: Request, dataset: Dataset) -> Split:
+    """Return the split of a request; raises `RecordError` if it has changed since."""
+    split = dataset.split(request.split.name)
+    if split.fingerprint != request.split.fingerprint:
         raise RecordError(
-            f"run {asked.run} was made on split {asked.split.name} with fingerprint {asked.split.fingerprint[:12]}, "
-            f"here it is {split.fingerprint[:12]}: the data or the split's definition changed; make the run anew"
+            f"run {request.run} used split {request.split.name} with fingerprint {request.split.fingerprint[:12]}, but "
+            f"its fingerprint is now {split.fingerprint[:12]}: the data or the split's definition have changed; run "
+            f"the model again: `cfbench run {request.plugin.name} --dataset {request.dataset.name}`"
         )
     return split
-
-
-def _torch_facts(device: str) -> tuple[str | None, int | None]:
-    """The accelerator's name and the number of CPU threads, if torch is in use at all."""
-    if "torch" not in sys.modules:
-        return None, None
-    import torch
-
-    return (torch.cuda.get_device_name(device) if device.startswith("cuda") else None), torch.get_num_threads()
-
-
-def _forget_peak_memory(device: str) -> None:
-    """Of several runs in one process each has its own peak (on Linux, where it can be told to forget)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    if device.startswith("cuda"):
-        import torch
-
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_memory() -> int | None:
-    with suppress(OSError, StopIteration):  # on Linux: what the system counts else is at least the parent's, and stays
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _peak_device_memory(device: str) -> int | None:
-    if not device.startswith("cuda"):
-        return None
-    import torch
-
-    return torch.cuda.max_memory_allocated(device)

@@ -1,8 +1,8 @@
-"""SWEEP: many runs declared in one file: plugins × overrides × data sets × splits × seeds.
+"""Many runs, declared in one file: plugins × overrides × data sets × splits × seeds.
 
     datasets = ["ml-100k"]
-    splits = ["random90", "5fold"]      # by default random90
-    seeds = [0, 1, 2]                   # by default 0
+    splits = ["random90", "5fold"]      # default: random90
+    seeds = [0, 1, 2]                   # default: 0
     device = "auto"
 
     [[plugins]]
@@ -10,11 +10,11 @@
 
     [[plugins]]
     name = "deepae"
-    preset = "paper-3m"                 # by default that of the data set; false for none
+    preset = "paper-3m"                 # default: the data set's preset; false: no preset
     overrides = [{ refeed = 0 }, { refeed = 1, lr = 0.01 }]
 
-Everything is checked before the first run. What is finished is not run again, so a sweep that was stopped goes on, and
-one that was extended runs what is new.
+The whole file is checked before the first run. Finished runs are not repeated: a sweep that was stopped continues, and
+a sweep whose file has grown makes only the new runs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.data.store import Dataset
-    from cfbench.runs.record import Record, Results
+    from cfbench.runs.record import Record
+    from cfbench.runs.results import Results
     from cfbench.runs.run import RunListener, Setup
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -45,8 +46,8 @@ class _Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Entry(_Closed):
-    """A plugin, with each of the overrides of its hyper-parameters."""
+class SweepPlugin(_Closed):
+    """A plugin of a sweep, and the overrides of its hyper-parameters: one run for each."""
 
     name: str
     preset: str | Literal[False] | None = None
@@ -54,18 +55,18 @@ class Entry(_Closed):
 
 
 class Sweep(_Closed):
-    """The file."""
+    """The file of a sweep."""
 
     datasets: Names
     splits: Names = [DEFAULT_SPLIT]
     seeds: list[Annotated[int, Field(ge=0, strict=True)]] = Field([0], min_length=1)
     device: str = "auto"
-    plugins: list[Entry] = Field(min_length=1)
+    plugins: list[SweepPlugin] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run to be made."""
+    """A run of a sweep, before it is made."""
 
     dataset: str
     split: str
@@ -74,19 +75,19 @@ class PlannedRun:
 
     def __str__(self) -> str:
         setup = self.setup
-        given = [f"{name}={getattr(setup.config, name)}" for name, origin in setup.origins.items() if origin == "flag"]
+        flags = [f"{name}={getattr(setup.config, name)}" for name, origin in setup.origins.items() if origin == "flag"]
         preset = f"preset {setup.preset}" if setup.preset else "no preset"
-        return f"{' '.join([setup.name, *given])} on {self.dataset}, {self.split}, {preset}, seed {self.seed}"
+        return f"{' '.join([setup.name, *flags])} on {self.dataset}, {self.split}, {preset}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What came of a planned run: its record, or why there is none."""
+    """The result of a planned run: its record, or why there is none."""
 
     planned: PlannedRun
     record: Record | None
-    there: bool = False
-    """Whether it was finished before."""
+    existed: bool = False
+    """Whether the run was finished before."""
     fault: str = ""
 
     @property
@@ -95,8 +96,8 @@ class SweepResult:
         return self.record is None or not self.record.scored
 
 
-def read(path: Path) -> Sweep:
-    """Read a sweep's file; raises `UsageError` naming the file and every field that is wrong."""
+def read_sweep(path: Path) -> Sweep:
+    """Read a sweep's file; raises `UsageError` naming the file and every wrong field."""
     try:
         return Sweep.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as fault:
@@ -104,38 +105,45 @@ def read(path: Path) -> Sweep:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise UsageError(f"{path} is not TOML: {fault}") from fault
     except ValidationError as fault:
-        wrong = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in fault.errors())
-        raise UsageError("\n".join(f"{path}: {line}" for line in wrong)) from fault
+        lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in fault.errors())
+        raise UsageError("\n".join(f"{path}: {line}" for line in lines)) from fault
 
 
-def plan(sweep: Sweep) -> list[PlannedRun]:
-    """Every run, data set by data set and split by split; raises `UsageError`s, `PluginError`, `DeviceError`."""
+def plan_runs(sweep: Sweep) -> list[PlannedRun]:
+    """Return every run, one data set and split after the other; raises `UsageError`s, `PluginError`, `DeviceError`."""
     runs = []
-    for name, split in product(sweep.datasets, sweep.splits):
-        folds = card.load(name).family(split)
-        for entry in sweep.plugins:
-            setups = [_setup(entry, override, name, sweep.device) for override in entry.overrides]
-            runs += [PlannedRun(name, fold, s, seed) for s, seed, fold in product(setups, sweep.seeds, folds)]
+    for dataset, split in product(sweep.datasets, sweep.splits):
+        folds = card.load(dataset).family(split)
+        for plugin in sweep.plugins:
+            setups = [_configure(plugin, override, dataset, sweep.device) for override in plugin.overrides]
+            for setup, seed, fold in product(setups, sweep.seeds, folds):
+                runs.append(PlannedRun(dataset, fold, setup, seed))
     return runs
 
 
-def _setup(entry: Entry, override: dict[str, Any], dataset: str, device: str) -> Setup:
-    preset, use = entry.preset or None, entry.preset is not False
+def _configure(plugin: SweepPlugin, override: dict[str, Any], dataset: str, device: str) -> Setup:
     try:
-        return run.configure(entry.name, dataset=dataset, flags=override, preset=preset, use_preset=use, device=device)
+        return run.configure(
+            plugin.name, dataset=dataset, flags=override, preset=plugin.preset or None,
+            use_preset=plugin.preset is not False, device=device,
+        )  # fmt: skip
     except UsageError as fault:
-        raise UsageError("\n".join(f"plugin {entry.name!r}: {line}" for line in str(fault).splitlines())) from fault
+        lines = str(fault).splitlines()
+        raise UsageError("\n".join(f"plugin {plugin.name!r}: {line}" for line in lines)) from fault
 
 
-def make(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:
-    """Make a run unless it is there, and keep what went wrong; raises `InterruptedRunError` and `WriteError`."""
+def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:
+    """Make a run unless it is finished, and keep its fault, if any, as a result.
+
+    Raises `InterruptedRunError` and `WriteError`: they end the sweep.
+    """
     try:
-        asked = run.new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
-        record, there = run.ensure(asked, dataset, results, listener)
+        request = run.new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
+        record, existed = run.ensure(request, dataset, results, listener)
     except (WriteError, run.InterruptedRunError):
         raise
     except CfbenchError as fault:
         return SweepResult(planned, None, fault=str(fault))
     except Exception as fault:  # noqa: BLE001 (a plugin may raise anything; its run is recorded as failed)
         return SweepResult(planned, None, fault=f"{type(fault).__name__}: {' '.join(str(fault).split())}")
-    return SweepResult(planned, record, there, record.outcome.message)
+    return SweepResult(planned, record, existed, record.outcome.message)

@@ -1,18 +1,18 @@
-"""The conformance suite and planted data, public: for everyone who writes a plugin.
+"""The conformance suite and planted data, for everyone who writes a plugin.
 
     from cfbench.testing import CHECKS, check
     @pytest.mark.parametrize("sentence", CHECKS)
     def test_my_plugin(sentence, tmp_path): check(PLUGIN, sentence, tmp_path)
 
-Each check is one sentence a plugin has to hold; a plugin that breaks it raises `AssertionError` with what was seen, or
-what the plugin itself raises. `cfbench check-plugin NAME` runs them all.
+Each check is one sentence that must be true of every plugin. For a plugin that fails it, `check` raises
+`AssertionError` with what was observed, or what the plugin itself raises. `cfbench check-plugin NAME` runs all checks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cfbench.testing import declared, fitted, folded, kept
+from cfbench.testing import declaration, new_users, predictions, storage
 from cfbench.testing.planted import Planted, planted
 
 if TYPE_CHECKING:
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["CHECKS", "Planted", "check", "planted"]
 
 CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
-    **declared.CHECKS, **fitted.CHECKS, **kept.CHECKS, **folded.CHECKS,
+    **declaration.CHECKS, **predictions.CHECKS, **storage.CHECKS, **new_users.CHECKS,
 }  # fmt: skip
 """Sentence → check."""
 
 
 def check(plugin: Plugin[Any], sentence: str, folder: Path) -> str:
-    """Hold `plugin` against one of `CHECKS`; `folder` is an empty scratch folder.
+    """Run one of `CHECKS` on a plugin; `folder` is an empty scratch folder.
 
-    Returns why there is nothing to check, or nothing when it holds. Raises `AssertionError`, or what the plugin raises.
+    Returns "" if the plugin passes, or why the check does not apply. Raises `AssertionError`, or what the plugin
+    raises.
     """
     return CHECKS[sentence](plugin, folder) or ""

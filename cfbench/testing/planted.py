@@ -1,4 +1,4 @@
-"""Ratings whose truth is known, to hold a model against."""
+"""Planted ratings: their structure is known, so it is known what a model can learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planted:
-    """Ratings whose truth is known: `train`, `valid`, `test`, and the error of predicting the mean of `train`."""
+    """The parts of planted ratings."""
 
     train: Ratings
     valid: Ratings
@@ -29,15 +29,18 @@ class Planted:
 
     @property
     def mean_error(self) -> float:
-        """RMSE on `test` of the training mean."""
+        """RMSE of predicting the mean of `train` for every rating of `test`."""
         return rmse(np.full(len(self.test), self.train.ratings.mean(), np.float32), self.test)
 
 
 def planted(
     *, seed: int = 0, n_users: int = 80, n_items: int = 60, density: float = 0.5, rank: int = 2, noise: float = 0.2,
-    scale: Scale | None = None,
+    scale: Scale | None = None, times: bool = False,
 ) -> Planted:  # fmt: skip
-    """Biases plus a low-rank taste plus noise, on a scale; random 80/10/10. The last user and item are never rated."""
+    """Return ratings made of biases, a low-rank taste and noise, in random parts of 80, 10 and 10 %.
+
+    The last user and the last item have no ratings. With `times` each rating has one, at random within 1,000 days.
+    """
     scale = scale or Scale(low=1, high=5)
     rng = np.random.default_rng(seed)
     taste = rng.normal(size=(n_users, rank)) @ rng.normal(size=(rank, n_items)) / np.sqrt(rank)
@@ -50,59 +53,60 @@ def planted(
     rated = rng.random((n_users, n_items)) < density
     rated[-1], rated[:, -1] = False, False
     users, items = (codes.astype(np.int32) for codes in np.nonzero(rated))
-    table = Ratings(users, items, scale.clip(truth[users, items]), n_users, n_items, scale)
+    dates = 1_000_000_000 + rng.integers(0, 86_400_000, len(users)) if times else None
+    table = Ratings(users, items, scale.clip(truth[users, items]), n_users, n_items, scale, dates)
     parts = split.make("planted", split.RandomHoldout(valid=0.1, seed=seed), table)
     return Planted(parts.train(table), parts.valid(table), parts.test(table))
 
 
 @dataclass(frozen=True)
 class UnknownUsers:
-    """Planted ratings of which the last 40 users are held back: of each the items rated, the ratings, and the truth."""
+    """Planted ratings whose last 40 users are in `held_back`, and in no training or validation rating of `known`."""
 
     known: Planted
     held_back: Planted
 
     def __iter__(self) -> Iterator[tuple[Codes, Scores, Ratings]]:
-        """Of each user held back: the rated items (m,), the ratings (m,), and other ratings to be predicted."""
-        given, asked = self.held_back.train, self.held_back.test
-        for user in np.intersect1d(given.users, asked.users):
-            mine = given.users == user
-            yield given.items[mine], given.ratings[mine], asked.take(asked.users == user)
+        """For each user held back, yield rated items (m,), their ratings (m,), and other ratings to predict."""
+        known, others = self.held_back.train, self.held_back.test
+        for user in np.intersect1d(known.users, others.users):
+            rows = known.users == user
+            yield known.items[rows], known.ratings[rows], others.take(others.users == user)
 
 
 def unknown_users(*, seed: int) -> UnknownUsers:
-    """240 planted users of 30 items, of whom 40 are held back from training and validation.
+    """Return planted ratings of 240 users and 30 items, with 40 of the users held back.
 
-    More users and denser than `planted`: a network overfits 80 users, and then says little of another.
+    There are more users than in `planted`, with more ratings each: a network overfits 80 users and then predicts
+    another user badly.
     """
     data = planted(seed=seed, n_users=240, n_items=30, density=0.8)
-    known, back = (
-        Planted(*(part.take((part.users >= 200) == late) for part in (data.train, data.valid, data.test)))
-        for late in (False, True)
-    )
-    return UnknownUsers(known, back)
+    parts = data.train, data.valid, data.test
+    known = Planted(*(part.take(part.users < 200) for part in parts))
+    held_back = Planted(*(part.take(part.users >= 200) for part in parts))
+    return UnknownUsers(known, held_back)
 
 
 def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> Model:
-    """A model of the plugin under its quick hyper-parameters, fitted with seed 1 unless a context says otherwise."""
+    """Fit a plugin's model with its quick hyper-parameters, and with seed 1 unless a context is given."""
     model: Model = plugin.build(plugin.config(**plugin.quick))
-    model.fit(data.train, data.valid, replace(context or Context(seed=1), member=lend(data)))
+    model.fit(data.train, data.valid, replace(context or Context(seed=1), member=member_lender(data)))
     return model
 
 
-def lend(data: Planted) -> Callable[[str], Predictor]:
-    """What stands for stored runs: "5" names biases regularised by 5, fitted on the same training ratings."""
+def member_lender(data: Planted) -> Callable[[str], Predictor]:
+    """Return a stand-in for stored runs: the member "5" is biases with regularization 5, fitted on the same ratings."""
     return lambda run: biases.fit(data.train, user_reg=float(run), item_reg=float(run))
 
 
 def rmse(scores: Scores, ratings: Ratings) -> float:
-    """Of predictions clipped to the scale."""
+    """Return the RMSE of predictions clipped to the scale."""
     return metrics.rmse(ratings.scale.clip(scores), ratings.ratings)
 
 
-def are_scores(scores: Any, n: int, by: str = "predict") -> None:
+def assert_scores(scores: Any, n: int, method: str = "predict") -> None:
     """Raise `AssertionError` unless these are n finite float32 numbers."""
-    assert isinstance(scores, np.ndarray), f"{by} returned {type(scores).__name__}, expected a NumPy array"
-    assert scores.shape == (n,), f"{by} returned shape {scores.shape}, expected ({n},)"
-    assert scores.dtype == np.float32, f"{by} returned {scores.dtype}, expected float32"
-    assert np.isfinite(scores).all(), f"{(~np.isfinite(scores)).sum()} of {n} predictions of {by} are not finite"
+    assert isinstance(scores, np.ndarray), f"{method} returned {type(scores).__name__}, expected a NumPy array"
+    assert scores.shape == (n,), f"{method} returned shape {scores.shape}, expected ({n},)"
+    assert scores.dtype == np.float32, f"{method} returned {scores.dtype}, expected float32"
+    assert np.isfinite(scores).all(), f"{(~np.isfinite(scores)).sum()} of {n} predictions of {method} are not finite"

@@ -28,7 +28,8 @@ from cfbench.errors import RecordError, SplitError
 from cfbench.files import write_atomically
 from cfbench.metrics import rmse
 from cfbench.runs import registry, run
-from cfbench.runs.record import Record, Request, Results, Tuned
+from cfbench.runs.record import Record, Request, Tuned
+from cfbench.runs.results import Results
 from cfbench.tuning import database, study
 from cfbench.tuning.space import space
 from cfbench.tuning.study import Plan
@@ -95,7 +96,7 @@ def plan(setup: Setup, dataset: Dataset, split: Split, seed: int, ranges: Iterab
         )
     fixed = [name for name, origin in setup.origins.items() if origin == "flag"]
     return Plan(
-        plugin=setup.name, package=registry.find(setup.name).package, dataset=dataset.card.name, split=split.name,
+        plugin=setup.name, package=registry.locate(setup.name).package, dataset=dataset.card.name, split=split.name,
         fingerprint=split.fingerprint, seed=seed, start=setup.config.model_dump(mode="json"),
         fixed=tuple(sorted(fixed)), space=space(setup.plugin, setup.config, fixed, ranges),
     )  # fmt: skip
@@ -285,9 +286,9 @@ def save_preset(setup: Setup, job: Job, trials: list[FrozenTrial]) -> str:
     A comment above it says how it was found. Raises `WriteError`, and `PluginError` when those kept before cannot be
     read.
     """
-    file, name, best = registry.own_presets(setup.name), preset_name(job.plan), study.best(trials)
+    file, name, best = registry.user_presets_file(setup.name), preset_name(job.plan), study.best(trials)
     chosen = {key: getattr(setup.config, key) for key, origin in setup.origins.items() if origin != "default"}
-    presets = (registry.tables(setup.name, file) if file.exists() else {}) | {name: chosen}
+    presets = (registry.read_presets(setup.name, file) if file.exists() else {}) | {name: chosen}
     found = f"# study {job.name}, split {job.plan.split}, {study.counted(len(study.ended(trials)))}"
     notes = _notes(file.read_text(encoding="utf-8") if file.exists() else "")
     notes[name] = f"{found}, validation RMSE {best.value:.4f}" if best else found

@@ -27,12 +27,12 @@ def own(terminal, monkeypatch):
     said = terminal("new-plugin shrunken-mean --into there/own")
     assert said.status == 0, said.err
     monkeypatch.syspath_prepend(Path("there/own").absolute())
-    point = EntryPoint("shrunken-mean", "cfbench_shrunken_mean.model:PLUGIN", registry.GROUP)
+    point = EntryPoint("shrunken-mean", "cfbench_shrunken_mean.model:PLUGIN", registry.ENTRY_POINTS)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    registry.found.cache_clear()
+    registry.locations.cache_clear()
     yield terminal
     monkeypatch.undo()
-    registry.found.cache_clear()
+    registry.locations.cache_clear()
     for name in [name for name in sys.modules if name.startswith("cfbench_shrunken_mean")]:
         del sys.modules[name]
 
@@ -41,15 +41,16 @@ def test_the_new_plugin_is_found_holds_runs_and_recommends(own):
     held = json.loads(own("check-plugin shrunken-mean --json").out)
     assert [row["check"] for row in held if not row["holds"]] == [
         "can be listed without the libraries it needs",
+        "predicts with and without times, if it uses them",
         "reports its epochs in order, with true validation errors",
-        "goes on from a checkpoint to the same bits",
+        "resumes from a checkpoint to the same bits",
     ]
     assert all(row["holds"] in (True, None) for row in held)
     assert "Shrunken mean: the mean" in own("run --help").out
     run = json.loads(own("run shrunken-mean --shrink 2 --json").out)
     assert run["request"]["config"] == {"shrink": 2.0}
     assert run["outcome"]["rmse"] < 0.9
-    assert "shrunken-mean" in registry.folding()
+    assert "shrunken-mean" in registry.fold_in_plugins()
     Path("mine.csv").write_text("i3,5\n")
     assert own("recommend last --ratings mine.csv").status == 0
 
@@ -64,7 +65,7 @@ def test_the_preset_of_the_new_plugin_is_used_on_its_data_set_unless_told_otherw
         assert json.loads(said.out)["request"]["config"] == {"shrink": shrink}
         assert said_so in said.err
     words = " ".join(own("plugins shrunken-mean").out.split())
-    assert "shrink 5.0 counts as so many ratings at the mean, against the chance of few ratings (≥ 0;" in words
+    assert "shrink 5.0 number of ratings at the mean that are added to each item and user (≥ 0;" in words
     assert "tiny shrink 9.0 other shrink 1.0" in words
 
 
@@ -152,9 +153,9 @@ def test_a_plugin_that_breaks_a_rule_is_told_which_and_why_and_ends_with_1(termi
     assert len(lines) == len(CHECKS) + 2
     (broken,) = [line for line in lines if line.startswith("✗")]
     assert broken.endswith(
-        "predicts any pair, cold users and items too: 80 of 4800 predictions of predict are not finite"
+        "predicts any pair, also of users and items without training ratings: 80 of 4800 predictions of predict are not finite"
     )
-    assert "21 hold, 4 have nothing to check, 1 do not hold, in " in lines[-1]
+    assert "21 hold, 5 have nothing to check, 1 do not hold, in " in lines[-1]
 
 
 def test_a_plugin_that_crashes_is_told_so_in_a_line_a_check(terminal, register):
@@ -217,21 +218,29 @@ def blocks_of_the_page(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def test_the_plugin_in_the_documentation_holds_and_its_presets_are_allowed(tmp_path):
+@pytest.mark.parametrize("example", [0, 1], ids=["item-mean", "factors"])
+def test_each_plugin_in_the_documentation_passes_every_check(example, tmp_path):
     names = {"__name__": "page"}
-    code, of_tests = blocks_of_the_page("python")
-    exec(compile(code, "docs/plugins.md", "exec"), names)
-    exec(compile(of_tests, "docs/plugins.md", "exec"), names)
+    *examples, tests = blocks_of_the_page("python")
+    exec(compile(examples[example], "docs/plugins.md", "exec"), names)
+    exec(compile(tests, "docs/plugins.md", "exec"), names)
     for number, sentence in enumerate(CHECKS):
         (tmp_path / str(number)).mkdir()
-        names["test_it_holds_what_every_plugin_holds"](sentence, tmp_path / str(number))
+        names["test_the_plugin_passes_the_check"](sentence, tmp_path / str(number))
+
+
+def test_the_entry_point_and_the_presets_in_the_documentation_are_valid():
+    names = {"__name__": "page"}
+    exec(compile(blocks_of_the_page("python")[0], "docs/plugins.md", "exec"), names)
     announcement, presets = map(tomllib.loads, blocks_of_the_page("toml"))
-    assert announcement["project"]["entry-points"] == {registry.GROUP: {"item-mean": "my_package.item_mean:PLUGIN"}}
+    assert announcement["project"]["entry-points"] == {
+        registry.ENTRY_POINTS: {"item-mean": "my_package.item_mean:PLUGIN"}
+    }
     for preset in presets.values():
         registry.configure(names["PLUGIN"], preset, {})
 
 
-def test_the_documentation_names_all_of_the_contract():
+def test_the_documentation_names_every_part_of_the_contract():
     page = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
     for part in (*vars(Model), *vars(FoldIn), *Plugin.__dataclass_fields__, *Context.__dataclass_fields__):
         if not part.startswith("_"):

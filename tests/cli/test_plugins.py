@@ -28,8 +28,8 @@ def several(terminal, monkeypatch):
     Path("presetless_of_tests.toml").write_text("lr = ")
     monkeypatch.syspath_prepend(Path.cwd())
     known = {name: registry.PluginLocation(name, f"{name}_of_tests", package="their-package 1.0") for name in modules}
-    known["bias"] = replace(registry.find("bias"), passed_over=("another 2.0",))
-    monkeypatch.setattr(registry, "found", lambda: known)
+    known["bias"] = replace(registry.locate("bias"), shadowed=("another 2.0",))
+    monkeypatch.setattr(registry, "locations", lambda: known)
     yield terminal
     for name in modules:
         sys.modules.pop(f"{name}_of_tests", None)
@@ -39,7 +39,7 @@ def test_what_cannot_be_used_is_listed_with_the_reason(several):
     said = several("plugins")
     assert said.status == 0
     words = " ".join(said.out.split())
-    assert "needs nobodys, not installed here; pip install 'cfbench-recsys[bayes]'" in words
+    assert "needs nobodys, not installed here; install with: pip install 'cfbench-recsys[bayes]'" in words
     assert "a needy model" in words
     assert "'failing' cannot be imported: RuntimeError: it fell over; it comes from their-package 1.0" in words
     assert "presets of plugin 'presetless'" in words
@@ -58,7 +58,7 @@ def test_what_cannot_be_used_says_so_in_one_line_when_asked_for(several, line):
     said = several(line)
     assert (said.status, said.out) == (1, "")
     assert said.err == (
-        "error: plugin 'needy' needs nobodys, not installed here; pip install 'cfbench-recsys[bayes]'\n"
+        "error: plugin 'needy' needs nobodys, not installed here; install with: pip install 'cfbench-recsys[bayes]'\n"
     )
 
 
@@ -68,7 +68,9 @@ def test_a_stored_run_whose_plugin_can_no_longer_be_used_says_so_when_it_is_aske
     terminal("run bias")
     monkeypatch.setattr(bias, "PLUGIN", replace(BIAS, needs={"nobodys": "nobodys"}))
     for line in ("predict last u1,i1", "recommend last --user u1"):
-        assert "plugin 'bias' needs nobodys, not installed here; pip install nobodys" in terminal(line).err
+        assert (
+            "plugin 'bias' needs nobodys, not installed here; install with: pip install nobodys" in terminal(line).err
+        )
 
 
 def test_a_broken_plugin_does_not_keep_the_help_of_run_from_being_shown(several):

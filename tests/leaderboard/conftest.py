@@ -11,17 +11,10 @@ from cfbench import metrics
 from cfbench.data import card, store
 from cfbench.leaderboard.board import build_board
 from cfbench.leaderboard.ranking import rank_rows
-from cfbench.runs.record import (
-    DatasetFacts,
-    Machine,
-    Outcome,
-    PluginFacts,
-    Record,
-    Request,
-    Results,
-    SplitFacts,
-    write_predictions,
-)
+from cfbench.runs.arrays import RunArrays, write_arrays
+from cfbench.runs.machine import Machine
+from cfbench.runs.record import DatasetFacts, Outcome, PluginFacts, Record, Request, SplitFacts
+from cfbench.runs.results import Results
 
 CLOCK = count()
 FINGERPRINT = "f" * 64
@@ -29,11 +22,11 @@ FINGERPRINT = "f" * 64
 
 def make_record(rmse, *, run, split="random90", fingerprint=FINGERPRINT, status="finished", plugin="bias", seed=0,
                 config=None, valid=None, seconds=1.0, dataset="ml-100k", tuned=None, package="p",
-                report=None):  # fmt: skip
+                report=None, uses_times=False):  # fmt: skip
     """A record that starts a second after the one made before; its MAE is its RMSE."""
     request = Request(
         run=run, started=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(CLOCK)),
-        plugin=PluginFacts(name=plugin, title="t", package=package),
+        plugin=PluginFacts(name=plugin, title="t", package=package, uses_times=uses_times),
         dataset=DatasetFacts(name=dataset, card_version=1, fingerprint="d", users=1, items=1, ratings=1),
         split=SplitFacts(name=split, protocol="", definition={}, fingerprint=fingerprint, report=report or {}),
         preset=None, config=config or {}, origins={}, seed=seed, device="cpu", tuned=tuned,
@@ -52,7 +45,7 @@ class ScoredRuns:
     def add(self, rmse, *, run, **facts):
         """Store one run; its id is `run`."""
         record = make_record(rmse, run=run, **facts)
-        self.results.finish(self.results.begin(record.request), record)
+        self.results.publish(self.results.create(record.request), record)
         return record
 
     def add_configs(self, *scores):
@@ -109,10 +102,10 @@ class TinyRuns:
 
     def store(self, record, predictions=None):
         """Store a record, with its predictions when it has any."""
-        folder = self.results.begin(record.request)
+        folder = self.results.create(record.request)
         if predictions is not None:
-            write_predictions(folder, predictions)
-        self.results.finish(folder, record)
+            write_arrays(folder, RunArrays(test=predictions))
+        self.results.publish(folder, record)
         return record
 
     def predictions(self, record):

@@ -10,7 +10,6 @@ from cfbench.data import card
 from cfbench.data.card import Published
 from cfbench.errors import RecordError, UnknownNameError
 from cfbench.leaderboard.board import build_board, published
-from cfbench.leaderboard.rows import Row
 from cfbench.runs.record import Tuned
 
 
@@ -208,17 +207,9 @@ def test_an_unreadable_record_is_named_in_one_line(runs, text):
     assert "\n" not in str(fault.value)
 
 
-def with_times(record):
-    """The record of a plugin that uses times."""
-    plugin = record.request.plugin.model_copy(update={"uses_times": True})
-    return record.model_copy(update={"request": record.request.model_copy(update={"plugin": plugin})})
-
-
-def test_the_note_says_when_the_plugin_knows_the_date(runs):
-    plain = runs.add(0.9, run="a", status="diverged")
-    failed = runs.add(None, run="b", seed=1, status="failed")
-    assert Row({0: [plain]}, [failed], splits=1).note == "diverged, 1 more seed not complete"
-    row = Row({0: [with_times(plain)]}, [failed], splits=1)
-    assert row.uses_times
-    assert row.note == "diverged, 1 more seed not complete, knows the date"
-    assert Row({}, [with_times(failed)], splits=1).note == "failed, knows the date"
+def test_the_note_says_that_the_plugin_knows_the_date(runs):
+    runs.add(0.9, run="a", status="diverged", uses_times=True)
+    runs.add(None, run="b", seed=1, status="failed", uses_times=True)
+    runs.add(None, run="c", plugin="lost", status="failed", uses_times=True)
+    notes = [row.note for row in runs.board().rows]
+    assert notes == ["diverged, 1 more seed not complete, knows the date", "failed, knows the date"]

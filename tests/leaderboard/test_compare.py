@@ -6,14 +6,11 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 
 from cfbench.cli.view import tables
-from cfbench.cli.view.board_page import print_board
 from cfbench.leaderboard.columns import row_data
-from cfbench.leaderboard.ranking import RankedBoard
 
 
 @pytest.fixture
@@ -127,15 +124,14 @@ def test_the_number_of_configs_that_are_not_shown_is_printed(ranked):
     assert "configs not shown: 1; each plugin is shown with its best in validation" in ranked("compare").err
 
 
-def test_a_table_explains_that_a_plugin_knows_the_date(runs, terminal, capsys):
-    record = runs.add(0.9, run="a")
-    plugin = record.request.plugin.model_copy(update={"uses_times": True})
-    record = record.model_copy(update={"request": record.request.model_copy(update={"plugin": plugin})})
-    (row,) = runs.rank()
-    row = replace(row, row=replace(row.row, seeds={0: [record]}))
-    print_board(RankedBoard(runs.board(), runs.card, "rmse", [row], has_ratings=False))
-    assert "knows the date: the model is given the time of each rating that it predicts" in capsys.readouterr().out
-    assert row_data(row)["uses_times"]
+def test_a_plugin_that_knows_the_date_is_noted_and_the_note_is_explained(tiny, terminal):
+    tiny.add_noisy("bias", 0.8)
+    tiny.add_noisy("timed", 0.3, uses_times=True)
+    assert "knows the date: the model is given the time of each rating that it predicts" in terminal("compare").out
+    rows = json.loads(terminal("compare --json").out)["rows"]
+    assert [(row["plugin"], row["uses_times"], row["note"]) for row in rows] == [
+        ("timed", True, "knows the date"), ("bias", False, ""),
+    ]  # fmt: skip
 
 
 def test_a_table_without_such_plugins_does_not_explain_it(ranked):

@@ -86,7 +86,7 @@ def test_damaged_predictions_are_named(tiny):
     record = tiny.add_noisy("bias", 0.5)
     file = tiny.results.place(record.request) / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RecordError, match="damaged or missing; the run has to be made anew"):
+    with pytest.raises(RecordError, match="damaged or missing; run the model again"):
         tiny.rank()
 
 

@@ -12,8 +12,8 @@ from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.metrics import rmse
 from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend
 from cfbench.ratings import Pairs, Ratings, Scale
-from cfbench.runs import members, record, run
-from cfbench.runs.record import Results
+from cfbench.runs import arrays, members, record, run
+from cfbench.runs.results import Results
 
 N = 50_000
 SCALE = Scale(low=-100, high=100)
@@ -147,7 +147,7 @@ def test_nonnegative_weights_are_the_free_ones_where_those_are_positive(noisy):
 
 
 def test_a_context_without_results_lends_no_member():
-    with pytest.raises(UsageError, match="run 'a' is asked for as a member, but no results are at hand"):
+    with pytest.raises(UsageError, match="the model needs run 'a' as a member, but there are no results"):
         Context().member("a")
 
 
@@ -177,8 +177,8 @@ def two_runs(tiny, **where):
 def test_validation_predictions_are_stored_clipped_with_their_checksum_and_error(tiny):
     done, place = start(tiny, "bias")
     valid = tiny.split("random90").valid(tiny.ratings)
-    kept = record.read_predictions(place, "valid")
-    model, _ = run.reopen(done, place, "auto")
+    kept = arrays.read_predictions(place, "valid")
+    model, _ = run.reopen(done, place, Results(Path("results")), "auto")
     assert kept.tobytes() == tiny.ratings.scale.clip(model.predict(valid.pairs)).tobytes()
     assert "valid_predictions.parquet" in done.files
     assert done.outcome.valid_rmse == rmse(kept, valid.ratings)
@@ -189,15 +189,15 @@ def test_the_record_holds_the_error_of_weights_that_have_not_met_the_rating(tiny
     two_runs(tiny)
     done, place = start(tiny, "ensemble")
     valid = tiny.split("random90").valid(tiny.ratings)
-    assert done.outcome.valid_rmse > rmse(record.read_predictions(place, "valid"), valid.ratings)
+    assert done.outcome.valid_rmse > rmse(arrays.read_predictions(place, "valid"), valid.ratings)
 
 
 def test_members_are_stored_by_their_full_ids_and_the_weights_in_the_record(tiny):
     loose, stiff = two_runs(tiny)
     done, place = start(tiny, "ensemble", members=f"{loose[-4:]},{stiff[-4:]}")
     assert done.request.config["members"] == [loose, stiff]
-    assert record.read(place / "record.json").request.config["members"] == [loose, stiff]
-    weights = record.read_state(place)["weights"]
+    assert record.read_record(place / "record.json").request.config["members"] == [loose, stiff]
+    weights = arrays.read_state(place)["weights"]
     assert f"{loose} × {weights[0]:.3f} + {stiff} × {weights[1]:.3f}" in done.outcome.message
 
 
@@ -205,10 +205,10 @@ def test_the_weights_are_those_of_least_squares_over_the_stored_validation_predi
     two = two_runs(tiny)
     _, place = start(tiny, "ensemble", members=",".join(two), ridge="1e-9")
     results = Results(Path("results"))
-    scores = np.stack([record.read_predictions(results.find(name)[1], "valid") for name in two], 1).astype(float)
+    scores = np.stack([arrays.read_predictions(results.find(name)[1], "valid") for name in two], 1).astype(float)
     valid = tiny.split("random90").valid(tiny.ratings)
     (constant, *weights), *_ = np.linalg.lstsq(np.column_stack([np.ones(len(scores)), scores]), valid.ratings)
-    state = record.read_state(place)
+    state = arrays.read_state(place)
     assert state["weights"] == pytest.approx(weights, rel=1e-4)
     assert state["constant"] == pytest.approx(constant, rel=1e-4)
 
@@ -216,18 +216,18 @@ def test_the_weights_are_those_of_least_squares_over_the_stored_validation_predi
 def test_a_stored_ensemble_predicts_the_same_bits_again_from_stored_and_from_restored_members(tiny, monkeypatch):
     done, place = start(tiny, "ensemble", members=",".join(two_runs(tiny)))
     test = tiny.split("random90").test(tiny.ratings)
-    again, _ = run.reopen(done, place, "auto")
+    again, _ = run.reopen(done, place, Results(Path("results")), "auto")
     stored = again.predict(test.pairs)
-    monkeypatch.setattr(members.Member, "_stored", lambda *_: None)
-    restored = run.reopen(done, place, "auto")[0].predict(test.pairs)
+    monkeypatch.setattr(members.Member, "_stored_part", lambda *_: None)
+    restored = run.reopen(done, place, Results(Path("results")), "auto")[0].predict(test.pairs)
     assert stored.tobytes() == restored.tobytes()
-    assert tiny.ratings.scale.clip(stored).tobytes() == record.read_predictions(place).tobytes()
+    assert tiny.ratings.scale.clip(stored).tobytes() == arrays.read_predictions(place).tobytes()
 
 
 def test_a_member_is_restored_only_for_pairs_whose_predictions_are_not_stored(tiny, monkeypatch):
     done, place = start(tiny, "ensemble", members=",".join(two_runs(tiny)))
     restored, real = [], run.reopen
-    model, _ = run.reopen(done, place, "auto")
+    model, _ = run.reopen(done, place, Results(Path("results")), "auto")
     monkeypatch.setattr(run, "reopen", lambda done, *rest: restored.append(done.run) or real(done, *rest))
     for part in ("valid", "test"):
         pairs = getattr(tiny.split("random90"), part)(tiny.ratings).pairs
@@ -252,9 +252,9 @@ def test_an_older_run_without_validation_predictions_is_restored_and_blended_the
 
 def test_members_do_not_look_at_the_test_part_until_the_blend_is_fitted(tiny, monkeypatch):
     two = two_runs(tiny)
-    order, cut, fit, read = [], Split.test, Ensemble.fit, record.read_predictions
+    order, cut, fit, read = [], Split.test, Ensemble.fit, arrays.read_predictions
     monkeypatch.setattr(Split, "test", lambda self, ratings: order.append("test") or cut(self, ratings))
-    monkeypatch.setattr(record, "read_predictions", lambda f, part="test": order.append(part) or read(f, part))
+    monkeypatch.setattr(members, "read_predictions", lambda f, part="test": order.append(part) or read(f, part))
     monkeypatch.setattr(Ensemble, "fit", lambda self, *given: fit(self, *given) or order.append("fitted"))
     start(tiny, "ensemble", members=",".join(two))
     assert order[: order.index("fitted")] == ["valid", "valid"]
@@ -277,7 +277,7 @@ def test_a_blend_of_the_same_members_is_a_finished_twin_however_they_are_named(t
     start(tiny, "ensemble", members=",".join(two))
     setup = run.configure("ensemble", dataset="tiny", flags={"members": ",".join(n[-4:] for n in two)}, preset=None)
     asked = run.new_request(setup, tiny, tiny.split("random90"), 0)
-    assert run.finished_twin(asked, Results(Path("results"))) is not None
+    assert run.finished_run(asked, tiny, Results(Path("results"))) is not None
     assert run.ensure(asked, tiny, Results(Path("results")), run.SilentRunListener())[1]
 
 
@@ -285,7 +285,7 @@ def test_an_ensemble_can_be_a_member(tiny):
     two = two_runs(tiny)
     inner, _ = start(tiny, "ensemble", members=",".join(two))
     outer, place = start(tiny, "ensemble", members=f"{inner.run},{two[0]}")
-    model, _ = run.reopen(outer, place, "auto")
+    model, _ = run.reopen(outer, place, Results(Path("results")), "auto")
     pairs = np.array([0, 1], np.int32)
     assert np.isfinite(model.predict(Pairs(pairs, pairs))).all()
 
@@ -301,7 +301,7 @@ def test_a_member_on_another_split_is_refused_and_both_are_named(tiny):
     here, there = (tiny.split(name).fingerprint[:12] for name in ("random90", "random90@9"))
     message = (
         rf"^run {done.run} is on tiny, split random90@9 \({there}\), "
-        rf"ensemble on tiny, split random90 \({here}\); members are of the same split$"
+        rf"ensemble on tiny, split random90 \({here}\); a member must be on the same split$"
     )
     refused(tiny, message, members=done.run)
 
@@ -327,7 +327,7 @@ def test_a_diverged_member_is_refused(tiny, register):
 
     register("diverging", Plugin("t", "p", Config, lambda _: Diverging()))
     done, _ = start(tiny, "diverging")
-    refused(tiny, f"^run {done.run} is diverged; a member has to be finished$", members=done.run)
+    refused(tiny, f"^run {done.run} is diverged; a member must be finished$", members=done.run)
 
 
 def test_a_split_without_a_validation_part_is_refused(tiny):
@@ -340,7 +340,7 @@ def test_a_split_without_a_validation_part_is_refused(tiny):
 
 
 def test_an_ensemble_of_nothing_and_of_unknown_runs_is_refused(tiny):
-    refused(tiny, "^no finished run with validation predictions on tiny, split random90 .*; run other plugins there f")
+    refused(tiny, "^the results have no finished run with validation predictions on tiny, split random90 .*; run other")
     refused(tiny, "no run 'nope'; there are none yet", UnknownNameError, members="nope")
 
 
@@ -348,7 +348,7 @@ def test_a_damaged_file_of_a_member_is_noticed(tiny):
     two = two_runs(tiny)
     _, place = Results(Path("results")).find(two[0])
     (place / "valid_predictions.parquet").write_bytes(b"no parquet")
-    with pytest.raises(RecordError, match=r"valid_predictions.parquet is damaged or missing; the run has to be made"):
+    with pytest.raises(RecordError, match=r"valid_predictions.parquet is damaged or missing; run the model again"):
         start(tiny, "ensemble", members=",".join(two))
 
 

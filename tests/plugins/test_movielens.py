@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cfbench.runs import record, run
-from cfbench.runs.record import Results
+from cfbench.runs import arrays, run
+from cfbench.runs.results import Results
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 
@@ -24,7 +24,7 @@ def test_bias_scores_about_0_943_on_random_90_10(ml_100k, tmp_path):
 def test_a_run_of_deepae_twice_is_the_same_to_the_bit(ml_100k, tmp_path):
     (first, place), (second, again) = (score(ml_100k, tmp_path, "deepae") for _ in range(2))
     assert first.outcome.rmse == second.outcome.rmse
-    assert record.read_predictions(place).tobytes() == record.read_predictions(again).tobytes()
+    assert arrays.read_predictions(place).tobytes() == arrays.read_predictions(again).tobytes()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from cfbench.contract import Context
 from cfbench.data import split
 from cfbench.metrics import rmse
-from cfbench.runs import record, registry, run
-from cfbench.runs.record import Results
+from cfbench.runs import arrays, registry, run
+from cfbench.runs.results import Results
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 
@@ -46,7 +46,7 @@ def test_what_ships_for_ml_100k_scores_as_promised_on_random_90_10_and_the_same_
     asked = run.new_request(setup, ml_100k, ml_100k.split("random90"), 0)
     done, place = run.start(asked, ml_100k, Results(tmp_path), run.SilentRunListener())
     assert done.outcome.rmse <= at_most
-    model, _ = run.reopen(done, place, "cpu")
+    model, _ = run.reopen(done, place, Results(tmp_path), "cpu")
     test = ml_100k.split("random90").test(ml_100k.ratings)
     again = ml_100k.ratings.scale.clip(model.predict(test.pairs))
-    assert again.tobytes() == record.read_predictions(place).tobytes()
+    assert again.tobytes() == arrays.read_predictions(place).tobytes()

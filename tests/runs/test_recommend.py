@@ -1,4 +1,4 @@
-"""What a user is predicted to like best, and what a model says of a user it has not met."""
+"""Recommendations for users of the data set and for new users."""
 
 import csv
 import io
@@ -16,10 +16,11 @@ from cfbench.data.split import TRAIN
 from cfbench.errors import PredictionError
 from cfbench.learning import biases
 from cfbench.runs import recommend
+from cfbench.testing import planted
 
 
 class Flat:
-    """Predictor 3 for all, and speaks of nobody it has not met."""
+    """Predicts 3 for all pairs and cannot fold in new users."""
 
     parameters = 1
 
@@ -37,13 +38,13 @@ class Flat:
 
 
 class ByItems(Flat):
-    def fold_in(self, items, ratings, asked):
+    def fold_in(self, items, ratings, targets):
         raise PredictionError("its rows are items")
 
 
 class Broken(Flat):
-    def fold_in(self, items, ratings, asked):
-        return np.full(len(asked), np.nan, np.float32)
+    def fold_in(self, items, ratings, targets):
+        return np.full(len(targets), np.nan, np.float32)
 
 
 def fake(model):
@@ -61,7 +62,7 @@ def rated_in_training(user):
     return [data.catalogue.items["id"][int(code)] for code in data.ratings.items[mine]]
 
 
-def test_the_best_are_the_highest_predictions_of_what_the_user_did_not_rate_in_training(terminal):
+def test_the_recommendations_are_the_highest_predictions_of_items_not_rated_in_training(terminal):
     terminal("run bias")
     rated = set(rated_in_training("u1"))
     others = [name for name in (f"i{k}" for k in range(39)) if name not in rated]
@@ -77,14 +78,16 @@ def test_the_best_are_the_highest_predictions_of_what_the_user_did_not_rate_in_t
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])
-def test_blocks_of_items_make_no_difference(block, terminal, monkeypatch):
-    terminal("run bias")
-    at_once = terminal("recommend last --user u1").out
-    monkeypatch.setattr(recommend, "_BLOCK", block)
-    assert terminal("recommend last --user u1").out == at_once
+def test_the_size_of_the_blocks_of_items_makes_no_difference(block):
+    data = planted(seed=4)
+    model = biases.fit(data.train)
+    rated = np.arange(data.train.n_items) % 3 == 0
+    together = recommend.recommend("bias", model, 1, rated, 10)
+    in_blocks = recommend.recommend("bias", model, 1, rated, 10, block=block)
+    assert [array.tolist() for array in in_blocks] == [array.tolist() for array in together]
 
 
-def test_among_equal_predictions_the_order_of_the_data_set_decides(terminal, register):
+def test_equal_predictions_keep_the_order_of_the_data_set(terminal, register):
     register("fake", fake(Flat))
     terminal("run fake")
     rated = set(rated_in_training("u5"))
@@ -93,7 +96,7 @@ def test_among_equal_predictions_the_order_of_the_data_set_decides(terminal, reg
     assert [row["item"] for row in rows(terminal("recommend last --user u5 -n 4"))] == first
 
 
-def test_when_there_are_fewer_all_are_listed_and_a_note_says_so(terminal):
+def test_if_there_are_fewer_items_all_are_listed_with_a_note(terminal):
     terminal("run bias")
     said = terminal("recommend last --user u1 -n 1000")
     left = 39 - len(rated_in_training("u1"))
@@ -101,7 +104,7 @@ def test_when_there_are_fewer_all_are_listed_and_a_note_says_so(terminal):
     assert f"{left} of 1000: there are no more items without a rating of this user" in said.err
 
 
-def test_a_new_user_gets_what_their_ratings_say_by_the_formula_of_the_biases(terminal):
+def test_the_predictions_for_a_new_user_follow_the_formula_of_the_biases(terminal):
     terminal("run bias")
     Path("mine.csv").write_text("item,rating\ni3,5\n\ni7\t4.5\n")
     data = store.open_dataset(card.load("tiny"))
@@ -120,7 +123,7 @@ def test_a_new_user_gets_what_their_ratings_say_by_the_formula_of_the_biases(ter
     assert rows(terminal("predict last --ratings mine.csv --file asked.csv"))[1]["item"] == "i8"
 
 
-def test_every_bad_line_of_a_file_of_ratings_is_told_with_its_number(terminal):
+def test_every_bad_line_of_a_file_of_ratings_is_reported_with_its_number(terminal):
     terminal("run bias")
     Path("mine.csv").write_text("i3,5\ni333,4\ni4\ni5,x\ni6,7\ni7,4.3\ni3,4\n,3\ni9,nan\n")
     said = terminal("recommend last --ratings mine.csv")
@@ -132,7 +135,7 @@ def test_every_bad_line_of_a_file_of_ratings_is_told_with_its_number(terminal):
         "error: mine.csv, line 4: expected a rating on the scale 1–5 by 0.5, got 'x'",
         "error: mine.csv, line 5: expected a rating on the scale 1–5 by 0.5, got '7'",
         "error: mine.csv, line 6: expected a rating on the scale 1–5 by 0.5, got '4.3'",
-        "error: mine.csv, line 7: the item of 'i3,4' is rated on line 1 already",
+        "error: mine.csv, line 7: line 1 already rates the item of 'i3,4'",
         "error: mine.csv, line 8: expected ITEM,RATING, such as 242,4, got ',3'",
         "error: mine.csv, line 9: expected a rating on the scale 1–5 by 0.5, got 'nan'",
     ]
@@ -141,7 +144,7 @@ def test_every_bad_line_of_a_file_of_ratings_is_told_with_its_number(terminal):
     assert said.err.splitlines()[10:] == ["error: mine.csv: 990 more bad lines"]
     Path("mine.csv").write_text("item,rating\n")
     said = terminal("recommend last --ratings mine.csv")
-    assert "mine.csv holds no ratings; expected lines such as 242,4" in said.err
+    assert "mine.csv has no ratings; expected lines such as 242,4" in said.err
 
 
 @pytest.mark.parametrize(
@@ -149,12 +152,12 @@ def test_every_bad_line_of_a_file_of_ratings_is_told_with_its_number(terminal):
     [
         (
             Flat,
-            "fake, as configured in this run, cannot speak of a user it has not met; by default these can: ",
+            "fake, as this run configured it, cannot predict for a new user; these plugins can by default: ",
         ),
-        (ByItems, "fake: its rows are items; by default these can: "),
+        (ByItems, "fake: its rows are items; these plugins can by default: "),
     ],
 )
-def test_a_model_that_cannot_fold_in_says_so_and_who_can(terminal, register, model, message):
+def test_the_error_of_a_model_that_cannot_fold_in_lists_plugins_that_can(terminal, register, model, message):
     register("fake", fake(model))
     terminal("run fake")
     Path("mine.csv").write_text("i3,5\n")
@@ -162,18 +165,18 @@ def test_a_model_that_cannot_fold_in_says_so_and_who_can(terminal, register, mod
         said = terminal(line)
         assert said.status == 2
         assert message in said.err
-        assert "bias" in said.err.partition("by default these can: ")[2]
+        assert "bias" in said.err.partition("these plugins can by default: ")[2]
         assert said.err.count("\n") == 1
 
 
-def test_what_a_model_says_of_a_new_user_has_to_be_finite(terminal, register):
+def test_predictions_for_a_new_user_must_be_finite(terminal, register):
     register("fake", fake(Broken))
     terminal("run fake")
     Path("mine.csv").write_text("i3,5\n")
     assert "plugin 'fake' predicted 39 of 39 scores as NaN" in terminal("recommend last --ratings mine.csv").err
 
 
-def test_titles_are_shown_as_they_are_on_a_terminal(monkeypatch):
+def test_titles_with_brackets_are_shown_unchanged_on_a_terminal(monkeypatch):
     wide = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr(console, "out", lambda: wide)
     predict.show_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
@@ -191,11 +194,11 @@ def test_titles_are_shown_as_they_are_on_a_terminal(monkeypatch):
         ("predict last --ratings nowhere.csv", "nothing to predict: give ITEMs or --file PATH"),
         (
             "run bias --preset x --no-preset",
-            "preset 'x' and no preset asked for at once; leave out --preset or --no-preset",
+            "--preset x and --no-preset contradict each other; leave out one of them",
         ),
     ],
 )
-def test_what_cannot_be_recommended_is_one_line_that_says_so(line, message, terminal):
+def test_a_wrong_request_is_reported_in_one_line(line, message, terminal):
     terminal("run bias")
     said = terminal(line)
     assert said.status == 2

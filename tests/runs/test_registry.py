@@ -12,39 +12,39 @@ from cfbench.runs import registry
 
 
 @pytest.fixture
-def theirs(tmp_path, monkeypatch):
+def other_package(tmp_path, monkeypatch):
     """A module of another package, announced by an entry point."""
 
     def add(name, text):
         (tmp_path / f"{name}.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
-        point = EntryPoint(name.replace("_", "-"), name, registry.GROUP)
-        monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
-        registry.found.cache_clear()
+        point = EntryPoint(name.replace("_", "-"), name, registry.ENTRY_POINTS)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
+        registry.locations.cache_clear()
 
     yield add
     monkeypatch.undo()
-    registry.found.cache_clear()
+    registry.locations.cache_clear()
 
 
-def test_first_party_plugins_are_found_by_their_modules():
+def test_the_plugins_of_cfbench_are_found_by_their_modules():
     assert {"bias", "deepae"} <= set(registry.names())
     assert registry.load("bias") is BIAS
-    assert registry.find("deepae").package.startswith("cfbench-recsys ")
+    assert registry.locate("deepae").package.startswith("cfbench-recsys ")
 
 
-def test_a_summary_is_read_without_importing_the_module(theirs):
-    theirs("gone_wrong", '"""A model that cannot be imported.\n\nMore.\n"""\nraise RuntimeError\n')
-    assert registry.find("gone-wrong").summary == "A model that cannot be imported."
+def test_a_summary_is_read_without_importing_the_module(other_package):
+    other_package("gone_wrong", '"""A model that cannot be imported.\n\nMore.\n"""\nraise RuntimeError\n')
+    assert registry.locate("gone-wrong").summary == "A model that cannot be imported."
 
 
-def test_another_package_adds_a_plugin_by_an_entry_point(theirs):
-    theirs("other_model", "from cfbench.plugins.bias import PLUGIN")
+def test_another_package_adds_a_plugin_by_an_entry_point(other_package):
+    other_package("other_model", "from cfbench.plugins.bias import PLUGIN")
     assert registry.load("other-model") is BIAS
 
 
-def test_another_package_cannot_take_a_name_of_ours(theirs):
-    theirs("bias", "PLUGIN = 1")
+def test_another_package_cannot_take_the_name_of_a_plugin_of_cfbench(other_package):
+    other_package("bias", "PLUGIN = 1")
     assert registry.load("bias") is BIAS
 
 
@@ -56,15 +56,15 @@ def test_another_package_cannot_take_a_name_of_ours(theirs):
         ("PLUGIN = 3", "their_model.PLUGIN is a int, expected cfbench.contract.Plugin"),
     ],
 )
-def test_a_plugin_that_cannot_be_used_says_why_in_one_line(theirs, monkeypatch, text, message):
+def test_a_plugin_that_cannot_be_imported_says_why_in_one_line(other_package, monkeypatch, text, message):
     monkeypatch.delitem(__import__("sys").modules, "their_model", raising=False)
-    theirs("their_model", text)
+    other_package("their_model", text)
     with pytest.raises(PluginError, match=message) as fault:
         registry.load("their-model")
     assert "\n" not in str(fault.value)
 
 
-def test_an_unknown_plugin_gets_a_near_miss():
+def test_the_error_for_an_unknown_plugin_suggests_a_similar_name():
     with pytest.raises(UnknownNameError, match="no plugin 'deepea'; did you mean 'deepae'\\?"):
         registry.load("deepea")
 
@@ -89,13 +89,13 @@ def test_a_tuple_is_read_as_it_is_written(milestones):
     assert config.milestones == milestones
 
 
-def test_a_flag_wins_over_the_preset_and_that_over_the_default():
+def test_a_flag_overrides_the_preset_and_the_preset_overrides_the_default():
     config, origins = registry.configure(DEEPAE, {"lr": 0.25, "dropout": 0.5}, {"dropout": "0.1"})
     assert (config.lr, config.dropout, config.refeed) == (0.25, 0.1, 1)
     assert (origins["lr"], origins["dropout"], origins["refeed"]) == ("preset", "flag", "default")
 
 
-def test_every_wrong_value_gets_a_line_of_its_own():
+def test_each_wrong_value_is_one_line_of_the_error():
     with pytest.raises(ConfigError) as fault:
         registry.configure(
             DEEPAE, {}, {"dropout": "2", "hidden": "64,x", "activation": "silu", "hiden": "3", "lr": "nan"}
@@ -117,7 +117,7 @@ def test_every_preset_that_ships_is_a_valid_config(name):
         registry.configure(registry.load(name), values, {})
 
 
-def test_a_preset_named_as_the_data_set_is_the_default_there(monkeypatch):
+def test_the_preset_with_the_name_of_the_data_set_is_its_default(monkeypatch):
     monkeypatch.setattr(registry, "presets", lambda _: {"tiny": {"lr": 0.5}, "paper": {"lr": 0.1}})
     assert registry.preset("deepae", None, "tiny") == ("tiny", {"lr": 0.5})
     assert registry.preset("deepae", None, "large") == (None, {})
@@ -126,7 +126,7 @@ def test_a_preset_named_as_the_data_set_is_the_default_there(monkeypatch):
         registry.preset("deepae", "papr", "tiny")
 
 
-def test_the_papers_four_architectures_are_presets_untouched():
+def test_the_four_architectures_of_the_paper_are_presets():
     known = registry.presets("deepae")
     papers = {"paper-3m": ((128, 256, 256), 0.65), "paper-6m": ((256, 256, 512), 0.8),
               "paper-1y": ((256, 256, 512), 0.8), "paper-full": ((512, 512, 1024), 0.8)}  # fmt: skip
@@ -137,65 +137,70 @@ def test_the_papers_four_architectures_are_presets_untouched():
         assert (config.activation, config.milestones, config.weight_decay) == ("selu", (24, 36, 48, 66, 72), 0)
 
 
-def test_a_plugin_whose_library_is_missing_can_be_looked_at_and_says_what_to_install(theirs):
+def test_a_plugin_with_a_missing_library_can_be_imported_but_not_loaded(other_package):
     text = "from dataclasses import replace\nfrom cfbench.plugins.bias import PLUGIN\n"
     needs = "{'a_library_nobody_has': 'nobodys-library', 'no.such': 'cfbench-recsys[bayes]', 'numpy': 'numpy'}"
-    theirs("needy", f"{text}PLUGIN = replace(PLUGIN, needs={needs})")
-    plugin = registry.look("needy")
-    assert registry.missing(plugin) == {"a_library_nobody_has": "nobodys-library", "no.such": "cfbench-recsys[bayes]"}
+    other_package("needy", f"{text}PLUGIN = replace(PLUGIN, needs={needs})")
+    plugin = registry.import_plugin("needy")
+    assert registry.missing_libraries(plugin) == {
+        "a_library_nobody_has": "nobodys-library",
+        "no.such": "cfbench-recsys[bayes]",
+    }
     with pytest.raises(PluginError) as fault:
         registry.load("needy")
     assert str(fault.value) == (
         "plugin 'needy' needs a_library_nobody_has and no.such, not installed here; "
-        "pip install nobodys-library 'cfbench-recsys[bayes]'"
+        "install with: pip install nobodys-library 'cfbench-recsys[bayes]'"
     )
-    assert "needy" not in registry.folding()
+    assert "needy" not in registry.fold_in_plugins()
 
 
-def test_a_plugin_whose_module_fails_says_how_and_whose_it_is(theirs):
-    theirs("falls_over", "raise RuntimeError('two\\nlines')")
+def test_a_plugin_whose_module_fails_names_the_error_and_the_package(other_package):
+    other_package("falls_over", "raise RuntimeError('two\\nlines')")
     with pytest.raises(PluginError, match="'falls-over' cannot be imported: RuntimeError: two lines; it comes from"):
         registry.load("falls-over")
 
 
-def test_a_module_that_cannot_be_parsed_has_no_summary(theirs):
-    theirs("unparsed", '"""A model."""\ndef')
-    assert registry.find("unparsed").summary == ""
+def test_a_module_that_cannot_be_parsed_has_no_summary(other_package):
+    other_package("unparsed", '"""A model."""\ndef')
+    assert registry.locate("unparsed").summary == ""
 
 
-def test_a_name_that_is_no_word_of_the_command_line_is_refused(theirs, monkeypatch):
-    monkeypatch.setattr(registry, "found", lambda: {"../X": registry.PluginLocation("../X", "x", package="their 1.0")})
-    with pytest.raises(PluginError, match=r"their 1\.0 calls a plugin '\.\./X'; a name is of a-z, 0-9 and -"):
+def test_a_name_that_is_not_a_word_of_the_command_line_is_refused(other_package, monkeypatch):
+    monkeypatch.setattr(
+        registry, "locations", lambda: {"../X": registry.PluginLocation("../X", "x", package="their 1.0")}
+    )
+    with pytest.raises(PluginError, match=r"their 1\.0 names a plugin '\.\./X'; a name consists of a-z, 0-9 and -"):
         registry.load("../X")
 
 
-def test_of_two_packages_with_one_name_the_first_is_taken_and_the_other_named(theirs, monkeypatch):
-    theirs("theirs", "from cfbench.plugins.bias import PLUGIN")
-    points = [EntryPoint(name, module, registry.GROUP) for name, module in
+def test_of_two_packages_with_one_name_the_first_is_used_and_the_other_is_reported(other_package, monkeypatch):
+    other_package("theirs", "from cfbench.plugins.bias import PLUGIN")
+    points = [EntryPoint(name, module, registry.ENTRY_POINTS) for name, module in
               [("mine", "b_pack.model"), ("mine", "a_pack.model"), ("bias", "c_pack.model")]]  # fmt: skip
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    registry.found.cache_clear()
-    assert registry.find("mine").module == "a_pack.model"
-    assert registry.find("mine").passed_over == ("b_pack",)
-    assert registry.find("bias").passed_over == ("c_pack",)
+    registry.locations.cache_clear()
+    assert registry.locate("mine").module == "a_pack.model"
+    assert registry.locate("mine").shadowed == ("b_pack",)
+    assert registry.locate("bias").shadowed == ("c_pack",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("lr = ", "Invalid value"),
-        ("lr = 1", "'lr' is no table; write it under"),
+        ("lr = 1", "'lr' is not a table; write it under"),
         ("\xff", "codec can't"),
     ],
 )
-def test_presets_that_cannot_be_read_say_where(theirs, tmp_path, text, message):
-    theirs("preset_less", "from cfbench.plugins.bias import PLUGIN")
+def test_an_error_in_a_presets_file_names_the_file(other_package, tmp_path, text, message):
+    other_package("preset_less", "from cfbench.plugins.bias import PLUGIN")
     (tmp_path / "preset_less.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(PluginError, match=f"presets of plugin 'preset-less', .*preset_less.toml: .*{message}"):
         registry.presets("preset-less")
 
 
-def test_a_wrong_value_in_a_preset_is_said_to_be_there():
+def test_a_wrong_value_in_a_preset_is_reported_as_the_presets():
     with pytest.raises(ConfigError) as fault:
         registry.configure(DEEPAE, {"dropout": 2, "lr": -1}, {"lr": "0"})
     assert sorted(str(fault.value).splitlines()) == [
@@ -204,5 +209,5 @@ def test_a_wrong_value_in_a_preset_is_said_to_be_there():
     ]
 
 
-def test_plugins_that_speak_of_new_users_are_found_by_asking_their_models():
-    assert "bias" in registry.folding()
+def test_plugins_that_fold_in_new_users_are_found_by_building_their_models():
+    assert "bias" in registry.fold_in_plugins()

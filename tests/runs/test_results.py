@@ -8,8 +8,8 @@ import pytest
 from cfbench.data import card
 from cfbench.leaderboard.board import build_board
 from cfbench.leaderboard.ranking import rank_rows
-from cfbench.runs import record
-from cfbench.runs.record import Results
+from cfbench.runs import arrays, record
+from cfbench.runs.results import Results
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,9 +36,9 @@ def test_every_published_run_is_finished_and_its_predictions_are_those_it_was_sc
     folders = [file.parent for file in published() if file.name == "record.json"]
     assert len(folders) > 50
     for folder in folders:
-        done = record.read(folder / "record.json")
+        done = record.read_record(folder / "record.json")
         assert done.outcome.status == "finished"
-        assert len(record.read_predictions(folder)) == done.request.split.report["test"]
+        assert len(arrays.read_predictions(folder)) == done.request.split.report["test"]
         assert str(Path.home()) not in (folder / "record.json").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The harness: what it gives a model, what it keeps, and how it meets a model that misbehaves."""
+"""A run: what the harness gives a model, what it stores, and what happens when a model misbehaves."""
 
 import json
 import os
@@ -15,12 +15,12 @@ import pytest
 from cfbench.contract import Config, DivergedError, Epoch, Plugin
 from cfbench.data import card, store
 from cfbench.errors import DeviceError, PredictionError, RecordError, UnknownNameError, WriteError
-from cfbench.runs import record, registry, run
-from cfbench.runs.record import Results
+from cfbench.runs import arrays, machine, record, registry, run
+from cfbench.runs.results import Results
 
 
-class Watcher:
-    """Hears a run."""
+class Listener:
+    """Remembers what a run reports."""
 
     def __init__(self):
         self.run, self.epochs = "", []
@@ -33,19 +33,20 @@ class Watcher:
 
 
 class Fake:
-    """A model that does as a test says."""
+    """A model whose `fit` and `predict` a test defines."""
 
     def __init__(self, fit=None, predict=None):
         self._fit, self._predict = fit, predict
+        self.pairs = []
 
     def fit(self, train, valid, context):
-        self.met = (train, valid)
+        self.parts = (train, valid)
         if self._fit:
             self._fit(context)
 
     def predict(self, pairs):
-        users, items = pairs.users, pairs.items
-        return self._predict(users, items) if self._predict else np.full(len(pairs), 3.0, np.float32)
+        self.pairs.append(pairs)
+        return self._predict(pairs) if self._predict else np.full(len(pairs), 3.0, np.float32)
 
     def state(self):
         return {"three": np.array([3.0])}
@@ -58,11 +59,12 @@ class Fake:
 
 @pytest.fixture
 def fake(register):
-    """Register a plugin around a Fake; returns the Fake."""
+    """Register a plugin whose model is a Fake; returns the Fake."""
 
-    def add(**behaviour):
+    def add(uses_times=False, uses_titles=False, **behaviour):
         model = Fake(**behaviour)
-        register("fake", Plugin("a fake", "none", Config, lambda _: model))
+        plugin = Plugin("a fake", "none", Config, lambda _: model, uses_times=uses_times, uses_titles=uses_titles)
+        register("fake", plugin)
         return model
 
     return add
@@ -74,27 +76,27 @@ def tiny(terminal):
     return store.open_dataset(card.load("tiny"))
 
 
-def start(tiny, name, *, seed=0, flags=None, split="random90", watcher=None, device="auto"):
+def start(tiny, name, *, seed=0, flags=None, split="random90", listener=None, device="auto"):
     setup = run.configure(name, dataset="tiny", flags=flags or {}, preset=None, device=device)
-    asked = run.new_request(setup, tiny, tiny.split(split), seed)
-    return run.start(asked, tiny, Results(Path("results")), watcher or Watcher())
+    request = run.new_request(setup, tiny, tiny.split(split), seed)
+    return run.start(request, tiny, Results(Path("results")), listener or Listener())
 
 
 SMALL = {"hidden": "16", "epochs": "8", "batch_size": "16", "dropout": "0.3", "lr": "0.01"}
 
 
-def test_a_model_meets_no_test_rating_before_it_is_scored(tiny, fake):
+def test_a_model_receives_no_test_rating_before_it_is_scored(tiny, fake):
     model = fake()
     start(tiny, "fake")
     split = tiny.split("random90")
     test = split.test(tiny.ratings)
-    hidden = set(zip(test.users.tolist(), test.items.tolist(), strict=True))
-    for part in model.met:
-        assert not hidden & set(zip(part.users.tolist(), part.items.tolist(), strict=True))
-    assert [len(part) for part in model.met] == [split.report["train"], split.report["valid"]]
+    test_pairs = set(zip(test.users.tolist(), test.items.tolist(), strict=True))
+    for part in model.parts:
+        assert not test_pairs & set(zip(part.users.tolist(), part.items.tolist(), strict=True))
+    assert [len(part) for part in model.parts] == [split.report["train"], split.report["valid"]]
 
 
-def test_the_test_part_is_not_even_cut_out_until_the_fit_is_over(tiny, fake, monkeypatch):
+def test_the_test_part_is_cut_out_only_after_the_fit(tiny, fake, monkeypatch):
     from cfbench.data.split import Split
 
     order, cut = [], Split.test
@@ -105,15 +107,55 @@ def test_the_test_part_is_not_even_cut_out_until_the_fit_is_over(tiny, fake, mon
     assert "test" in order
 
 
-def test_the_record_tells_the_whole_truth(tiny):
-    done, place = start(tiny, "deepae", seed=3, flags=SMALL)
-    assert record.read(place / "record.json") == done
-    asked, outcome = done.request, done.outcome
-    assert asked.dataset.fingerprint == tiny.ratings.fingerprint
-    assert asked.split.fingerprint == tiny.split("random90").fingerprint
-    assert asked.split.report == tiny.split("random90").report
-    assert (asked.seed, asked.device, asked.config["hidden"], asked.origins["hidden"]) == (3, "cpu", [16], "flag")
-    assert asked.origins["refeed"] == "default"
+def test_a_model_receives_times_only_if_its_plugin_declares_that_it_uses_them(tiny, fake):
+    for uses_times in (False, True):
+        model = fake(uses_times=uses_times)
+        stored, _ = start(tiny, "fake")
+        assert stored.request.plugin.uses_times == uses_times
+        assert [part.times is not None for part in (*model.parts, *model.pairs)] == [uses_times] * 4
+    split = tiny.split("random90")
+    assert (model.parts[0].times == split.train(tiny.ratings).times).all()
+    assert (model.pairs[-1].times == split.test(tiny.ratings).times).all()
+
+
+def test_a_plugin_that_uses_times_knows_no_date_where_the_data_have_none(terminal, fake):
+    Path("dateless.csv").write_text("".join(f"u{k % 20},i{k // 20},{1 + k % 5}\n" for k in range(200)))
+    assert terminal("import dateless.csv --name dateless").status == 0
+    dataset = store.open_dataset(card.load("dateless"))
+    model = fake(uses_times=True)
+    setup = run.configure("fake", dataset="dateless", flags={}, preset=None)
+    request = run.new_request(setup, dataset, dataset.split("random90"), 0)
+    stored, _ = run.start(request, dataset, Results(Path("results")), Listener())
+    assert not stored.request.plugin.uses_times
+    assert [part.times for part in (*model.parts, *model.pairs)] == [None] * 4
+
+
+def test_a_model_receives_item_titles_only_if_its_plugin_declares_that_it_uses_them(tiny, fake):
+    contexts = []
+    for uses_titles in (False, True):
+        fake(uses_titles=uses_titles, fit=contexts.append)
+        start(tiny, "fake")
+    without, context = contexts
+    assert (without.titles, without.years) == (None, None)
+    ids = tiny.catalogue.items["id"].to_list()
+    assert context.titles == tuple(f"Film {name[1:]}, The" for name in ids)
+    assert (context.years == np.zeros(len(ids))).all()
+
+
+def test_the_record_describes_the_run_completely(tiny):
+    stored, folder = start(tiny, "deepae", seed=3, flags=SMALL)
+    assert record.read_record(folder / "record.json") == stored
+    request, outcome = stored.request, stored.outcome
+    assert request.dataset.fingerprint == tiny.ratings.fingerprint
+    assert request.split.fingerprint == tiny.split("random90").fingerprint
+    assert request.split.report == tiny.split("random90").report
+    assert (request.seed, request.device, request.config["hidden"], request.origins["hidden"]) == (
+        3,
+        "cpu",
+        [16],
+        "flag",
+    )
+    assert request.origins["refeed"] == "default"
     assert (outcome.status, outcome.epochs) == ("finished", 8)
     n = tiny.ratings.n_items
     assert outcome.parameters == 2 * 16 * n + 16 + n
@@ -121,47 +163,47 @@ def test_the_record_tells_the_whole_truth(tiny):
     assert outcome.fit_cpu_seconds > 0
     assert outcome.predict_seconds > 0
     assert outcome.peak_memory > 10_000_000
-    assert {"torch", "numpy", "polars", "cfbench-recsys"} <= set(done.machine.libraries)
-    curve = record.read_curve(place)
+    assert {"torch", "numpy", "polars", "cfbench-recsys"} <= set(stored.machine.libraries)
+    curve = arrays.read_curve(folder)
     assert [row["epoch"] for row in curve] == list(range(1, 9))
     assert outcome.valid_rmse == min(row["valid_rmse"] for row in curve)
     assert curve[outcome.best_epoch - 1]["valid_rmse"] == outcome.valid_rmse
 
 
-def test_scores_can_be_recomputed_from_the_kept_predictions(tiny):
-    done, place = start(tiny, "bias")
+def test_scores_can_be_recomputed_from_the_stored_predictions(tiny):
+    stored, folder = start(tiny, "bias")
     test = tiny.split("random90").test(tiny.ratings)
-    errors = record.read_predictions(place).astype(float) - test.ratings
-    assert done.outcome.rmse == pytest.approx(np.sqrt((errors**2).mean()), abs=1e-12)
-    assert done.outcome.mae == pytest.approx(np.abs(errors).mean(), abs=1e-12)
+    errors = arrays.read_predictions(folder).astype(float) - test.ratings
+    assert stored.outcome.rmse == pytest.approx(np.sqrt((errors**2).mean()), abs=1e-12)
+    assert stored.outcome.mae == pytest.approx(np.abs(errors).mean(), abs=1e-12)
 
 
 def test_no_rating_is_copied_into_the_results(tiny):
     import polars as pl
 
-    _, place = start(tiny, "bias")
-    assert pl.read_parquet(place / "predictions.parquet").columns == ["prediction"]
+    _, folder = start(tiny, "bias")
+    assert pl.read_parquet(folder / "predictions.parquet").columns == ["prediction"]
 
 
 def test_predictions_are_clipped_to_the_scale(tiny, fake):
-    fake(predict=lambda users, items: np.linspace(-100, 100, len(users), dtype=np.float32))
-    _, place = start(tiny, "fake")
-    kept = record.read_predictions(place)
-    assert (kept.min(), kept.max()) == (1, 5)
+    fake(predict=lambda pairs: np.linspace(-100, 100, len(pairs), dtype=np.float32))
+    _, folder = start(tiny, "fake")
+    predictions = arrays.read_predictions(folder)
+    assert (predictions.min(), predictions.max()) == (1, 5)
 
 
 @pytest.mark.parametrize(
     ("predict", "message"),
     [
         (
-            lambda u, i: np.full(len(u), np.nan),
+            lambda pairs: np.full(len(pairs), np.nan),
             "plugin 'fake' predicted .* of .* scores as NaN or infinite, the first for user",
         ),
-        (lambda u, i: np.zeros(3), r"plugin 'fake' predicted an array of shape \(3,\), expected \(\d+,\)"),
-        (lambda u, i: np.zeros((len(u), 1)), r"predicted an array of shape \(\d+, 1\), expected \(\d+,\)"),
+        (lambda pairs: np.zeros(3), r"plugin 'fake' predicted an array of shape \(3,\), expected \(\d+,\)"),
+        (lambda pairs: np.zeros((len(pairs), 1)), r"predicted an array of shape \(\d+, 1\), expected \(\d+,\)"),
     ],
 )
-def test_predictions_that_are_no_scores_fail_the_run_and_are_recorded(tiny, fake, predict, message):
+def test_invalid_predictions_fail_the_run_and_the_record_says_so(tiny, fake, predict, message):
     fake(predict=predict)
     with pytest.raises(PredictionError, match=message):
         start(tiny, "fake")
@@ -170,7 +212,7 @@ def test_predictions_that_are_no_scores_fail_the_run_and_are_recorded(tiny, fake
     assert not failed.scored
 
 
-def test_a_plugin_that_crashes_is_recorded_as_failed_and_its_error_passes(tiny, fake):
+def test_a_plugin_that_crashes_is_recorded_as_failed_and_its_error_propagates(tiny, fake):
     def crash(context):
         raise ZeroDivisionError("oops")
 
@@ -187,21 +229,21 @@ def test_a_diverged_run_is_scored_by_its_last_good_epoch(tiny, fake):
         raise DivergedError("training RMSE became nan in epoch 2", usable=True)
 
     fake(fit=diverge)
-    done, _ = start(tiny, "fake")
-    assert done.outcome.status == "diverged"
-    assert done.outcome.message == "training RMSE became nan in epoch 2"
-    assert (done.outcome.best_epoch, done.outcome.valid_rmse) == (1, 0.9)
-    assert done.scored
+    stored, _ = start(tiny, "fake")
+    assert stored.outcome.status == "diverged"
+    assert stored.outcome.message == "training RMSE became nan in epoch 2"
+    assert (stored.outcome.best_epoch, stored.outcome.valid_rmse) == (1, 0.9)
+    assert stored.scored
 
 
 def test_deepae_with_a_huge_learning_rate_ends_as_diverged_not_as_a_crash(tiny):
-    done, place = start(tiny, "deepae", flags=SMALL | {"lr": "1e6"})
-    assert done.outcome.status == "diverged"
-    assert not done.scored
-    assert (place / "record.json").exists()
+    stored, folder = start(tiny, "deepae", flags=SMALL | {"lr": "1e6"})
+    assert stored.outcome.status == "diverged"
+    assert not stored.scored
+    assert (folder / "record.json").exists()
 
 
-def test_a_full_disk_while_training_leaves_a_run_that_can_be_gone_on_with(tiny, fake):
+def test_a_full_disk_while_training_leaves_a_run_that_can_be_resumed(tiny, fake):
     def full(context):
         raise WriteError("no space")
 
@@ -210,11 +252,11 @@ def test_a_full_disk_while_training_leaves_a_run_that_can_be_gone_on_with(tiny, 
         start(tiny, "fake")
     assert len(Results(Path("results")).unfinished()) == 1
     fake()
-    done, _ = run.resume(Results(Path("results")).unfinished()[0], Results(Path("results")), Watcher())
-    assert done.outcome.status == "finished"
+    stored, _ = run.resume(Results(Path("results")).unfinished()[0], Results(Path("results")), Listener())
+    assert stored.outcome.status == "finished"
 
 
-def test_a_results_folder_that_cannot_be_made_is_one_line(tiny, fake):
+def test_a_results_folder_that_cannot_be_created_is_reported_in_one_line(tiny, fake):
     fake()
     Path("results").write_text("a file")
     with pytest.raises(
@@ -232,8 +274,8 @@ def test_nothing_is_visible_until_a_run_is_complete(tiny, fake):
     assert Results(Path("results")).unfinished() == []
 
 
-def test_ctrl_c_keeps_what_was_learned_and_resume_ends_in_the_same_bits(tiny):
-    class Impatient(Watcher):
+def test_a_run_resumed_after_ctrl_c_ends_in_the_same_bits(tiny):
+    class Impatient(Listener):
         def epoch(self, epoch):
             super().epoch(epoch)
             if epoch.epoch == 5:
@@ -241,16 +283,16 @@ def test_ctrl_c_keeps_what_was_learned_and_resume_ends_in_the_same_bits(tiny):
 
     _, whole = start(tiny, "deepae", flags=SMALL)
     with pytest.raises(run.InterruptedRunError) as fault:
-        start(tiny, "deepae", flags=SMALL, watcher=Impatient())
+        start(tiny, "deepae", flags=SMALL, listener=Impatient())
     assert fault.value.epoch == 5
     stopped, _ = Results(Path("results")).find(fault.value.run)
     assert stopped.outcome.status == "stopped"
-    done, place = run.resume(fault.value.run[-4:], Results(Path("results")), Watcher())
-    assert done.run == fault.value.run
-    assert (place / "predictions.parquet").read_bytes() == (whole / "predictions.parquet").read_bytes()
-    assert record.read_predictions(place).tobytes() == record.read_predictions(whole).tobytes()
-    assert len(record.read_curve(place)) == 8
-    assert not (place / "checkpoint.safetensors").exists()
+    stored, folder = run.resume(fault.value.run[-4:], Results(Path("results")), Listener())
+    assert stored.run == fault.value.run
+    assert (folder / "predictions.parquet").read_bytes() == (whole / "predictions.parquet").read_bytes()
+    assert arrays.read_predictions(folder).tobytes() == arrays.read_predictions(whole).tobytes()
+    assert len(arrays.read_curve(folder)) == 8
+    assert not (folder / "checkpoint.safetensors").exists()
     assert Results(Path("results")).unfinished() == []
 
 
@@ -259,40 +301,53 @@ def interrupt(context):
 
 
 def stopped(tiny, fake):
-    """The request of a run of the fake that Ctrl-C stopped."""
+    """Return the request of a run of the fake that Ctrl-C stopped."""
     fake(fit=interrupt)
     with pytest.raises(run.InterruptedRunError) as fault:
         start(tiny, "fake")
-    return next(past for past in Results(Path("results")).interrupted() if past.run == fault.value.run)
+    requests = Results(Path("results")).interrupted()
+    return next(request for request in requests if request.run == fault.value.run)
 
 
-def test_a_run_under_way_is_not_told_as_interrupted_nor_gone_on_with_a_second_time(tiny, fake):
-    results, met = Results(Path("results")), []
-    past = stopped(tiny, fake)
+def test_a_running_run_is_not_listed_as_interrupted_and_cannot_be_resumed_twice(tiny, fake):
+    results, unfinished = Results(Path("results")), []
+    request = stopped(tiny, fake)
 
-    def look(_):
-        met.append((results.unfinished(), run._stopped_twin(past, results)))
-        message = rf"run {past.run} is under way in another process; once that has stopped, go on with it"
-        with pytest.raises(RecordError, match=message):
-            run.resume(past.run, results, Watcher())
+    def resume_again(_):
+        unfinished.append(results.unfinished())
+        with pytest.raises(RecordError, match=f"another process is working on run {request.run}; resume the run once"):
+            run.resume(request.run, results, Listener())
 
-    fake(fit=look)
-    assert run.resume(past.run, results, Watcher())[0].outcome.status == "finished"
-    assert met == [([], None)]
+    fake(fit=resume_again)
+    assert run.resume(request.run, results, Listener())[0].outcome.status == "finished"
+    assert unfinished == [[]]
 
 
-def test_what_cannot_be_read_among_the_unfinished_runs_is_no_hindrance(tiny, fake, monkeypatch):
-    past, results = stopped(tiny, fake), Results(Path("results"))
-    here = Path("results", ".unfinished")
+def test_ensure_starts_a_new_run_while_another_process_works_on_the_same_one(tiny, fake):
+    results, runs = Results(Path("results")), []
+    request = stopped(tiny, fake)
+    twin = request.model_copy(update={"run": record.new_run_id("fake")})
+
+    def start_twin(_):
+        if not runs:
+            runs.append(None)
+            runs.append(run.ensure(twin, tiny, results, Listener())[0].run)
+
+    fake(fit=start_twin)
+    assert run.resume(request.run, results, Listener())[0].run == request.run
+    assert runs == [None, twin.run]
+
+
+def test_an_unreadable_unfinished_run_is_skipped(tiny, fake):
+    request, results = stopped(tiny, fake), Results(Path("results"))
     for name, text in {"1-foreign": '{"of": "another version"}', "2-damaged": "{", "3-killed": "\0"}.items():
-        (here / name).mkdir()
-        (here / name / "request.json").write_text(text)
-    listed = results._begun()
-    monkeypatch.setattr(Results, "_begun", lambda self: ["0-gone", *listed])
+        folder = Path("results", ".unfinished", name)
+        folder.mkdir()
+        (folder / "request.json").write_text(text)
     fake()
-    asked = past.model_copy(update={"run": record.new_id("fake")})
-    done, there = run.ensure(asked, tiny, results, Watcher())
-    assert (done.run, there) == (past.run, False)
+    twin = request.model_copy(update={"run": record.new_run_id("fake")})
+    finished, existed = run.ensure(twin, tiny, results, Listener())
+    assert (finished.run, existed) == (request.run, False)
 
 
 def burn(seconds):
@@ -301,7 +356,7 @@ def burn(seconds):
         pass
 
 
-def test_a_resumed_run_says_how_often_and_counts_the_processor_time_of_all_its_fits(tiny, fake):
+def test_a_resumed_run_counts_its_resumptions_and_the_cpu_time_of_all_its_fits(tiny, fake):
     def burn_and_stop(context):
         burn(0.2)
         raise KeyboardInterrupt
@@ -311,41 +366,41 @@ def test_a_resumed_run_says_how_often_and_counts_the_processor_time_of_all_its_f
     with pytest.raises(run.InterruptedRunError) as fault:
         start(tiny, "fake")
     with pytest.raises(run.InterruptedRunError):
-        run.resume(fault.value.run, results, Watcher())
+        run.resume(fault.value.run, results, Listener())
     fake(fit=lambda _: burn(0.2))
-    done, place = run.resume(fault.value.run, results, Watcher())
-    assert done.outcome.resumed == 2
-    assert done.outcome.fit_cpu_seconds > 0.59
-    assert not (place / "resumed").exists()
+    stored, folder = run.resume(fault.value.run, results, Listener())
+    assert stored.outcome.resumed == 2
+    assert stored.outcome.fit_cpu_seconds > 0.59
+    assert not (folder / "resumed").exists()
     assert start(tiny, "fake")[0].outcome.resumed == 0
 
 
-def test_the_processor_time_of_a_run_that_was_killed_is_not_known(tiny, fake):
-    def die(context):  # what nothing is recorded of
-        raise WriteError("killed")
+def test_the_cpu_time_of_a_run_that_was_killed_is_unknown(tiny, fake):
+    def die(context):
+        raise WriteError("like a kill, it records nothing")
 
     past, results = stopped(tiny, fake), Results(Path("results"))
     fake(fit=die)
     with pytest.raises(WriteError):
-        run.resume(past.run, results, Watcher())
+        run.resume(past.run, results, Listener())
     fake()
-    outcome = run.resume(past.run, results, Watcher())[0].outcome
+    outcome = run.resume(past.run, results, Listener())[0].outcome
     assert (outcome.status, outcome.resumed, outcome.fit_cpu_seconds) == ("finished", 2, None)
 
 
-def test_the_record_names_the_libraries_that_were_used_and_the_threads(tiny):
+def test_the_record_names_the_imported_libraries_and_the_threads(tiny):
     for name, library in {"svd": "scikit-surprise", "implicit-als": "implicit"}.items():
         out, err = spawn("run", name, "--dataset", "tiny", "--json").communicate(timeout=100)
-        machine = json.loads(out)["machine"]
-        assert library in machine["libraries"], err
-        assert (machine["threads"] is not None) == (name == "implicit-als")
+        facts = json.loads(out)["machine"]
+        assert library in facts["libraries"], err
+        assert (facts["threads"] is not None) == (name == "implicit-als")
     bias = json.loads(spawn("run", "bias", "--dataset", "tiny", "--json").communicate(timeout=100)[0])
     assert not {"implicit", "scikit-surprise", "myfm"} & set(bias["machine"]["libraries"])
-    assert "myfm" in record.this_machine(None, None, ["myfm", "nowhere"]).libraries
+    assert "myfm" in machine.describe_machine(needs=["myfm", "nowhere"]).libraries
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="tells it on Linux alone")
-def test_the_peak_memory_is_of_the_run_alone(tiny, fake):
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can reset the peak")
+def test_the_peak_memory_is_that_of_the_run_alone(tiny, fake):
     small, large = (lambda _: None), (lambda _: np.ones(300_000_000 // 8).sum())
     peaks = []
     for fit in (large, small):
@@ -393,8 +448,8 @@ def test_a_run_killed_with_sigkill_is_resumed_to_the_same_bits_in_another_proces
     assert name in out
     first, second = sorted(Path("results").glob("tiny/random90/deepae/*"), key=lambda path: path.name == name)
     assert second.name == name
-    assert record.read_predictions(first).tobytes() == record.read_predictions(second).tobytes()
-    assert len(record.read_curve(second)) == 80
+    assert arrays.read_predictions(first).tobytes() == arrays.read_predictions(second).tobytes()
+    assert len(arrays.read_curve(second)) == 80
 
 
 def status(process):
@@ -404,7 +459,7 @@ def status(process):
 
 DIE = """
 import os, signal
-from cfbench.runs import record
+from cfbench.runs import results
 from cfbench.learning import training
 def die(*arguments):
     if arguments:
@@ -413,19 +468,19 @@ def die(*arguments):
 """
 KILLED = {
     "while its checkpoint is written": "training.save_file = die\n",
-    "before it is moved to its place": "record.publish_folder = lambda *_: die()\n",
+    "before it is moved to its folder": "results.publish_folder = lambda *_: die()\n",
 }
 
 
 @pytest.mark.parametrize("when", KILLED)
-def test_a_run_killed_at_a_bad_moment_is_gone_on_with_and_leaves_nothing_behind(tiny, when):
+def test_a_run_killed_at_a_bad_moment_is_resumed_and_leaves_no_other_files(tiny, when):
     line = ["run", "deepae", "--dataset", "tiny", "--hidden", "8", "--epochs", "3"]
     assert status(spawn(*line, before=DIE + KILLED[when])) == -signal.SIGKILL
     assert list(Path("results").glob("tiny/random90/deepae/*")) == []
     (name,) = Results(Path("results")).unfinished()
-    done, place = run.resume(name, Results(Path("results")), Watcher())
-    assert {path.name for path in place.iterdir()} == {*done.files, "record.json"}
-    assert set(done.files) == {
+    stored, folder = run.resume(name, Results(Path("results")), Listener())
+    assert {path.name for path in folder.iterdir()} == {*stored.files, "record.json"}
+    assert set(stored.files) == {
         "predictions.parquet",
         "valid_predictions.parquet",
         "curve.parquet",
@@ -434,92 +489,91 @@ def test_a_run_killed_at_a_bad_moment_is_gone_on_with_and_leaves_nothing_behind(
     assert list(Path("results", ".unfinished").iterdir()) == []
 
 
-def test_what_a_process_killed_while_it_began_a_run_left_is_swept_by_the_next(tiny):
+def test_the_leftovers_of_a_process_killed_while_it_created_a_run_are_removed_by_the_next_run(tiny):
     kill = "from cfbench import files\nfiles.publish_folder = lambda *_, **__: die()\n"
     assert status(spawn("run", "bias", "--dataset", "tiny", before=DIE + kill)) == -signal.SIGKILL
-    assert len(list(Path("results", ".unfinished").iterdir())) == 2  # the run, and that it is held
+    assert len(list(Path("results", ".unfinished").iterdir())) == 2  # the run's folder and its lock
     assert Results(Path("results")).unfinished() == []
     start(tiny, "bias")
     assert list(Path("results", ".unfinished").iterdir()) == []
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tiny):
-    kept = [record.read_predictions(start(tiny, "deepae", seed=seed, flags=SMALL)[1]).tobytes() for seed in (1, 1, 2)]
-    assert kept[0] == kept[1] != kept[2]
+    bits = [arrays.read_predictions(start(tiny, "deepae", seed=seed, flags=SMALL)[1]).tobytes() for seed in (1, 1, 2)]
+    assert bits[0] == bits[1] != bits[2]
 
 
 def test_a_stored_run_predicts_the_same_bits_again(tiny):
     for name, flags in (("bias", {}), ("deepae", SMALL)):
-        done, place = start(tiny, name, flags=flags)
-        model, dataset = run.reopen(done, place, "auto")
+        stored, folder = start(tiny, name, flags=flags)
+        model, dataset = run.reopen(stored, folder, Results(Path("results")), "auto")
         test = dataset.split("random90").test(dataset.ratings)
         again = dataset.ratings.scale.clip(run.predict(name, model, test.pairs))
-        assert again.tobytes() == record.read_predictions(place).tobytes()
+        assert again.tobytes() == arrays.read_predictions(folder).tobytes()
 
 
 def test_a_run_on_other_data_under_the_same_name_is_not_resumed_or_reopened(tiny):
-    done, place = start(tiny, "bias")
-    split = done.request.split.model_copy(update={"fingerprint": "f" * 64})
-    other = done.model_copy(update={"request": done.request.model_copy(update={"split": split})})
+    stored, folder = start(tiny, "bias")
+    split = stored.request.split.model_copy(update={"fingerprint": "f" * 64})
+    other = stored.model_copy(update={"request": stored.request.model_copy(update={"split": split})})
     with pytest.raises(
-        RecordError, match=r"fingerprint ffffffffffff, here it is .*: the data or the split's definition changed"
+        RecordError,
+        match=r"but its fingerprint is now .*: the data or the split's definition have changed",
     ):
-        run.reopen(other, place, "auto")
+        run.reopen(other, folder, Results(Path("results")), "auto")
 
 
 def test_resuming_a_finished_or_unknown_run_says_so(tiny):
-    done, _ = start(tiny, "bias")
-    with pytest.raises(RecordError, match=f"run '{done.run}' is finished; `cfbench show {done.run}` shows it"):
-        run.resume(done.run, Results(Path("results")), Watcher())
+    stored, _ = start(tiny, "bias")
+    with pytest.raises(RecordError, match=f"run '{stored.run}' is finished; `cfbench show {stored.run}` shows it"):
+        run.resume(stored.run, Results(Path("results")), Listener())
     with pytest.raises(UnknownNameError, match="no interrupted run 'nope'; there are none yet"):
-        run.resume("nope", Results(Path("results")), Watcher())
+        run.resume("nope", Results(Path("results")), Listener())
 
 
 def test_a_run_is_found_by_any_part_of_its_id_and_only_by_that(tiny):
     results = Results(Path("results"))
-    done, place = start(tiny, "bias")
-    for part in (done.run, done.run[:12], done.run[5:12], "bias", done.run[-4:], "last"):
-        assert results.find(part) == (done, place)
+    stored, folder = start(tiny, "bias")
+    for part in (stored.run, stored.run[:12], stored.run[5:12], "bias", stored.run[-4:], "last"):
+        assert results.find(part) == (stored, folder)
     start(tiny, "bias")
-    with pytest.raises(UnknownNameError, match="the name is not unique; give more of it"):
+    with pytest.raises(UnknownNameError, match="several runs match; type more of the id"):
         results.find("-bias-")
     for pattern in ("**x", "*", "[0-9]*"):
         with pytest.raises(UnknownNameError, match="no interrupted run"):
-            run.resume(pattern, results, Watcher())
+            run.resume(pattern, results, Listener())
 
 
-def test_a_cpu_only_plugin_refuses_a_gpu(tiny):
-    with pytest.raises(
-        DeviceError, match="device 'cuda' asked for, but bias computes on the CPU only; leave out --device"
-    ):
+def test_a_plugin_for_the_cpu_refuses_another_device(tiny):
+    with pytest.raises(DeviceError, match="bias computes on the CPU only, but --device is 'cuda'; leave out --device"):
         start(tiny, "bias", device="cuda")
 
 
-def test_a_finished_twin_is_the_same_plugin_of_the_same_package_config_seed_and_cut(tiny, monkeypatch):
+def test_a_finished_run_is_found_by_plugin_package_config_seed_and_split(tiny, monkeypatch):
     start(tiny, "bias", seed=1)
     results = Results(Path("results"))
 
-    def twin(name="bias", seed=1, flags=None, split="random90"):
+    def finished(name="bias", seed=1, flags=None, split="random90"):
         setup = run.configure(name, dataset="tiny", flags=flags or {}, preset=None)
-        return run.finished_twin(run.new_request(setup, tiny, tiny.split(split), seed), results)
+        return run.finished_run(run.new_request(setup, tiny, tiny.split(split), seed), tiny, results)
 
-    assert twin() is not None
-    assert twin(seed=2) is None
-    assert twin(flags={"sweeps": "3"}) is None
-    assert twin(split="random90@9") is None
-    place = registry.find("bias")
-    monkeypatch.setattr(registry, "find", lambda name: replace(place, package="cfbench-recsys 99.0"))
-    assert twin() is None
+    assert finished() is not None
+    assert finished(seed=2) is None
+    assert finished(flags={"sweeps": "3"}) is None
+    assert finished(split="random90@9") is None
+    location = registry.locate("bias")
+    monkeypatch.setattr(registry, "locate", lambda name: replace(location, package="cfbench-recsys 99.0"))
+    assert finished() is None
 
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "curve.parquet", "model.safetensors"])
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_a_damaged_file_of_a_run_is_noticed_before_it_is_read(tiny, name, damage):
-    _, place = start(tiny, "deepae", flags=SMALL)
-    file = place / name
+    _, folder = start(tiny, "deepae", flags=SMALL)
+    file = folder / name
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content) if damage == "changed" else file.unlink()
-    readers = {"predictions.parquet": record.read_predictions, "curve.parquet": record.read_curve}
-    with pytest.raises(RecordError, match=rf"{name} is damaged or missing; the run has to be made anew"):
-        readers.get(name, record.read_state)(place)
+    readers = {"predictions.parquet": arrays.read_predictions, "curve.parquet": arrays.read_curve}
+    with pytest.raises(RecordError, match=rf"{name} is damaged or missing; run the model again"):
+        readers.get(name, arrays.read_state)(folder)

@@ -10,7 +10,7 @@ from cfbench.cli import console
 from cfbench.cli.view import curves
 from cfbench.contract import Config, Plugin
 from cfbench.runs import sweep
-from cfbench.runs.record import Results
+from cfbench.runs.results import Results
 
 SWEEP = """
 datasets = ["tiny"]
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_there_is_named(terminal):
 
 def test_each_override_is_a_config_of_its_own(write):
     write(SWEEP)
-    planned = sweep.plan(sweep.read(Path("s.toml")))
+    planned = sweep.plan_runs(sweep.read_sweep(Path("s.toml")))
     assert {one.setup.config.user_reg for one in planned} == {15.0, 3.5}
     assert {one.setup.origins["user_reg"] for one in planned} == {"default", "flag"}
 

@@ -21,7 +21,8 @@ from cfbench.contract import Config, DivergedError, Epoch, Plugin, Tunable
 from cfbench.data import card, store
 from cfbench.errors import ConfigError, RecordError, UnknownNameError, UsageError, WriteError
 from cfbench.ratings import Ratings
-from cfbench.runs import record, registry, run
+from cfbench.runs import registry, run
+from cfbench.runs.results import Results
 from cfbench.tuning import database, search, space, study, workers
 
 
@@ -145,8 +146,8 @@ def test_the_first_trial_is_exactly_the_config_it_starts_from_even_outside_the_r
 
 
 def test_a_study_starts_from_the_preset_of_the_data_set_unless_told_otherwise(bowl):
-    registry.own_presets("bowl").parent.mkdir(parents=True)
-    registry.own_presets("bowl").write_text("[tiny]\nx = 1.5\n[other]\nx = 0.5\n")
+    registry.user_presets_file("bowl").parent.mkdir(parents=True)
+    registry.user_presets_file("bowl").write_text("[tiny]\nx = 1.5\n[other]\nx = 0.5\n")
     for option, x, place in (
         ("", 1.5, "preset tiny"),
         ("--preset other", 0.5, "preset other"),
@@ -658,7 +659,7 @@ def test_workers_that_begin_at_once_do_not_make_a_trial_too_many(bowl):
 
 def test_the_run_of_the_best_says_it_was_tuned_on_what_and_for_how_long(bowl):
     result = told(bowl("tune bowl --trials 4 --seed 3 --then-run --seeds 2 --json"))
-    kept = record.Results(Path("results")).records("tiny", "random90")
+    kept = Results(Path("results")).records("tiny", "random90")
     assert sorted(one.request.seed for one in kept) == [0, 1]
     asked = kept[0].request
     assert asked.config == result["best"]["config"]
@@ -672,7 +673,7 @@ def test_the_run_of_the_best_says_it_was_tuned_on_what_and_for_how_long(bowl):
     assert "4 trials in" in shown.out
     assert "(tuning)" in shown.out
     again = told(bowl("tune bowl --trials 4 --seed 3 --then-run --seeds 3 --json"))
-    assert len(again["runs"]) == len(record.Results(Path("results")).records("tiny", "random90")) == 3
+    assert len(again["runs"]) == len(Results(Path("results")).records("tiny", "random90")) == 3
 
 
 def test_a_run_of_the_best_that_ctrl_c_stopped_goes_on_with_the_same_command(stepwise, monkeypatch):
@@ -689,9 +690,9 @@ def test_a_run_of_the_best_that_ctrl_c_stopped_goes_on_with_the_same_command(ste
         said = stepwise(command)
     assert said.status == 130
     assert "stopped after epoch 0; the same command goes on from there" in said.err
-    (stopped,) = record.Results(Path("results")).unfinished()
+    (stopped,) = Results(Path("results")).unfinished()
     assert [one["request"]["run"] for one in told(stepwise(command))["runs"]] == [stopped]
-    assert record.Results(Path("results")).unfinished() == []
+    assert Results(Path("results")).unfinished() == []
 
 
 def test_a_run_that_was_not_tuned_does_not_hide_that_its_twin_was(bowl):
@@ -705,7 +706,7 @@ def test_a_run_that_was_not_tuned_does_not_hide_that_its_twin_was(bowl):
 
 
 def test_a_saved_preset_is_what_run_uses_and_spares_those_there_were(bowl):
-    file = registry.own_presets("bowl")
+    file = registry.user_presets_file("bowl")
     file.parent.mkdir(parents=True)
     file.write_text('[mine]\nx = 1.25\nshape = [3, 1]\nkind = "b"\n')
     result = told(bowl("tune bowl --trials 5 --fix size=3 --save-preset --json"))
@@ -718,7 +719,7 @@ def test_a_saved_preset_is_what_run_uses_and_spares_those_there_were(bowl):
 
 
 def test_a_saved_preset_says_how_it_was_found_and_that_of_another_split_has_to_be_asked_for(bowl):
-    file = registry.own_presets("bowl")
+    file = registry.user_presets_file("bowl")
     usual = told(bowl("tune bowl --trials 3 --save-preset --json"))["best"]
     said = bowl("tune bowl --trials 1 --split random80 --save-preset --json")
     other = told(said)["best"]
@@ -737,7 +738,7 @@ def test_a_saved_preset_says_how_it_was_found_and_that_of_another_split_has_to_b
 
 
 def test_ones_own_preset_wins_over_the_one_that_came_with_the_plugin(terminal):
-    own = registry.own_presets("deepae")
+    own = registry.user_presets_file("deepae")
     own.parent.mkdir(parents=True)
     own.write_text("[paper-full]\nlr = 0.5\n[mine]\nlr = 0.25\n")
     assert registry.presets("deepae")["paper-full"] == {"lr": 0.5}
@@ -890,7 +891,7 @@ def test_the_sampler_tries_nothing_twice_as_long_as_there_is_something_else():
 
 @pytest.mark.parametrize("name", registry.names())
 def test_whatever_a_plugins_ranges_offer_its_config_takes(name):
-    plugin = registry.look(name)
+    plugin = registry.import_plugin(name)
     dimensions = space.declared(plugin)
     made = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(30):

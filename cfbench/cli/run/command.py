@@ -42,7 +42,7 @@ class RunGroup(typer.core.TyperGroup):
         from cfbench.runs import registry
 
         stand_in = typer.Typer(add_completion=False)
-        stand_in.command(cmd_name, help=registry.find(cmd_name).summary)(lambda: None)
+        stand_in.command(cmd_name, help=registry.locate(cmd_name).summary)(lambda: None)
         return typer.main.get_command(stand_in)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -80,7 +80,7 @@ def run(
         typer.echo(context.get_help())
         return
     from cfbench.runs import run as harness
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     _carry_out(lambda watcher: harness.resume(resume, Results(results), watcher), f"resuming {resume}", json=json)
 
@@ -128,7 +128,7 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     """What the command of a plugin does; the command line is checked before any data are fetched."""
     from cfbench.data import card
     from cfbench.runs import run as harness
-    from cfbench.runs.record import Results
+    from cfbench.runs.results import Results
 
     setup = harness.configure(
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
@@ -152,7 +152,7 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     console.say(_announcement(asked))
     if cut.mismatches:
         console.say(f"not the ratings that were published under this name: {'; '.join(cut.mismatches)}")
-    if skip_finished and (twin := harness.finished_twin(asked, Results(results))):
+    if skip_finished and (twin := harness.finished_run(asked, data, Results(results))):
         console.say(f"already there: run {twin.run}, test RMSE {twin.outcome.rmse:.4f}")
         if json:
             console.as_json(twin.model_dump(mode="json"))

@@ -10,7 +10,8 @@ from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
-    from cfbench.runs.record import Record, Request, Results
+    from cfbench.runs.record import Record, Request
+    from cfbench.runs.results import Results
 
 
 def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results, *, json: bool) -> None:

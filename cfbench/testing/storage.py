@@ -1,4 +1,4 @@
-"""Checks of what a model keeps and reports: its state, its checkpoint, its epochs."""
+"""Checks of what a model stores and reports: its state, its checkpoint, its epochs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.contract import Context, Epoch, Model, Plugin
-from cfbench.testing.planted import fit, lend, planted, rmse
+from cfbench.testing.planted import fit, member_lender, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_IN_ONE_PIECE = "fits in one piece, without epochs"
+_NO_EPOCHS = "has no epochs"
 
 
-def _arrays(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (nothing is written)
+def _arrays(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writes no file)
     model = fit(plugin, planted(seed=20))
     for name, array in model.state().items():
         assert isinstance(name, str), f"state() has the key {name!r}, expected text"
         assert isinstance(array, np.ndarray), f"state()[{name!r}] is a {type(array).__name__}, expected a NumPy array"
         assert array.dtype.kind in "biuf", f"state()[{name!r}] holds {array.dtype}, expected numbers"
-    assert model.parameters > 0, f"parameters is {model.parameters}, expected how many numbers were learned"
+    assert model.parameters > 0, f"parameters is {model.parameters}, expected the number of learned parameters"
 
 
 def _restores(plugin: Plugin[Any], folder: Path) -> None:
@@ -34,10 +34,10 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
     model = fit(plugin, data)
     save_file({name: np.ascontiguousarray(array) for name, array in model.state().items()}, folder / "state")
     again: Model = plugin.build(plugin.config(**plugin.quick))
-    again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=lend(data)))
+    again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=member_lender(data)))
     first, second = (m.predict(data.test.pairs) for m in (model, again))
     assert first.tobytes() == second.tobytes(), (
-        f"restored, predictions are up to {np.abs(first - second).max():.3g} apart"
+        f"after restoring, predictions differ by up to {np.abs(first - second).max():.3g}"
     )
     assert model.parameters == again.parameters, f"parameters: {model.parameters}, restored {again.parameters}"
 
@@ -47,15 +47,17 @@ def _epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
     curve: list[Epoch] = []
     model = fit(plugin, data, Context(seed=1, report=curve.append))
     if not curve:
-        return _IN_ONE_PIECE
+        return _NO_EPOCHS
     assert [e.epoch for e in curve] == [*range(1, len(curve) + 1)], "epochs are not reported as 1, 2, 3, …"
-    assert all(e.epochs >= len(curve) for e in curve), "there are more epochs than Epoch.epochs says at most"
+    assert all(e.epochs >= len(curve) for e in curve), "there are more epochs than Epoch.epochs"
     assert all(math.isfinite(e.train_rmse) for e in curve), "a train_rmse is not finite"
-    assert [e.seconds for e in curve] == sorted(e.seconds for e in curve), "Epoch.seconds runs backwards"
-    told = [e.valid_rmse for e in curve if e.valid_rmse is not None]
+    assert [e.seconds for e in curve] == sorted(e.seconds for e in curve), "Epoch.seconds decreases"
+    reported = [e.valid_rmse for e in curve if e.valid_rmse is not None]
     error = rmse(model.predict(data.valid.pairs), data.valid)
-    nearest = min(told, key=lambda reported: abs(reported - error), default=math.nan)
-    assert abs(nearest - error) < 0.01 * error, f"validation RMSE is {error:.4f}, no epoch reported it: {nearest:.4f}"
+    nearest = min(reported, key=lambda value: abs(value - error), default=math.nan)
+    assert abs(nearest - error) < 0.01 * error, (
+        f"validation RMSE is {error:.4f}, but the nearest that an epoch reported is {nearest:.4f}"
+    )
     without: list[Epoch] = []
     fit(plugin, replace(data, valid=data.valid.take(np.arange(0))), Context(seed=1, report=without.append))
     assert all(e.valid_rmse is None for e in without), "a valid_rmse is reported without validation ratings"
@@ -67,12 +69,12 @@ class _Killed(BaseException):
 
 
 def _resumes(plugin: Plugin[Any], folder: Path) -> str:
-    """Killed after an epoch, a model that reports epochs goes on from its checkpoint to the same bits."""
+    """A model with epochs that was killed after one of them resumes from its checkpoint to the same bits."""
     data = planted(seed=15)
     curve: list[Epoch] = []
     whole = fit(plugin, data, Context(seed=1, report=curve.append)).predict(data.test.pairs)
     if not curve:
-        return _IN_ONE_PIECE
+        return _NO_EPOCHS
     file = folder / "checkpoint.safetensors"
 
     def die(epoch: Epoch) -> None:
@@ -84,20 +86,22 @@ def _resumes(plugin: Plugin[Any], folder: Path) -> str:
     except _Killed:
         pass
     else:
-        raise AssertionError("an exception raised by context.report was swallowed")
+        raise AssertionError("fit caught an exception that context.report raised")
     assert file.exists(), "no checkpoint was written at context.checkpoint"
-    told: list[Epoch] = []
-    context = Context(seed=1, report=told.append, checkpoint=file)
+    resumed_curve: list[Epoch] = []
+    context = Context(seed=1, report=resumed_curve.append, checkpoint=file)
     resumed = fit(plugin, data, context).predict(data.test.pairs)
-    assert [e.epoch for e in told] == [e.epoch for e in curve], "the resumed fit did not report every epoch once"
+    assert [e.epoch for e in resumed_curve] == [e.epoch for e in curve], (
+        "the resumed fit did not report every epoch once"
+    )
     gap = np.abs(whole - resumed).max()
-    assert whole.tobytes() == resumed.tobytes(), f"resumed, predictions are up to {gap:.3g} apart"
+    assert whole.tobytes() == resumed.tobytes(), f"after resuming, predictions differ by up to {gap:.3g}"
     return ""
 
 
 CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
-    "keeps its state as named arrays of numbers": _arrays,
+    "has a state of named arrays of numbers": _arrays,
     "predicts the same bits after its state was stored and restored": _restores,
     "reports its epochs in order, with true validation errors": _epochs,
-    "goes on from a checkpoint to the same bits": _resumes,
+    "resumes from a checkpoint to the same bits": _resumes,
 }

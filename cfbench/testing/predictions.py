@@ -1,4 +1,4 @@
-"""Checks of what a fitted model predicts."""
+"""Checks of the predictions of a fitted model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 
 from cfbench.contract import DivergedError, Plugin
 from cfbench.ratings import Pairs, Ratings, Scale, blocks
-from cfbench.testing.planted import are_scores, fit, planted, rmse
+from cfbench.testing.planted import assert_scores, fit, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-def _learns(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (nothing is written)
+def _learns(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writes no file)
     data = planted(seed=7)
     error = rmse(fit(plugin, data).predict(data.test.pairs), data.test)
-    assert error < 0.95 * data.mean_error, f"test RMSE {error:.4f} is not well below the mean's {data.mean_error:.4f}"
+    of_mean = data.mean_error
+    assert error < 0.95 * of_mean, f"test RMSE {error:.4f} is not well below {of_mean:.4f}, that of the mean"
 
 
 def _any_pair(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -30,12 +31,12 @@ def _any_pair(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     users, items = (codes.ravel().astype(np.int32) for codes in np.indices((data.train.n_users, data.train.n_items)))
     cold = data.train.unseen(users, items)
     scores = model.predict(Pairs(users, items))
-    are_scores(scores, len(users))
+    assert_scores(scores, len(users))
     worst = np.abs(scores[cold] - data.train.ratings.mean()).max()
     width = data.train.scale.high - data.train.scale.low
-    assert worst < width, f"a pair with a cold user or item is predicted {worst:.3g} away from the mean"
-    are_scores(model.predict(Pairs(users[:0], items[:0])), 0)
-    are_scores(model.predict(Pairs(users[:1], items[:1])), 1)
+    assert worst < width, f"the prediction of a pair with an unknown user or item is {worst:.3g} away from the mean"
+    assert_scores(model.predict(Pairs(users[:0], items[:0])), 0)
+    assert_scores(model.predict(Pairs(users[:1], items[:1])), 1)
 
 
 def _order(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -45,7 +46,7 @@ def _order(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     scores = model.predict(data.test.pairs)
     again = model.predict(Pairs(data.test.users[shuffled], data.test.items[shuffled]))
     gap = np.abs(scores[shuffled] - again).max()
-    assert gap < 1e-4, f"the same pairs in another order are predicted up to {gap:.3g} apart"
+    assert gap < 1e-4, f"predictions of the same pairs in another order differ by up to {gap:.3g}"
 
 
 def _pieces(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -54,10 +55,11 @@ def _pieces(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     users, items = data.test.users, data.test.items
     pieces = np.concatenate([model.predict(Pairs(users[rows], items[rows])) for rows in blocks(len(users), 7)])
     gap = np.abs(model.predict(Pairs(users, items)) - pieces).max()
-    assert gap < 0.02, f"the same pairs, seven at a time, are predicted up to {gap:.3g} apart"  # bf16 is this coarse
+    # bf16 is as coarse as 0.02
+    assert gap < 0.02, f"predictions of the same pairs, seven at a time, differ by up to {gap:.3g}"
 
 
-def _leaves_inputs(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
+def _changes_no_input(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     data = planted(seed=17)
     before = [_bytes(data.train), _bytes(data.valid)]
     model = fit(plugin, data)
@@ -74,32 +76,32 @@ def _bytes(part: Ratings) -> list[bytes]:
 
 def _same_seed(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     data = planted(seed=10)
-    _stir(1)
+    _seed_global_generators(1)
     first = fit(plugin, data).predict(data.test.pairs)
-    _stir(2)
+    _seed_global_generators(2)
     second = fit(plugin, data).predict(data.test.pairs)
     gap = np.abs(first - second).max()
-    assert first.tobytes() == second.tobytes(), f"same seed, predictions up to {gap:.3g} apart"
+    assert first.tobytes() == second.tobytes(), f"two fits with the same seed predict up to {gap:.3g} apart"
 
 
-def _stir(seed: int) -> None:
-    """Put every global generator into another state: a model that listens to one is found out."""
+def _seed_global_generators(seed: int) -> None:
+    """Seed every global generator: a model that draws from one of them then differs between two fits."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (the global one is meant)
+    np.random.seed(seed)  # noqa: NPY002 (the global generator is the point)
     if "torch" in sys.modules:
         import torch
 
         torch.manual_seed(seed)
 
 
-def _apart(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
+def _independent(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     data = planted(seed=18)
     model = fit(plugin, data)
     before = model.predict(data.test.pairs)
     fit(plugin, planted(seed=19))
     after = model.predict(data.test.pairs)
     gap = np.abs(before - after).max()
-    assert before.tobytes() == after.tobytes(), f"once another model is fitted, predictions move by up to {gap:.3g}"
+    assert before.tobytes() == after.tobytes(), f"after another model was fitted, predictions differ by up to {gap:.3g}"
 
 
 def _no_validation(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -117,7 +119,7 @@ def _hundreds(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
     try:
         _learns_on(Scale(low=0, high=1000), plugin)
     except DivergedError as fault:
-        return f"diverges there under its quick hyper-parameters, and says so: {fault}"
+        return f"diverges there with its quick hyper-parameters, and reports it: {fault}"
     return ""
 
 
@@ -125,7 +127,7 @@ def _learns_on(scale: Scale, plugin: Plugin[Any]) -> None:
     data = planted(seed=12, scale=scale)
     error = rmse(fit(plugin, data).predict(data.test.pairs), data.test)
     assert error < data.mean_error, (
-        f"scale {scale}: test RMSE {error:.4f} is not below the mean's {data.mean_error:.4f}"
+        f"scale {scale}: test RMSE {error:.4f} is not below {data.mean_error:.4f}, that of the mean"
     )
 
 
@@ -135,16 +137,29 @@ def _one_rating(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     assert np.isfinite(model.predict(data.test.pairs)).all(), "a prediction is not finite"
 
 
+def _times(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
+    if not plugin.uses_times:
+        return "does not use times"
+    data = planted(seed=26, times=True)
+    dated = fit(plugin, data)
+    assert_scores(dated.predict(data.test.pairs), len(data.test))
+    assert_scores(dated.predict(Pairs(data.test.users, data.test.items)), len(data.test))
+    undated = fit(plugin, planted(seed=26))
+    assert_scores(undated.predict(Pairs(data.test.users, data.test.items)), len(data.test))
+    return ""
+
+
 CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
     "learns planted structure better than the mean": _learns,
-    "predicts any pair, cold users and items too": _any_pair,
-    "predicts the same whatever the order of the pairs": _order,
-    "predicts the same whether pairs come together or in pieces": _pieces,
-    "leaves what it is given as it is": _leaves_inputs,
-    "gives the same bits for the same seed, and draws from nothing else": _same_seed,
-    "keeps what it learned to itself when another is fitted": _apart,
-    "does without validation ratings": _no_validation,
+    "predicts any pair, also of users and items without training ratings": _any_pair,
+    "predicts the same in any order of the pairs": _order,
+    "predicts the same for pairs together and in pieces": _pieces,
+    "does not change its inputs": _changes_no_input,
+    "gives the same bits for the same seed, and uses no other randomness": _same_seed,
+    "is not changed by the fit of another model": _independent,
+    "works without validation ratings": _no_validation,
     "works on scales with zero, negatives and halves": _other_scales,
-    "works on a scale of hundreds, or says that it diverged": _hundreds,
-    "survives a training set of one rating": _one_rating,
+    "works on a scale of hundreds, or reports that it diverged": _hundreds,
+    "works with a single training rating": _one_rating,
+    "predicts with and without times, if it uses them": _times,
 }

@@ -1,4 +1,4 @@
-"""Checks of what a plugin declares, before anything is fitted."""
+"""Checks of what a plugin declares; nothing is fitted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ TAKEN = frozenset(
 """Options of `cfbench run` itself."""
 
 
-def _title(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (nothing is written)
+def _title(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writes no file)
     for name, text in (("title", plugin.title), ("paper", plugin.paper)):
         assert text.strip(), f"PLUGIN.{name} is empty"
         assert "\n" not in text, f"PLUGIN.{name} has more than one line"
 
 
 def _defaults(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
-    plugin.config(**plugin.quick)  # raises when these are not allowed
+    plugin.config(**plugin.quick)  # raises if they are not valid
     default = plugin.config()
     again = plugin.config.model_validate(json.loads(default.model_dump_json()))
-    assert again == default, f"the config is not the same after JSON: {again} and {default}"
+    assert again == default, f"the config changes when it goes through JSON: {default} becomes {again}"
 
 
 def _descriptions(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -45,7 +45,7 @@ def _text(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     for name, value in default:
         text = format_value(value)
         flag = value if isinstance(value, bool) else text
-        if value is not None:  # leaving the flag out says so
+        if value is not None:  # None is the value of a flag that is left out
             config, _ = registry.configure(plugin, {}, {name: flag})
             assert config == default, f"hyper-parameter {name!r}: {text!r} is read as {getattr(config, name)!r}"
 
@@ -59,35 +59,35 @@ def _ranges(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
             low, high = tunable.low, tunable.high
             assert low is not None, f"the range of {name!r} has no low end and no choices"
             assert high is not None, f"the range of {name!r} has no high end and no choices"
-            assert low < high, f"the range of {name!r} goes from {low:g} to {high:g}"
-            assert low > 0 or not tunable.log, f"the range of {name!r} is on a log scale and begins at {low:g}"
+            assert low < high, f"the range of {name!r} goes from {low:g} down to {high:g}"
+            assert low > 0 or not tunable.log, f"the range of {name!r} is on a log scale and starts at {low:g}"
             assert not (tunable.log and tunable.step), f"the range of {name!r} has a step on a log scale"
         for value in tunable.choices or (tunable.low, tunable.high):
-            plugin.config(**{name: int(value) if field.annotation is int else value})  # raises when it is not allowed
+            plugin.config(**{name: int(value) if field.annotation is int else value})  # raises if it is not valid
 
 
-def _listed_without(plugin: Plugin[Any], folder: Path) -> str:
+def _needs_no_library_to_be_listed(plugin: Plugin[Any], folder: Path) -> str:
     if not plugin.needs:
         return "needs no library beyond cfbench's own"
     module = plugin.config.__module__
     code = f"import sys; sys.modules.update(dict.fromkeys({list(plugin.needs)!r})); import {module}"
     path = os.pathsep.join(sys.path)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder,
         env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
-    assert not done.returncode, (
-        f"{module} cannot be imported without {', '.join(plugin.needs)}: {done.stderr.strip().splitlines()[-1]}; "
+    assert not process.returncode, (
+        f"{module} cannot be imported without {', '.join(plugin.needs)}: {process.stderr.strip().splitlines()[-1]}; "
         "import it inside a function"
     )
     return ""
 
 
 CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
-    "has a title and a paper, a line each": _title,
-    "has defaults that are allowed and the same after JSON": _defaults,
-    "describes every hyper-parameter, under a name that is free": _descriptions,
-    "takes every hyper-parameter as text from the command line": _text,
-    "allows every value it would be tuned over": _ranges,
-    "can be listed without the libraries it needs": _listed_without,
+    "has a title and a paper, one line each": _title,
+    "has valid defaults that are the same after JSON": _defaults,
+    "describes every hyper-parameter and gives it a name that is free": _descriptions,
+    "accepts every hyper-parameter as text of the command line": _text,
+    "accepts every value of its search ranges": _ranges,
+    "can be listed without the libraries it needs": _needs_no_library_to_be_listed,
 }

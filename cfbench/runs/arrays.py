@@ -1,0 +1,106 @@
+"""The array files of a run: predictions, learning curve and model state, each verified by its checksum when read."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from cfbench.errors import RecordError
+from cfbench.files import write_errors
+from cfbench.runs.record import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cfbench.contract import Epoch, State
+    from cfbench.ratings import Scores
+
+Part = Literal["test", "valid"]
+PREDICTIONS: dict[Part, str] = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
+CURVE, STATE = "curve.parquet", "model.safetensors"
+_CURVE_COLUMNS = ("epoch", "train_rmse", "valid_rmse", "seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class RunArrays:
+    """The arrays a run leaves behind; None where it has none. Predictions are clipped to the scale."""
+
+    curve: Sequence[Epoch] = ()
+    valid: Scores | None = None
+    """(n,) one prediction for each validation rating, in the split's order."""
+    test: Scores | None = None
+    """(n,) the same for the test ratings."""
+    state: State | None = None
+
+
+def write_arrays(folder: Path, arrays: RunArrays) -> None:
+    """Write the arrays into a run's folder; raises `WriteError`."""
+    import polars as pl
+    from safetensors.numpy import save_file
+
+    with write_errors(folder):
+        if arrays.curve:
+            rows = [{name: getattr(epoch, name) for name in _CURVE_COLUMNS} for epoch in arrays.curve]
+            pl.DataFrame(rows).write_parquet(folder / CURVE)
+        if arrays.valid is not None:
+            pl.DataFrame({"prediction": arrays.valid}).write_parquet(folder / PREDICTIONS["valid"])
+        if arrays.test is not None:
+            pl.DataFrame({"prediction": arrays.test}).write_parquet(folder / PREDICTIONS["test"])
+        if arrays.state is not None:
+            state = {name: np.ascontiguousarray(array) for name, array in arrays.state.items()}
+            save_file(state, folder / STATE)
+
+
+def read_predictions(folder: Path, part: Part = "test") -> Scores:
+    """(n,) the predictions of a run, one for each rating of the part in the split's order; raises `RecordError`."""
+    return np.asarray(_read_parquet(folder / PREDICTIONS[part])["prediction"].to_numpy(), np.float32)
+
+
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """Read the learning curve, one row an epoch; empty for models without epochs. Raises `RecordError`."""
+    if CURVE not in read_record(folder / "record.json").files:
+        return []
+    return list(_read_parquet(folder / CURVE).iter_rows(named=True))
+
+
+def read_state(folder: Path) -> State:
+    """Read a model's arrays; raises `RecordError`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    file = folder / STATE
+    try:
+        state: State = load_file(_verified(file))
+    except (OSError, SafetensorError) as fault:
+        raise RecordError(f"cannot read {file}: {fault}; run the model again") from fault
+    return state
+
+
+def _read_parquet(file: Path) -> Any:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(_verified(file), glob=False)
+    except (OSError, pl.exceptions.PolarsError) as fault:
+        raise RecordError(f"cannot read {file}: {str(fault).splitlines()[0]}; run the model again") from fault
+
+
+def _verified(file: Path) -> Path:
+    """Return the file if its checksum is that of the record beside it; raises `RecordError`."""
+    intact = False
+    with suppress(OSError):
+        intact = file_sha256(file) == read_record(file.with_name("record.json")).files.get(file.name)
+    if not intact:
+        raise RecordError(f"{file} is damaged or missing; run the model again")
+    return file
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits; raises `OSError`."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

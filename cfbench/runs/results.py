@@ -1,0 +1,164 @@
+"""The results folder: where runs are stored, found and locked.
+
+    <results>/<dataset>/<split>/<plugin>/<run-id>/
+        record.json                 the record
+        predictions.parquet         one prediction for each test rating, in the split's order
+        valid_predictions.parquet   the same for the validation ratings, if the split has any
+        curve.parquet               one row an epoch, for models with epochs
+        model.safetensors           the model's state, from which it predicts again
+    <results>/.unfinished/<run-id>/
+        request.json                what a running or interrupted run was asked to do
+        checkpoint.safetensors      from where it can be resumed
+        record.json                 its state when Ctrl-C stopped it
+        resumed                     one line for each time the run was resumed
+
+A run is written in `.unfinished` and moved to its place by one rename when it is complete. The process that works on a
+run holds a lock beside the run's folder, so that two processes never work on the same run. Ratings are not copied: most
+licences forbid it, and the split's fingerprint says exactly which ratings they are.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cfbench.errors import RecordError, UnknownNameError
+from cfbench.files import (
+    atomic_folder,
+    held_lock,
+    is_locked,
+    publish_folder,
+    remove_leftovers,
+    write_atomically,
+    write_errors,
+)
+from cfbench.runs.arrays import file_sha256
+from cfbench.runs.record import read_record, read_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cfbench.runs.record import Record, Request
+
+_WORKING_FILES = ("request.json", "checkpoint.safetensors", "resumed")
+"""Files that only an unfinished run needs."""
+_OPTION = "--results or CFBENCH_RESULTS"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder."""
+
+    root: Path
+
+    def create(self, request: Request) -> Path:
+        """Create the folder of an unfinished run with its request in it, and return it; raises `WriteError`."""
+        folder = self._unfinished / request.run
+        with atomic_folder(folder, _OPTION) as hidden:
+            (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
+        return folder
+
+    @contextmanager
+    def lock(self, run: str) -> Iterator[None]:
+        """Hold the lock of a run; raises `RecordError` while another process holds it."""
+        with held_lock(self._unfinished / run) as own:
+            if not own:
+                raise RecordError(
+                    f"another process is working on run {run}; resume the run once that process has stopped"
+                )
+            yield
+
+    @contextmanager
+    def resume(self, run: str) -> Iterator[tuple[Request, Path]]:
+        """Hold the lock of an interrupted run; gives its request and its folder.
+
+        `run` is the run's id or a part of it. Raises `UnknownNameError`, `RecordError`.
+        """
+        known = self._unfinished_ids()
+        if run not in known and run in map(_run_id, self._record_files()):
+            raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
+        folder = self._unfinished / _match(run, known, "interrupted run")
+        with self.lock(folder.name):
+            remove_leftovers(folder)  # a checkpoint that was being written
+            yield read_request(folder / "request.json"), folder
+
+    def mark_stopped(self, folder: Path, record: Record) -> None:
+        """Write the record of a run that Ctrl-C stopped into its unfinished folder; raises `WriteError`."""
+        write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
+
+    def is_stopped(self, run: str) -> bool:
+        """Return whether Ctrl-C stopped an unfinished run; a killed one has no record."""
+        return (self._unfinished / run / "record.json").exists()
+
+    def unfinished(self) -> list[str]:
+        """Return the ids of unfinished runs that no process is working on, oldest first."""
+        return [run for run in self._unfinished_ids() if not is_locked(self._unfinished / run)]
+
+    def interrupted(self) -> list[Request]:
+        """Return the requests of the unfinished runs; skip those that cannot be read or have just finished."""
+        requests = []
+        for run in self.unfinished():
+            with suppress(RecordError):
+                requests.append(read_request(self._unfinished / run / "request.json"))
+        return requests
+
+    def publish(self, folder: Path, record: Record) -> tuple[Record, Path]:
+        """Write the record with the checksums of the files beside it, and move the folder to its place in one rename.
+
+        Returns the complete record and the run's new folder. Raises `WriteError`.
+        """
+        place = self.place(record.request)
+        with write_errors(self.root, _OPTION):
+            names = {*_WORKING_FILES, "record.json"}
+            files = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.name not in names}
+            complete = record.model_copy(update={"files": files})
+            write_atomically(folder / "record.json", complete.model_dump_json(indent=1) + "\n")
+            publish_folder(folder, place)
+            for name in _WORKING_FILES:  # not before: a run that is killed up to here can be resumed
+                (place / name).unlink(missing_ok=True)
+        return complete, place
+
+    def place(self, request: Request) -> Path:
+        """Return the folder of a finished run."""
+        return self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
+
+    def records(self, dataset: str, split: str) -> list[Record]:
+        """Return the finished runs of a data set and split, oldest first; raises `RecordError` if one is unreadable."""
+        return [read_record(path) for path in sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_run_id)]
+
+    def find(self, run: str) -> tuple[Record, Path]:
+        """Return a finished or stopped run and its folder.
+
+        `run` is its id, a part of it, or `last` for the newest finished one. Raises `UnknownNameError`, `RecordError`.
+        """
+        finished = self._record_files()
+        files = {path.parent.name: path for path in [*finished, *self._unfinished.glob("*/record.json")]}
+        name = _run_id(finished[-1]) if run == "last" and finished else run
+        path = files[_match(name, list(files), "run")]
+        return read_record(path), path.parent
+
+    def _unfinished_ids(self) -> list[str]:
+        return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
+
+    def _record_files(self) -> list[Path]:
+        """Return the record file of each finished run, oldest first."""
+        return sorted(self.root.glob("*/*/*/*/record.json"), key=_run_id)
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.root / ".unfinished"
+
+
+def _run_id(record_file: Path) -> str:
+    return record_file.parent.name
+
+
+def _match(run: str, known: list[str], kind: str) -> str:
+    """Return the one id that is `run` or contains it; raises `UnknownNameError`."""
+    matches = [run] if run in known else [name for name in known if run in name]
+    if len(matches) != 1:
+        advice = "several runs match; type more of the id" if matches else ""
+        raise UnknownNameError(kind, run, matches or known, advice=advice)
+    return matches[0]
