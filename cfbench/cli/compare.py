@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -54,11 +54,12 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
 
     Several seeds of one config are one row, and so are the folds of --split 5fold. Each plugin is shown with the
     config that has the best validation RMSE; the test ratings never choose a config. Intervals are 95 %, from a
-    bootstrap over users; ≈ marks models that cannot be told from the best.
+    bootstrap over users; ≈ marks models that do not differ significantly from the best.
 
     Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
     cfbench compare --all-runs --plugin deepae --format csv
     """
+    from cfbench.cli.view.board_page import print_board
     from cfbench.leaderboard.columns import board_data
     from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs.results import Results
@@ -75,7 +76,8 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     elif form == "csv":
         typer.echo(_csv(ranked_board.rows, by=by), nl=False)
     elif form == "table":
-        _print_table(ranked_board, stored_runs, by=by, pareto=pareto)
+        print_board(ranked_board, by=by, pareto=pareto)
+        _print_messages(ranked_board, stored_runs)
     else:
         typer.echo(_document(ranked_board, form, by=by, pareto=pareto), nl=False)
 
@@ -86,11 +88,13 @@ def _sort_rows(rows: list[RankedRow], order: Order) -> list[RankedRow]:
 
     if order == "score":
         return rows
-    values = [row_data(row)[_SORT_KEYS[order]] for row in rows]
-    known = [index for index, value in enumerate(values) if value is not None]
-    unknown = [index for index, value in enumerate(values) if value is None]
-    known.sort(key=lambda index: values[index])
-    return [rows[index] for index in known + unknown]
+    key = _SORT_KEYS[order]
+    return sorted(rows, key=lambda row: _unknown_last(row_data(row)[key]))
+
+
+def _unknown_last(value: Any) -> tuple[bool, Any]:
+    """A sort key that puts None after all other values."""
+    return value is None, 0 if value is None else value
 
 
 def _csv(rows: list[RankedRow], *, by: SliceBy | None) -> str:
@@ -130,11 +134,8 @@ def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pa
     return f"% {board.dataset}, split {board.split}; needs the package booktabs\n{tables.latex(columns)}"
 
 
-def _print_table(ranked_board: RankedBoard, results: Results, *, by: SliceBy | None, pareto: bool) -> None:
-    """Print the table, followed by messages about runs that it does not show."""
-    from cfbench.cli.view.board_page import print_board
-
-    print_board(ranked_board, by=by, pareto=pareto)
+def _print_messages(ranked_board: RankedBoard, results: Results) -> None:
+    """Print messages about what the table does not show."""
     board = ranked_board.board
     if not board.rows:
         console.say(
@@ -151,7 +152,7 @@ def _print_table(ranked_board: RankedBoard, results: Results, *, by: SliceBy | N
             "where validation scores are unknown; --all-runs shows them"
         )
     if board.left_out:
-        console.say(f"runs left out: {board.left_out}; their split has the same name but other ratings or another cut")
+        console.say(f"runs left out: {board.left_out}; they used other ratings, or another split of the same name")
     splits = ranked_board.card.family(board.split)
     for request in results.interrupted():
         if request.dataset.name == board.dataset and request.split.name in splits:
