@@ -36,7 +36,7 @@ def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto:
 def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
     """Print what the marks and notes mean, when the rows have any."""
     if any(row.tied for row in rows):
-        console.result("≈ does not differ significantly from the best: paired test over users, Holm over all pairs, 5 %")
+        console.result("≈ does not differ significantly from the best: paired test over users, Holm, all pairs, 5 %")
     if pareto:
         console.result("● no other model is both at least as good and fitted at least as fast")
     if any(row.row.uses_times for row in rows):
