@@ -1,14 +1,16 @@
-"""Plugins: one module a model.
+"""The plugins of cfbench: one module per model.
 
-To write one, make a module here (or in a package of your own, which `cfbench new-plugin` writes) that
+`cfbench new-plugin` writes a package with a plugin of your own. A plugin can also be a module here. Its module
 
-1. opens with a docstring: what the model is, on its first line; then its paper;
-2. declares its hyper-parameters as a `cfbench.contract.Config`, each with a description and, to be tuned, a `Tunable`;
-3. has a model with `fit`, `predict`, `state`, `restore` and `parameters`, as `cfbench.contract.Model` says, and
-   `fold_in`, if it can speak of a user it has not met;
-4. exports `PLUGIN = Plugin(title=…, paper=…, config=…, build=…)`; `needs` names its libraries beyond cfbench's own.
+1. opens with a docstring: its first line says what the model is and is shown by `cfbench run`; the paper follows;
+2. declares its hyper-parameters as a `cfbench.contract.Config`: each has a description and, if it can be tuned, a
+   `Tunable`;
+3. defines a model with `fit`, `predict`, `state`, `restore` and `parameters`, as `cfbench.contract.Model` says; it also
+   has `fold_in` if it can predict for a user who is not in the training part;
+4. exports `PLUGIN = Plugin(title=…, paper=…, config=…, build=…)`; with `needs` if it imports a library that cfbench
+   does not install.
 
-`bias.py` is the shortest example, `deepae.py` one that trains by epochs. Presets, one table a data set or paper, go
-into a TOML file beside the module. `cfbench check-plugin` runs the suite that every plugin passes, `cfbench.testing`.
-docs/plugins.md says more.
+`bias.py` is a short example, and `deepae.py` is an example that trains in epochs. A TOML file with the name of the
+module holds presets, one table per data set or paper. `cfbench check-plugin` runs `cfbench.testing`, the tests that
+every plugin passes. docs/plugins.md says more.
 """

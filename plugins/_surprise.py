@@ -1,20 +1,20 @@
-"""Bridge to scikit-surprise: ratings in, what it learned out.
+"""The part that the plugins on scikit-surprise share: they fit with surprise and predict with NumPy.
 
 N. Hug, "Surprise: A Python library for recommender systems", JOSS 5(52), 2020.
 
-Surprise reads lists of tuples, and numbers only the users and items that have a training rating; cfbench's codes count
-the whole data set. `Training` is the training ratings under surprise's numbers. Predictions are computed from what
-surprise learned, many pairs at once; they are its own with clipping off, as the harness clips.
+Surprise numbers only the users and items that have a training rating; it calls these numbers inner ids. The codes of
+cfbench number all users and items of the data set, so `TrainingData` maps codes to inner ids. Surprise predicts one
+pair at a time in Python. The plugins compute the same predictions for many pairs at once, from the arrays that
+surprise learned. They do not clip predictions to the scale, because the harness does.
 """
 
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,246 +23,222 @@ from cfbench.errors import ConfigError
 from cfbench.ratings import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from cfbench.contract import Context, State
     from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores, SparseRows
 
+    Floats: TypeAlias = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Units:
-    """How surprise is to see a rating r: as (r - zero) / one, rounded if `whole`."""
+    """The units in which surprise sees a rating r: (r - zero) / unit, rounded to a whole number if `whole`."""
 
     zero: float = 0.0
-    one: float = 1.0
+    unit: float = 1.0
     whole: bool = False
 
-    @staticmethod
-    def of_steps(scale: Scale) -> Units:
-        """Whole numbers, for what surprise computes in C integers, where 3.5 would silently become 3.
-
-        One is a step of the scale, or a millionth of a scale without steps. Ratings that are whole already stay as
-        they are.
-        """
-        one = scale.step or (scale.high - scale.low) / 2**20
-        return Units(float(np.remainder(scale.low, one)), one, whole=True)
-
-    def seen(self, ratings: Scores) -> Scores:
+    def to_surprise(self, ratings: Scores) -> Scores:
         """(n,) ratings as surprise sees them."""
-        seen = (ratings.astype(np.float64) - self.zero) / self.one
-        return (np.rint(seen) if self.whole else seen).astype(np.float32)
+        converted = (ratings.astype(np.float64) - self.zero) / self.unit
+        return (np.rint(converted) if self.whole else converted).astype(np.float32)
 
-    def meant(self, seen: NDArray[np.float64]) -> Scores:
-        """(n,) back on the scale."""
-        return (self.zero + self.one * seen).astype(np.float32)
+    def to_scale(self, scores: Floats) -> Scores:
+        """(n,) predictions of surprise in the unit of the rating scale."""
+        return (self.zero + self.unit * scores).astype(np.float32)
+
+
+def same_units(scale: Scale) -> Units:  # noqa: ARG001 (other functions of this kind use the scale)
+    """Units in which surprise sees the ratings unchanged."""
+    return Units()
+
+
+def whole_units(scale: Scale) -> Units:
+    """Units in which every rating is a whole number, for algorithms that surprise computes in C integers.
+
+    Without them 3.5 would silently become 3. One unit is a step of the scale, or about a millionth of a scale without
+    steps. Ratings that are whole numbers already do not change.
+    """
+    unit = scale.step or (scale.high - scale.low) / 2**20
+    return Units(float(np.remainder(scale.low, unit)), unit, whole=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
-    """Training ratings in surprise's units, under surprise's numbers: users and items with a rating, in code order."""
+class TrainingData:
+    """Training ratings in the units and under the inner ids of surprise. Inner ids are in the order of the codes."""
 
     ratings: Ratings
-    users: Codes
-    """(users of the data set,) the number of each code, -1 without a training rating."""
-    items: Codes
-    """(items of the data set,) likewise."""
-
-    @staticmethod
-    def of(train: Ratings, units: Units) -> Training:
-        """Number the users and items of a training part."""
-        users, items = _numbers(train.seen_users), _numbers(train.seen_items)
-        ratings = replace(
-            train, users=users[train.users], items=items[train.items], ratings=units.seen(train.ratings),
-            n_users=int(users.max()) + 1, n_items=int(items.max()) + 1, times=None, held_out=None,
-            known_fingerprint=None,
-        )  # fmt: skip
-        return Training(ratings, users, items)
+    user_ids: Codes
+    """(users of the data set,) inner id of each user code, or -1 if the user has no training rating."""
+    item_ids: Codes
+    """(items of the data set,) inner id of each item code, or -1 if the item has no training rating."""
+    units: Units
 
     @cached_property
     def mean(self) -> float:
-        """Of all training ratings."""
+        """The mean of all training ratings, in the units of surprise."""
         return float(self.ratings.ratings.mean(dtype=np.float64))
 
     @cached_property
     def by_user(self) -> SparseRows:
-        """One row a user."""
+        """One row per user."""
         return self.ratings.rows("user")
 
     @cached_property
     def by_item(self) -> SparseRows:
-        """One row an item."""
+        """One row per item."""
         return self.ratings.rows("item")
 
+    def inner_ids(self, pairs: Pairs) -> tuple[Codes, Codes]:
+        """(n,) inner ids of the users and (n,) of the items; -1 where there is no training rating."""
+        return self.user_ids[pairs.users], self.item_ids[pairs.items]
+
     def trainset(self) -> Any:
-        """As a `surprise.Trainset`, whose raw ids are cfbench's codes."""
+        """The same ratings as a `surprise.Trainset`, whose raw ids are the codes of cfbench."""
         from surprise import Trainset
 
         scale = self.ratings.scale
         trainset = Trainset(
-            _lists(self.by_user), _lists(self.by_item), self.ratings.n_users, self.ratings.n_items, len(self.ratings),
-            (scale.low, scale.high), _raw_ids(self.users), _raw_ids(self.items),
+            _to_lists(self.by_user), _to_lists(self.by_item), self.ratings.n_users, self.ratings.n_items,
+            len(self.ratings), (scale.low, scale.high), _to_raw_ids(self.user_ids), _to_raw_ids(self.item_ids),
         )  # fmt: skip
-        trainset._global_mean = self.mean  # noqa: SLF001 (saves a loop over all ratings)
+        trainset._global_mean = self.mean  # noqa: SLF001 (otherwise surprise loops over all ratings in Python)
         return trainset
 
 
-def _numbers(seen: NDArray[np.bool_]) -> Codes:
+def convert_ratings(train: Ratings, units: Units) -> TrainingData:
+    """Give the training part inner ids and the units of surprise."""
+    user_ids, item_ids = _number(train.seen_users), _number(train.seen_items)
+    ratings = replace(
+        train, users=user_ids[train.users], items=item_ids[train.items], ratings=units.to_surprise(train.ratings),
+        n_users=int(user_ids.max()) + 1, n_items=int(item_ids.max()) + 1, times=None, held_out=None,
+        known_fingerprint=None,
+    )  # fmt: skip
+    return TrainingData(ratings, user_ids, item_ids, units)
+
+
+def _number(seen: NDArray[np.bool_]) -> Codes:
     return np.where(seen, np.cumsum(seen) - 1, -1).astype(np.int32)
 
 
-def _lists(rows: SparseRows) -> dict[int, list[tuple[int, float]]]:
+def _to_lists(rows: SparseRows) -> dict[int, list[tuple[int, float]]]:
     cells = list(zip(rows.columns.tolist(), rows.values.tolist(), strict=True))
-    return {number: cells[first:end] for number, (first, end) in enumerate(pairwise(rows.starts.tolist()))}
+    return {row: cells[start:end] for row, (start, end) in enumerate(pairwise(rows.starts.tolist()))}
 
 
-def _raw_ids(numbers: Codes) -> dict[int, int]:
-    return {code: number for number, code in enumerate(np.flatnonzero(numbers >= 0).tolist())}
+def _to_raw_ids(inner_ids: Codes) -> dict[int, int]:
+    return {code: inner_id for inner_id, code in enumerate(np.flatnonzero(inner_ids >= 0).tolist())}
 
 
-class SurpriseModel(ABC):
-    """What the plugins on surprise share: fit there, estimate here."""
+class SurpriseModel:
+    """A model that consists of the arrays which an algorithm of surprise learns.
 
-    training: Training
-    units: Units
+    `create_algorithm(seed)` returns the algorithm before it is fitted. `array_names` are the attributes of the fitted
+    algorithm that the model stores. `estimate(training, arrays, users, items)` returns (n,) predictions in the units of
+    surprise for (n,) inner ids, -1 for an unknown user or item. `choose_units(scale)` gives these units.
+    """
 
-    @abstractmethod
-    def algorithm(self, seed: int) -> Any:
-        """The surprise algorithm, not yet fitted."""
+    def __init__(
+        self,
+        create_algorithm: Callable[[int], Any],
+        array_names: tuple[str, ...],
+        estimate: Callable[[TrainingData, State, Codes, Codes], Floats],
+        choose_units: Callable[[Scale], Units] = same_units,
+    ) -> None:
+        self._create_algorithm, self._array_names = create_algorithm, array_names
+        self._estimate, self._choose_units = estimate, choose_units
 
-    @abstractmethod
-    def take(self, algorithm: Any) -> None:
-        """Keep what the fitted algorithm learned."""
-
-    @abstractmethod
-    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
-        """(n,) in surprise's units, for pairs under surprise's numbers, -1 where it knows none."""
-
-    def units_for(self, scale: Scale) -> Units:  # noqa: ARG002 (for those that override it)
-        """How the ratings are shown to surprise: as they are."""
-        return Units()
-
-    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing to stop early)
-        """Let surprise fit; validation ratings are not used. Raises `DivergedError`, `ConfigError`."""
-        self._prepare(train)
-        algorithm = self.algorithm(context.seed % 2**32)  # surprise seeds NumPy's old generator
-        algorithm.fit(self.training.trainset())
-        self.take(algorithm)
-
-    def _prepare(self, train: Ratings) -> None:
-        self.units = self.units_for(train.scale)
-        self.training = Training.of(train, self.units)
+    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (it does not stop early)
+        """Fit with surprise; raises `DivergedError` when an array is not finite. `valid` is not used."""
+        self._training = convert_ratings(train, self._choose_units(train.scale))
+        algorithm = self._create_algorithm(context.seed % 2**32)  # the largest seed of NumPy's old generator is 2³² - 1
+        algorithm.fit(self._training.trainset())
+        self._arrays: State = {name: np.asarray(getattr(algorithm, name)) for name in self._array_names}
+        diverged = [name for name, array in self._arrays.items() if not np.isfinite(array).all()]
+        if diverged:
+            raise DivergedError(f"{', '.join(diverged)} became NaN or infinite; lower the learning rate", usable=False)
 
     def predict(self, pairs: Pairs) -> Scores:
-        """(n,) what surprise predicts, with clipping off; a code without a training rating is unknown to it."""
-        users, items = self.training.users[pairs.users], self.training.items[pairs.items]
-        return self.units.meant(self.estimate(users, items))
-
-
-class LearnedModel(SurpriseModel):
-    """A model that is the arrays it learned."""
-
-    arrays: dict[str, NDArray[Any]]
-
-    @property
-    @abstractmethod
-    def learns(self) -> tuple[str, ...]:
-        """The algorithm's attributes to keep."""
-
-    def take(self, algorithm: Any) -> None:
-        """Keep its arrays; raises `DivergedError` when they are not finite."""
-        self.arrays = {name: np.asarray(getattr(algorithm, name)) for name in self.learns}
-        wrong = [name for name, array in self.arrays.items() if not np.isfinite(array).all()]
-        if wrong:
-            raise DivergedError(f"{', '.join(wrong)} left the finite numbers; lower the learning rate", usable=False)
+        """(n,) the predictions of surprise without clipping."""
+        users, items = self._training.inner_ids(pairs)
+        return self._training.units.to_scale(self._estimate(self._training, self._arrays, users, items))
 
     def state(self) -> State:
-        """What surprise learned, one row a user or item with a training rating."""
-        return self.arrays
+        """The arrays that surprise learned; they have one row per user or item with a training rating."""
+        return self._arrays
 
-    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing is random now)
-        """Take the arrays back."""
-        self._prepare(train)
-        self.arrays = dict(state)
+    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing is random)
+        """Restore the arrays."""
+        self._training = convert_ratings(train, self._choose_units(train.scale))
+        self._arrays = state
 
     @property
     def parameters(self) -> int:
-        """All numbers of the arrays."""
-        return sum(array.size for array in self.arrays.values())
+        """The number of values in all arrays."""
+        return sum(array.size for array in self._arrays.values())
 
 
-class FactorModel(LearnedModel):
-    """Factors of users and items whose inner product is a rating, on top of μ + b_u + b_i if `biased`."""
-
-    def __init__(self, *, biased: bool) -> None:
-        self._biased = biased
-
-    @property
-    def learns(self) -> tuple[str, ...]:
-        """Factors, and biases if there are any."""
-        return ("pu", "qi", "bu", "bi") if self._biased else ("pu", "qi")
-
-    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
-        """(n,) an unknown user or item has bias and factors 0; without biases its pairs are μ."""
-        arrays, mean = self.arrays, self.training.mean
-        dots = products(arrays["pu"], arrays["qi"], users, items)
-        if not self._biased:
-            return np.where((users >= 0) & (items >= 0), dots, mean)
-        return mean + bias(arrays["bu"], users) + bias(arrays["bi"], items) + dots
+FACTORS = ("pu", "qi")
+"""Names that surprise gives to p_u (users, factors) and q_i (items, factors)."""
+BIASES = ("bu", "bi")
+"""Names that surprise gives to b_u (users,) and b_i (items,)."""
 
 
-class MemoryModel(SurpriseModel):
-    """A model whose memory is the training ratings: its matrix over all pairs of users or items follows from them.
+def estimate_by_biases(training: TrainingData, arrays: State, users: Codes, items: Codes) -> Floats:
+    """(n,) μ + b_u + b_i; the bias of an unknown user or item is 0."""
+    return training.mean + take_biases(arrays["bu"], users) + take_biases(arrays["bi"], items)
 
-    The state is empty, and `restore` computes the matrix again: on a million ratings that takes some ten seconds,
-    while a stored matrix takes up to 300 MB in every run's folder.
+
+def estimate_by_factors(training: TrainingData, arrays: State, users: Codes, items: Codes) -> Floats:
+    """(n,) q_i · p_u, on top of μ + b_u + b_i if the arrays have biases.
+
+    The biases and factors of an unknown user or item are 0. Without biases, a pair with one of them is predicted as μ.
     """
-
-    def state(self) -> State:
-        """Nothing."""
-        return {}
-
-    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (it is empty)
-        """Fit again, which draws nothing at random."""
-        self.fit(train, train.take(np.arange(0)), context)
+    products = multiply_factors(arrays["pu"], arrays["qi"], users, items)
+    if "bu" in arrays:
+        return estimate_by_biases(training, arrays, users, items) + products
+    return np.where((users >= 0) & (items >= 0), products, training.mean)
 
 
-def bias(biases: NDArray[np.float64], numbers: Codes) -> NDArray[np.float64]:
-    """(n,) the bias of each user or item; an unknown one has 0."""
-    return np.where(numbers >= 0, biases[numbers], 0.0)
+def take_biases(biases: Floats, ids: Codes) -> Floats:
+    """(n,) the bias of each inner id; 0 for -1."""
+    return np.where(ids >= 0, biases[ids], 0.0)
 
 
-def products(
-    user_factors: NDArray[np.float64], item_factors: NDArray[np.float64], users: Codes, items: Codes
-) -> NDArray[np.float64]:
-    """(n,) inner products of the factors of each pair; 0 where one of them is unknown."""
-    dots = np.zeros(len(users))
+def multiply_factors(user_factors: Floats, item_factors: Floats, users: Codes, items: Codes) -> Floats:
+    """(n,) inner products of the factors of each pair; 0 where the user or the item is unknown."""
+    products = np.zeros(len(users))
     known = np.flatnonzero((users >= 0) & (items >= 0))
-    for rows in blocks(len(known), 2**16):
-        mine = known[rows]
-        dots[mine] = np.einsum("nf,nf->n", user_factors[users[mine]], item_factors[items[mine]])
-    return dots
+    for block in blocks(len(known), 2**16):
+        rows = known[block]
+        products[rows] = np.einsum("nf,nf->n", user_factors[users[rows]], item_factors[items[rows]])
+    return products
 
 
-def grouped(keys: Codes, rows: SparseRows, cells: int = 2**20) -> Iterator[tuple[NDArray[np.int64], slice]]:
-    """Places in `keys` that ask for the same row of `rows`, and where that row is; places × its length ≤ `cells`."""
-    order = np.argsort(keys, kind="stable")
-    distinct, starts = np.unique(keys[order], return_index=True)
-    bounds = pairwise([*starts.tolist(), len(order)])
-    for key, (first, end) in zip(distinct.tolist(), bounds, strict=True):
-        row = slice(rows.starts[key], rows.starts[key + 1])
-        for block in blocks(end - first, max(1, cells // (row.stop - row.start))):
-            yield order[first:end][block], row
+def group_by_row(row_ids: Codes, rows: SparseRows, max_cells: int = 2**20) -> Iterator[tuple[NDArray[np.int64], slice]]:
+    """Yield the positions in `row_ids` that have the same row id, and the cells of that row in `rows`.
+
+    Many positions come in several groups, so that positions × row length is at most `max_cells`.
+    """
+    order = np.argsort(row_ids, kind="stable")
+    distinct, counts = np.unique(row_ids, return_counts=True)
+    ends = np.cumsum(counts)
+    for row_id, start, end in zip(distinct.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True):
+        cells = slice(rows.starts[row_id], rows.starts[row_id + 1])
+        for block in blocks(end - start, max(1, max_cells // (cells.stop - cells.start))):
+            yield order[start:end][block], cells
 
 
-def require_memory(matrices: int, n: int, what: str, advice: str) -> None:
-    """Raise `ConfigError` when so many n × n matrices of 8-byte numbers are more than the machine's memory."""
-    if not hasattr(os, "sysconf"):  # Windows does not say
+def require_memory(plugin: str, matrices: int, n: int, advice: str) -> None:
+    """Raise `ConfigError` when the machine has less memory than `matrices` of shape (n, n) in double precision need."""
+    if not hasattr(os, "sysconf"):  # Windows has no such call
         return
-    needed, there = matrices * n * n * 8, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    needed, installed = matrices * n * n * 8, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > installed:
         raise ConfigError(
-            f"{what} needs {matrices} matrices of {n:,} × {n:,}, {needed / 1e9:,.0f} GB, and this machine has "
-            f"{there / 1e9:,.0f} GB; {advice}"
+            f"{plugin} needs {needed / 1e9:,.0f} GB for {matrices} matrices of {n:,} × {n:,}, and this machine has "
+            f"{installed / 1e9:,.0f} GB; {advice}"
         )

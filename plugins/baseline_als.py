@@ -1,63 +1,48 @@
-"""Baseline estimates by alternating least squares, as scikit-surprise fits them.
+"""Baseline estimates: mean plus biases, by alternating least squares (surprise).
 
 Y. Koren, "Factor in the Neighbors: Scalable and Accurate Collaborative Filtering", ACM TKDD 4(1), 2010, section 2.1:
-r̂(u, i) = μ + b_u + b_i. The same model as `bias`, from another hand: each checks the other.
+r̂(u, i) = μ + b_u + b_i. The plugin `bias` is the same model, implemented independently; a test compares the two.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.plugins._surprise import LearnedModel, bias
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from cfbench.ratings import Codes
+from cfbench.plugins._surprise import BIASES, SurpriseModel, estimate_by_biases
 
 
 class BaselineALSConfig(Config):
-    """Hyper-parameters of `baseline-als`; the defaults are surprise's."""
+    """Hyper-parameters of `baseline-als`; the defaults are those of surprise."""
 
     user_reg: Annotated[float, Tunable(0.1, 100, log=True)] = Field(
-        15.0, ge=0, description="shrinks user biases: counts as so many ratings of bias 0"
+        15.0, ge=0, description="strength of the L2 penalty on user biases; it acts like this many ratings of bias 0"
     )
     item_reg: Annotated[float, Tunable(0.1, 100, log=True)] = Field(
-        10.0, ge=0, description="shrinks item biases: counts as so many ratings of bias 0"
+        10.0, ge=0, description="strength of the L2 penalty on item biases; it acts like this many ratings of bias 0"
     )
-    sweeps: int = Field(10, ge=1, description="alternations between items and users")
+    sweeps: int = Field(10, ge=1, description="number of alternations between item and user biases")
 
 
-class BaselineALS(LearnedModel):
-    """μ + b_u + b_i."""
+def build_baseline_als(config: BaselineALSConfig) -> SurpriseModel:
+    """The model r̂(u, i) = μ + b_u + b_i."""
 
-    learns = ("bu", "bi")
+    def create_algorithm(seed: int) -> Any:  # noqa: ARG001 (nothing is random)
+        import surprise
 
-    def __init__(self, config: BaselineALSConfig) -> None:
-        self._config = config
-
-    def algorithm(self, seed: int) -> Any:  # noqa: ARG002 (nothing is random)
-        """`surprise.BaselineOnly`."""
-        from surprise import BaselineOnly
-
-        config = self._config
         options = {
             "method": "als", "n_epochs": config.sweeps, "reg_u": config.user_reg, "reg_i": config.item_reg,
         }  # fmt: skip
-        return BaselineOnly(bsl_options=options, verbose=False)
+        return surprise.BaselineOnly(bsl_options=options, verbose=False)
 
-    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
-        """(n,) μ + b_u + b_i; an unknown user or item has bias 0."""
-        return self.training.mean + bias(self.arrays["bu"], users) + bias(self.arrays["bi"], items)
+    return SurpriseModel(create_algorithm, BIASES, estimate_by_biases)
 
 
 PLUGIN = Plugin(
     title="baseline estimates by alternating least squares (surprise)",
     paper="Koren, Factor in the Neighbors, ACM TKDD 4(1), 2010, section 2.1",
     config=BaselineALSConfig,
-    build=BaselineALS,
+    build=build_baseline_als,
 )

@@ -1,14 +1,16 @@
-"""Bayesian factorization machine, sampled by Gibbs.
+"""Bayesian factorization machine, fitted by Gibbs sampling (myfm).
 
 C. Freudenthaler, L. Schmidt-Thieme and S. Rendle, "Bayesian Factorization Machines", NIPS workshop, 2011; S. Rendle,
-L. Zhang and Y. Koren, "On the Difficulty of Evaluating Baselines", arXiv:1905.01395, 2019. The sampler is myfm's.
+L. Zhang and Y. Koren, "On the Difficulty of Evaluating Baselines", arXiv:1905.01395, 2019. myfm does the sampling.
 
-A rating is w₀ + Σ w_j x_j + Σ_{j<k} ⟨v_j, v_k⟩ x_j x_k over features x of the user and of the item. With `plain`
-features, who the user is and which the item, this is matrix factorization. `flipped` adds SVD++'s implicit sets both
-ways: the items the user rated and the users who rated the item, in training only, scaled by 1/√size.
+A rating is w₀ + Σ_j w_j x_j + Σ_{j<k} ⟨v_j, v_k⟩ x_j x_k over features x of the user and of the item. `plain` features
+are the user and the item in one-hot encoding; with them the model is matrix factorization. `flipped` adds the implicit
+sets of SVD++ for both sides, from the training part only: the items that the user rated and the users who rated the
+item, scaled by 1/√size.
 
-Split by side, that is w₀ + a_u + b_i + ⟨A_u, B_i⟩ with A_u = Σ_j v_j x_j over the user's features and
-a_u = Σ_j w_j x_j + ½ (‖A_u‖² - Σ_j ‖v_j‖² x_j²): all that is kept of a sample. A prediction is the mean over samples.
+The sum splits into w₀ + a_u + b_i + ⟨A_u, B_i⟩, with A_u = Σ_j v_j x_j over the features of the user and
+a_u = Σ_j w_j x_j + ½ (‖A_u‖² - Σ_j ‖v_j‖² x_j²); likewise b_i and B_i for the item. The plugin stores only these five
+for each sample. A prediction is the mean over samples.
 """
 
 from __future__ import annotations
@@ -32,39 +34,40 @@ if TYPE_CHECKING:
 
     from cfbench.ratings import Pairs, Ratings, Scores
 
-PAIRS = 50_000
-"""Predicted at once: their factors take some tens of megabytes."""
-LEVELS = 20
-"""At most, for ordered probit: it learns a cut between each two neighbours."""
+BLOCK_SIZE = 50_000
+"""Number of pairs predicted at once; their factors take some tens of megabytes."""
+MAX_LEVELS = 20
+"""Maximum number of different ratings for ordered probit, which learns a cut between each two neighbouring levels."""
 
 
 class BayesConfig(Config):
     """Hyper-parameters of `bayes`."""
 
     kind: Annotated[Literal["plain", "flipped"], Tunable(choices=("plain", "flipped"))] = Field(
-        "flipped", description="features: user and item; or with both implicit sets, SVD++ flipped"
+        "flipped",
+        description="features: user and item only (plain), or also who rated what, as in SVD++ (flipped)",
     )
-    factors: Annotated[PositiveInt, Tunable(4, 64, log=True)] = Field(16, description="rank")
+    factors: Annotated[PositiveInt, Tunable(4, 64, log=True)] = Field(16, description="number of factors per feature")
     probit: Annotated[bool, Tunable(choices=(False, True))] = Field(
-        False, description=f"ratings are ordered levels, at most {LEVELS}, instead of numbers with Gaussian noise"
+        False, description=f"treat ratings as at most {MAX_LEVELS} ordered levels, not as numbers with Gaussian noise"
     )
-    iterations: PositiveInt = Field(300, description="of the Gibbs sampler")
-    burn_in: int = Field(50, ge=0, description="iterations before the first sample that counts")
+    iterations: PositiveInt = Field(300, description="number of iterations of the Gibbs sampler")
+    burn_in: int = Field(50, ge=0, description="number of first iterations that are not sampled")
     samples: PositiveInt = Field(
-        100, description="kept, evenly spaced after the burn-in; what is stored grows with them"
+        100, description="number of samples, evenly spaced after the burn-in; the size of a stored run grows with them"
     )
 
     @field_validator("samples")
     @classmethod
-    def _there_are_so_many(cls, samples: int, info: ValidationInfo) -> int:
-        left = info.data.get("iterations", math.inf) - info.data.get("burn_in", 0)
-        if samples > left:
-            raise ValueError(f"expected at most the {max(left, 0)} iterations after the burn-in")
+    def _check_samples(cls, samples: int, info: ValidationInfo) -> int:
+        after_burn_in = info.data.get("iterations", math.inf) - info.data.get("burn_in", 0)
+        if samples > after_burn_in:
+            raise ValueError(f"expected at most the {max(after_burn_in, 0)} iterations after the burn-in")
         return samples
 
     @property
-    def kept(self) -> frozenset[int]:
-        """Which iterations (from 0) are kept; the last always is."""
+    def sampled_iterations(self) -> frozenset[int]:
+        """The iterations (from 0) at which a sample is taken; the last iteration is always one of them."""
         spaced = np.linspace(self.iterations - 1, self.burn_in, self.samples)
         return frozenset(np.rint(spaced).astype(int).tolist())
 
@@ -73,7 +76,7 @@ class BayesConfig(Config):
 class Posterior:
     """S samples, float32: w₀ (S,); a (S, users), A (S, users, r); b (S, items), B (S, items, r).
 
-    Of ordered probit also the cuts (S, K - 1) between the levels (K,); both empty otherwise.
+    With ordered probit also the levels (K,) and the cuts between them (S, K - 1); both are empty without it.
     """
 
     offsets: NDArray[np.float32]
@@ -85,43 +88,42 @@ class Posterior:
     levels: NDArray[np.float32]
 
     def predict(self, pairs: Pairs) -> NDArray[np.float64]:
-        """(n,) the mean over samples of the expected rating."""
+        """(n,) mean over samples of the expected rating."""
         users, items = pairs.users, pairs.items
-        total = np.zeros(len(users))
+        total = np.zeros(len(pairs))
         for s, offset in enumerate(self.offsets):
             products = np.einsum("nr,nr->n", self.user_factors[s, users], self.item_factors[s, items])
             scores = offset + self.user_biases[s, users] + self.item_biases[s, items] + products
-            total += self._expected(scores, s) if len(self.levels) else scores
+            total += self._expected_ratings(scores, s) if len(self.levels) else scores
         return total / len(self.offsets)
 
-    def _expected(self, scores: NDArray[np.float32], s: int) -> NDArray[np.float64]:
-        """(n,) Σ_k level_k P(k) with P(rating ≤ level_k) = Φ(cut_k - score)."""
+    def _expected_ratings(self, scores: NDArray[np.float32], s: int) -> NDArray[np.float64]:
+        """(n,) Σ_k level_k P(rating = level_k), with P(rating ≤ level_k) = Φ(cut_k - score), for sample s."""
         from scipy.special import ndtr
 
-        above = ndtr(scores[:, None].astype(np.float64) - self.cuts[s])  # (n, K - 1)
+        above = ndtr(scores[:, None].astype(np.float64) - self.cuts[s])  # (n, K - 1): P(rating > level_k)
         expected: NDArray[np.float64] = self.levels[0] + above @ np.diff(self.levels).astype(np.float64)
         return expected
 
 
 class Bayes:
-    """The posterior mean."""
+    """The posterior mean of a factorization machine."""
 
     _posterior: Posterior
 
     def __init__(self, config: BayesConfig) -> None:
         self._config = config
 
-    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing to stop early)
-        """Sample; validation ratings are not used. Raises `ConfigError` when there are no levels for ordered probit."""
-        targets = Targets.of(train, probit=self._config.probit)
-        keeper = Keeper(self._config.kept, *(features(train, side, self._config.kind) for side in ("user", "item")))
-        _sample(self._config, train, keeper, targets, int(context.rng("gibbs").integers(2**31)))
-        self._posterior = keeper.posterior(train, targets)
+    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (it does not stop early)
+        """Sample from the posterior; `valid` is not used. Raises `ConfigError` for `probit` with unsuitable ratings."""
+        targets = make_levels(train) if self._config.probit else standardize(train)
+        seed = int(context.rng("gibbs").integers(2**31))
+        self._posterior = sample_posterior(self._config, train, targets, seed)
 
     def predict(self, pairs: Pairs) -> Scores:
-        """(n,) posterior means; an unseen user or item is, in each sample, the average of the seen ones."""
+        """(n,) posterior means; in each sample, an unseen user or item is the average of the seen ones."""
         scores = np.zeros(len(pairs), np.float32)
-        for rows in blocks(len(pairs), PAIRS):
+        for rows in blocks(len(pairs), BLOCK_SIZE):
             scores[rows] = self._posterior.predict(pairs.take(rows))
         return scores
 
@@ -129,138 +131,159 @@ class Bayes:
         """The samples."""
         return vars(self._posterior)
 
-    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the samples say it all)
-        """Take the samples back; myfm is not needed."""
+    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the state is complete)
+        """Restore the samples; this does not need myfm."""
         self._posterior = Posterior(**state)
 
     @property
     def parameters(self) -> int:
-        """How many one sample has: w₀, the cuts, and w and v of each feature."""
-        own: int = self._posterior.user_biases.shape[1] + self._posterior.item_biases.shape[1]
-        count = own if self._config.kind == "plain" else 2 * own  # each user and item is in the other's sets too
-        cuts: int = self._posterior.cuts.shape[1]
-        return 1 + cuts + count * (1 + self._config.factors)
+        """The number of parameters in one sample: w₀, the cuts, and w and v of each feature."""
+        n_codes: int = self._posterior.user_biases.shape[1] + self._posterior.item_biases.shape[1]
+        n_cuts: int = self._posterior.cuts.shape[1]
+        n_features = n_codes if self._config.kind == "plain" else 2 * n_codes  # each code is also in implicit sets
+        return 1 + n_cuts + n_features * (1 + self._config.factors)
 
 
-def features(train: Ratings, side: Literal["user", "item"], kind: str) -> csr_matrix:
-    """(n, m) of users or items: which it is and, for `flipped`, its implicit set times 1/√size."""
+def build_features(train: Ratings, side: Literal["user", "item"], kind: str) -> csr_matrix:
+    """(n, m) features of all users or all items: one-hot and, for `flipped`, the implicit set times 1/√size."""
     from scipy.sparse import csr_matrix, hstack, identity
 
     rows = train.rows(side)
-    itself = identity(len(rows), format="csr")
+    one_hot = identity(len(rows), format="csr")
     if kind == "plain":
-        return csr_matrix(itself)
+        return csr_matrix(one_hot)
     sizes = np.diff(rows.starts)
     weights = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
-    met = csr_matrix((weights, rows.columns, rows.starts), (len(rows), rows.n_columns))
-    return csr_matrix(hstack([itself, met], format="csr"))
+    implicit_sets = csr_matrix((weights, rows.columns, rows.starts), (len(rows), rows.n_columns))
+    return csr_matrix(hstack([one_hot, implicit_sets], format="csr"))
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What is sampled for: (r - middle) / unit, so that the priors fit any scale; or places among ordered levels."""
+    """The values (n,) that the machine is fitted to: (rating - mean) / spread, or with `levels` (K,) a level from 0."""
 
     values: NDArray[np.float64]
-    middle: float = 0.0
-    unit: float = 1.0
+    mean: float = 0.0
+    spread: float = 1.0
     levels: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
-    @staticmethod
-    def of(train: Ratings, *, probit: bool) -> Targets:
-        """Of the training ratings; raises `ConfigError` when ordered probit cannot be had of them."""
-        if not probit:
-            ratings = train.ratings.astype(np.float64)
-            middle, unit = float(ratings.mean()), float(ratings.std()) or 1.0
-            return Targets((ratings - middle) / unit, middle, unit)
-        levels, places = np.unique(train.ratings, return_inverse=True)
-        if not 2 <= len(levels) <= LEVELS:
-            raise ConfigError(
-                f"--probit: ordered probit is for 2 to {LEVELS} different ratings, "
-                f"the training part has {len(levels)}; use --no-probit"
-            )
-        return Targets(places.astype(np.float64), levels=levels)
+
+def standardize(train: Ratings) -> Targets:
+    """Targets with mean 0 and standard deviation 1, so that the priors suit any rating scale."""
+    ratings = train.ratings.astype(np.float64)
+    mean, spread = float(ratings.mean()), float(ratings.std()) or 1.0
+    return Targets((ratings - mean) / spread, mean, spread)
 
 
-class Keeper:
-    """Told of each iteration; keeps of some what predictions need. `users`, `items`: features, (n, m) each."""
+def make_levels(train: Ratings) -> Targets:
+    """Targets for ordered probit; raises `ConfigError` when there are too few or too many different ratings."""
+    levels, values = np.unique(train.ratings, return_inverse=True)
+    if not 2 <= len(levels) <= MAX_LEVELS:
+        raise ConfigError(
+            f"--probit: expected 2 to {MAX_LEVELS} different ratings in the training part, "
+            f"found {len(levels)}; use --no-probit"
+        )
+    return Targets(values.astype(np.float64), levels=levels)
 
-    def __init__(self, kept: frozenset[int], users: csr_matrix, items: csr_matrix) -> None:
-        self._kept = kept
-        self.users, self.items = users, items
+
+def sample_posterior(config: BayesConfig, train: Ratings, targets: Targets, seed: int) -> Posterior:
+    """Run the Gibbs sampler of myfm with its default priors, and collect the samples."""
+    from scipy.sparse import csr_matrix
+
+    myfm = import_myfm()
+    users, items = build_features(train, "user", config.kind), build_features(train, "item", config.kind)
+    collector = SampleCollector(config.sampled_iterations, users, items)
+    relations = [myfm.RelationBlock(train.users.tolist(), users), myfm.RelationBlock(train.items.tolist(), items)]
+    no_other_features = csr_matrix((len(train), 0))
+    settings = configure_myfm(myfm, config, train, n_levels=len(targets.levels))
+    init_std = 0.1
+    myfm.create_train_fm(
+        config.factors, init_std, no_other_features, relations, targets.values, seed, settings, collector
+    )  # fmt: skip
+    return collector.posterior(train, targets)
+
+
+def configure_myfm(myfm: Any, config: BayesConfig, train: Ratings, n_levels: int) -> Any:
+    """Settings of the sampler. Each kind of feature is a group with its own prior."""
+    n_users, n_items = train.n_users, train.n_items
+    sizes = (n_users, n_items) if config.kind == "plain" else (n_users, n_items, n_items, n_users)
+    builder = myfm.ConfigBuilder()
+    builder.set_alpha_0(1.0)
+    builder.set_beta_0(1.0)
+    builder.set_gamma_0(1.0)
+    builder.set_mu_0(0.0)
+    builder.set_reg_0(1.0)
+    builder.set_fit_w0(True)
+    builder.set_fit_linear(True)
+    builder.set_n_iter(config.iterations)
+    builder.set_n_kept_samples(1)  # SampleCollector takes the samples
+    builder.set_group_index(np.repeat(np.arange(len(sizes)), sizes).tolist())
+    builder.set_task_type(myfm.TaskType.ORDERED if config.probit else myfm.TaskType.REGRESSION)
+    if config.probit:
+        builder.set_cutpoint_groups([(n_levels, list(range(len(train))))])
+    return builder.build()
+
+
+class SampleCollector:
+    """The callback of myfm: it takes a sample at some iterations. `users` and `items` are features, each (n, m)."""
+
+    def __init__(self, iterations: frozenset[int], users: csr_matrix, items: csr_matrix) -> None:
+        self._iterations, self._users, self._items = iterations, users, items
         self._samples: list[tuple[Any, ...]] = []
 
-    def __call__(self, iteration: int, machine: Any, hyper: Any, history: Any) -> bool:  # noqa: ARG002 (what myfm gives)
-        """Iterations are counted from 0; False says: go on."""
-        if iteration in self._kept:
-            w, v, m = np.asarray(machine.w), np.asarray(machine.V), self.users.shape[1]
+    def __call__(self, iteration: int, machine: Any, hyper: Any, history: Any) -> bool:  # noqa: ARG002 (myfm's choice)
+        """Take a sample if this is one of the iterations, counted from 0. myfm would stop if this returned True."""
+        if iteration in self._iterations:
+            w, v, n_user_features = np.asarray(machine.w), np.asarray(machine.V), self._users.shape[1]
+            user_biases, user_factors = project(self._users, w[:n_user_features], v[:n_user_features])
+            item_biases, item_factors = project(self._items, w[n_user_features:], v[n_user_features:])
             cuts = np.array(machine.cutpoints[0] if machine.cutpoints else ())
-            self._samples.append(
-                (machine.w0, *_project(self.users, w[:m], v[:m]), *_project(self.items, w[m:], v[m:]), cuts)
-            )
+            self._samples.append((machine.w0, user_biases, user_factors, item_biases, item_factors, cuts))
         return False
 
     def posterior(self, train: Ratings, targets: Targets) -> Posterior:
-        """What was kept, in the ratings' unit."""
-        offsets, a, big_a, b, big_b, cuts = (np.stack(part) for part in zip(*self._samples, strict=True))
-        for part, seen in (
-            (a, train.seen_users),
-            (big_a, train.seen_users),
-            (b, train.seen_items),
-            (big_b, train.seen_items),
-        ):
-            part[:, ~seen] = part[:, seen].mean(1, keepdims=True)  # what the prior draws there would be noise
-        unit = np.float32(targets.unit)
-        offsets = (offsets * targets.unit + targets.middle).astype(np.float32)
-        return Posterior(offsets, unit * a, unit * big_a, unit * b, big_b, cuts.astype(np.float32), targets.levels)
+        """All samples, in the unit of the ratings."""
+        columns = [np.stack(column) for column in zip(*self._samples, strict=True)]
+        offsets, user_biases, user_factors, item_biases, item_factors, cuts = columns
+        for array in (user_biases, user_factors):
+            _average_unseen(array, train.seen_users)
+        for array in (item_biases, item_factors):
+            _average_unseen(array, train.seen_items)
+        spread = np.float32(targets.spread)
+        offsets = (offsets * targets.spread + targets.mean).astype(np.float32)
+        return Posterior(
+            offsets, spread * user_biases, spread * user_factors, spread * item_biases, item_factors,
+            cuts.astype(np.float32), targets.levels,
+        )  # fmt: skip
 
 
-def _project(x: csr_matrix, w: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray[np.float32], ...]:
-    """The a (n,) and A (n, r) of the rows of x (n, m), features with the weights w (m,) and v (m, r)."""
+def _average_unseen(samples: NDArray[np.float32], seen: NDArray[np.bool_]) -> None:
+    """Replace unseen users or items in each sample by the average of the seen ones: prior draws would be noise."""
+    samples[:, ~seen] = samples[:, seen].mean(1, keepdims=True)
+
+
+def project(
+    x: csr_matrix, w: NDArray[np.float64], v: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The a (n,) and A (n, r) of users or items, from their features x (n, m) and the weights w (m,) and v (m, r)."""
     factors = x @ v
     biases = x @ w + ((factors**2).sum(1) - x.power(2) @ (v**2).sum(1)) / 2
     return biases.astype(np.float32), factors.astype(np.float32)
 
 
-def _sample(config: BayesConfig, train: Ratings, keeper: Keeper, targets: Targets, seed: int) -> None:
-    """Run the sampler. Its priors are myfm's own; each kind of feature is a group with a prior of its own."""
-    from scipy.sparse import csr_matrix
+def import_myfm() -> Any:
+    """The compiled core of myfm, whose estimators would draw a second progress bar.
 
-    myfm = _myfm()
-    settings = {
-        "alpha_0": 1.0, "beta_0": 1.0, "gamma_0": 1.0, "mu_0": 0.0, "reg_0": 1.0, "fit_w0": True, "fit_linear": True,
-        "n_iter": config.iterations, "n_kept_samples": 1, "group_index": _groups(config.kind, train),
-        "task_type": myfm.TaskType.ORDERED if config.probit else myfm.TaskType.REGRESSION,
-    }  # fmt: skip
-    builder = myfm.ConfigBuilder()
-    for name, value in settings.items():
-        getattr(builder, f"set_{name}")(value)
-    if config.probit:
-        builder.set_cutpoint_groups([(len(targets.levels), list(range(len(train))))])
-    pairs = ((train.users, keeper.users), (train.items, keeper.items))
-    relations = [myfm.RelationBlock(codes.tolist(), x) for codes, x in pairs]
-    nothing_else = csr_matrix((len(train), 0))
-    myfm.create_train_fm(config.factors, 0.1, nothing_else, relations, targets.values, seed, builder.build(), keeper)
-
-
-def _groups(kind: str, train: Ratings) -> list[int]:
-    """Of every feature the number of its group."""
-    users, items = train.n_users, train.n_items
-    sizes = (users, items) if kind == "plain" else (users, items, items, users)
-    return np.repeat(np.arange(len(sizes)), sizes).tolist()
-
-
-def _myfm() -> Any:
-    """The core of myfm: its estimators draw a progress bar of their own over cfbench's.
-
-    The package asks `pkg_resources`, which setuptools ships no more, for two names that it never uses.
+    The package imports two names from `pkg_resources` and never uses them. Recent versions of setuptools no longer ship
+    `pkg_resources`, so a placeholder takes its place during the import.
     """
-    stand_in = ModuleType("pkg_resources")
-    vars(stand_in).update(DistributionNotFound=None, get_distribution=None)
-    known = sys.modules.setdefault("pkg_resources", stand_in)
+    placeholder = ModuleType("pkg_resources")
+    vars(placeholder).update(DistributionNotFound=None, get_distribution=None)
+    imported = sys.modules.setdefault("pkg_resources", placeholder)
     try:
         from myfm import _myfm
     finally:
-        if known is stand_in:
+        if imported is placeholder:
             del sys.modules["pkg_resources"]
     return _myfm
 

@@ -1,16 +1,16 @@
-"""Who rated what, factorised, and ratings read out of it: implicit ALS with a ridge regression for each user.
+"""Implicit ALS: factors of who rated what, and a ridge regression to ratings.
 
-Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, learns vectors q_i
-from which pairs have a rating, whatever its value (the library `implicit` computes them). With these held fixed, every
-user's taste w_u is a ridge regression on what the biases leave of their ratings:
+Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, learn vectors q_i
+from which pairs have a rating, whatever its value; the library `implicit` computes them. The q_i stay fixed then, and
+the vector w_u of each user is a ridge regression on the user's ratings minus the biases:
 
-    r̂(u, i) = μ + b_u + b_i + q_i·w_u,    w_u = argmin Σ_i (r - μ - b_u - b_i - q_i·w)² + ridge |w|²
+    r̂(u, i) = μ + b_u + b_i + q_i·w_u,    w_u = argmin_w Σ_i (r - μ - b_u - b_i - q_i·w)² + ridge |w|²
 
-That people choose what they rate says much of what they like. Only pairs of the training part enter.
+Which items users choose to rate says much about what they like. Only pairs of the training part are used.
 
-The factorisation leaves open in which coordinates q_i is written, and the ridge is not indifferent to them. They are
-those in which q_i·q_j is the agreement of items i and j in the fitted preferences, Σ_u p̂_ui p̂_uj, up to one number for
-all: the mean of |q_i|² is k, so that `ridge` means the same on any data set.
+The factorisation determines the q_i only up to a linear change of coordinates, but the ridge penalty depends on the
+coordinates. Here q_i·q_j is proportional to the agreement of items i and j in the fitted preferences, Σ_u p̂_ui p̂_uj,
+and the mean of |q_i|² is the number of factors, so that `ridge` means the same on every data set.
 """
 
 from __future__ import annotations
@@ -34,97 +34,103 @@ if TYPE_CHECKING:
 class ImplicitALSConfig(Config):
     """Hyper-parameters of `implicit-als`."""
 
-    factors: Annotated[int, Tunable(8, 256, log=True)] = Field(64, ge=1, description="length of q_i")
+    factors: Annotated[int, Tunable(8, 256, log=True)] = Field(
+        64, ge=1, description="number of factors k: length of q_i and w_u"
+    )
     alpha: Annotated[float, Tunable(1, 100, log=True)] = Field(
-        10.0, gt=0, description="confidence that a rated pair is a one; that any other is a zero has confidence 1"
+        10.0, gt=0, description="weight of a pair with a rating in the factorisation; a pair without one has weight 1"
     )
     reg: Annotated[float, Tunable(1e-3, 100, log=True)] = Field(
-        40.0, gt=0, description="regularisation of the factorisation"
+        40.0, gt=0, description="strength of the L2 penalty on the factors in the factorisation"
     )
-    sweeps: int = Field(15, ge=1, description="alternations between users and items")
+    sweeps: int = Field(15, ge=1, description="number of alternations between users and items")
     ridge: Annotated[float, Tunable(1, 1e4, log=True)] = Field(
-        100.0, gt=0, description="regularisation of a user's ridge regression"
+        100.0, gt=0, description="strength of the L2 penalty on w_u in the ridge regression of each user"
     )
 
 
 class ImplicitALS:
-    """Biases, and q_i and w_u: zeros for an item or user without a training rating."""
+    """Biases, q_i and w_u. An item without a training rating has q_i = 0, and such a user has w_u = 0."""
 
     def __init__(self, config: ImplicitALSConfig) -> None:
         self._config = config
 
-    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing to stop early)
-        """Factorise who rated what, then regress in closed form; validation ratings are not used."""
+    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (it does not stop early)
+        """Factorise who rated what, then solve a ridge regression per user; `valid` is not used."""
         self._biases = biases.fit(train)
-        self._items = self._factorise(train, context)
-        self._users = self._read_out(train)
+        self._items = self._fit_items(train, context)
+        self._users = self._fit_users(train)
 
-    def _factorise(self, train: Ratings, context: Context) -> NDArray[np.float32]:
-        """(n_items, k) the items' vectors; the same for any number of threads, as a thread solves whole rows."""
+    def _fit_items(self, train: Ratings, context: Context) -> NDArray[np.float32]:
+        """(n_items, k) q_i. They do not depend on the number of threads, because each row is solved by one thread."""
         import torch
         from implicit.cpu.als import AlternatingLeastSquares
         from scipy.sparse import csr_matrix
         from threadpoolctl import threadpool_limits
 
         rows, config = train.rows("user"), self._config
-        rated = csr_matrix(
-            (np.ones(len(train), np.float32), rows.columns, rows.starts), shape=(len(rows), rows.n_columns)
-        )
-        with threadpool_limits(1, "blas"):  # a pool in each of its threads slows implicit down; it warns of that
+        ones = np.ones(len(train), np.float32)
+        rated = csr_matrix((ones, rows.columns, rows.starts), shape=(len(rows), rows.n_columns))
+        with threadpool_limits(1, "blas"):  # BLAS threads inside the threads of implicit are slow; it warns of them
             model = AlternatingLeastSquares(
                 factors=config.factors, alpha=config.alpha, regularization=config.reg, iterations=config.sweeps,
                 num_threads=torch.get_num_threads(), random_state=context.rng("implicit"),
             )  # fmt: skip
             model.fit(rated, show_progress=False)
-        return _balanced(model.user_factors, model.item_factors)
+        return balance_items(model.user_factors, model.item_factors)
 
-    def _read_out(self, train: Ratings) -> NDArray[np.float32]:
-        """(n_users, k) the users' regressions."""
+    def _fit_users(self, train: Ratings) -> NDArray[np.float32]:
+        """(n_users, k) w_u."""
         import torch
 
         from cfbench.learning.ridge import Regressions
 
-        left = replace(train, ratings=train.ratings - self._biases.predict(train.pairs))
+        residuals = replace(train, ratings=train.ratings - self._biases.predict(train.pairs))
         penalty = torch.full((self._config.factors,), self._config.ridge)
-        features = torch.from_numpy(self._items)
-        solutions, _ = Regressions(left.rows("user"), "cpu").solve(features, torch.zeros(len(features)), penalty, 0.0)
+        items = torch.from_numpy(self._items)
+        regressions = Regressions(residuals.rows("user"), "cpu")
+        solutions, _ = regressions.solve(items, torch.zeros(len(items)), penalty, 0.0)
         users: NDArray[np.float32] = solutions.numpy()
         return users
 
     def predict(self, pairs: Pairs) -> Scores:
-        """(n,) r̂; for an unseen user or item, the biases."""
-        users, items = pairs.users, pairs.items
+        """(n,) r̂; for an unseen user or item, only the biases."""
         scores = self._biases.predict(pairs)
-        for rows in blocks(len(users), 2**16):
-            scores[rows] += np.einsum("nk,nk->n", self._users[users[rows]], self._items[items[rows]])
+        for rows in blocks(len(pairs), 2**16):
+            users, items = self._users[pairs.users[rows]], self._items[pairs.items[rows]]  # (b, k), (b, k)
+            scores[rows] += np.einsum("bk,bk->b", users, items)
         return scores
 
-    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
-        """(n,) predictions of `asked` for a new user: their bias, and a ridge regression like any other's."""
+    def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
+        """(n,) predictions of `targets` for a new user, whose bias and w_u are computed as those of a training user."""
         from cfbench.learning.ridge import solve_one
 
-        at_items, at_asked = (self._biases.fold_in(items, ratings, codes) for codes in (items, asked))
-        w = solve_one(self._items[items], ratings - at_items, self._config.ridge)
-        scores: Scores = (at_asked + self._items[asked] @ w).astype(np.float32)
+        residuals = ratings - self._biases.fold_in(items, ratings, items)
+        w = solve_one(self._items[items], residuals, self._config.ridge)  # (k,)
+        baselines = self._biases.fold_in(items, ratings, targets)
+        scores: Scores = (baselines + self._items[targets] @ w).astype(np.float32)
         return scores
 
     def state(self) -> State:
-        """Both sides' factors; the biases follow from the training ratings."""
+        """w_u and q_i; `restore` computes the biases from the training ratings."""
         return {"users": self._users, "items": self._items}
 
-    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (computes on the CPU)
-        """Take them back."""
+    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (it uses the CPU only)
+        """Restore w_u and q_i, and compute the biases."""
         self._biases = biases.fit(train)
         self._users, self._items = state["users"], state["items"]
 
     @property
     def parameters(self) -> int:
-        """The mean, biases and factors."""
-        return 1 + sum(a.size for a in (self._biases.users, self._biases.items, self._users, self._items))
+        """The mean, the biases and the factors."""
+        return 1 + self._biases.users.size + self._biases.items.size + self._users.size + self._items.size
 
 
-def _balanced(users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n_items, k) Q (XᵀX)^½ in units of its root mean square, from X (n_users, k) and Q (n_items, k)."""
+def balance_items(users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n_items, k) Q (XᵀX)^½ divided by its root mean square, from the factors X (n_users, k) and Q (n_items, k).
+
+    The inner products of its rows are proportional to Q XᵀX Qᵀ, whatever the coordinates of X and Q.
+    """
     x, q = users.astype(np.float64), items.astype(np.float64)
     values, vectors = np.linalg.eigh(x.T @ x)
     q = q @ (vectors * np.sqrt(values.clip(0))) @ vectors.T
@@ -134,7 +140,7 @@ def _balanced(users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray
 
 
 PLUGIN = Plugin(
-    title="implicit ALS with a ridge readout of ratings",
+    title="implicit ALS with a ridge regression to ratings",
     paper="Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM 2008",
     config=ImplicitALSConfig,
     build=ImplicitALS,

@@ -1,6 +1,7 @@
-"""Mean: the same number for every pair.
+"""Global mean: predicts the mean of the training ratings for every pair.
 
-The mean of the training ratings minimises the squared error among all constants: the floor every model stands on.
+Among all constants, the mean minimises the squared error over the training ratings. Every other model should have a
+lower error.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class MeanConfig(Config):
-    """Hyper-parameters of `mean`: none."""
+    """`mean` has no hyper-parameters."""
 
 
 class Mean:
-    """μ."""
+    """r̂(u, i) = μ."""
 
     def __init__(self, config: MeanConfig) -> None:
         del config
         self._mean = 0.0
 
-    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing to stop early)
-        """Add in double precision; validation ratings are not used."""
+    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (it does not stop early)
+        """Compute the mean in double precision; `valid` is not used."""
         self._mean = float(train.ratings.mean(dtype=np.float64))
 
     def predict(self, pairs: Pairs) -> Scores:
@@ -38,19 +39,19 @@ class Mean:
         """The mean."""
         return {"mean": np.array([self._mean])}
 
-    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the mean says it all)
-        """Take the mean back."""
+    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the state is complete)
+        """Restore the mean."""
         self._mean = float(state["mean"][0])
 
     @property
     def parameters(self) -> int:
-        """One."""
+        """One number, the mean."""
         return 1
 
 
 PLUGIN = Plugin(
     title="global mean",
-    paper="none: the constant of least squared error",
+    paper="none: the constant with the least squared error",
     config=MeanConfig,
     build=Mean,
 )

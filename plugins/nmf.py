@@ -1,12 +1,12 @@
-"""NMF: matrix factorization with factors that are never negative, as scikit-surprise fits it.
+"""NMF: matrix factorization with non-negative factors (surprise).
 
 X. Luo, M. Zhou, Y. Xia, Q. Zhu, "An Efficient Non-Negative Matrix-Factorization-Based Approach to Collaborative
-Filtering for Recommender Systems", IEEE Transactions on Industrial Informatics 10(2), 2014: r̂(u, i) = q_i · p_u, by
-multiplicative steps over the known ratings.
+Filtering for Recommender Systems", IEEE Transactions on Industrial Informatics 10(2), 2014: r̂(u, i) = q_i · p_u,
+learned by multiplicative updates over the training ratings.
 
-Ratings must not be negative, and the steps swing to and fro for ever unless they begin near the ratings, as surprise's
-defaults do on five stars. So a scale that reaches below 0 is counted from its low end, and its high end is shown to
-surprise as 5.
+Ratings must not be negative. The updates oscillate and do not converge unless the first predictions are near the
+ratings, as they are with the defaults of surprise on a scale of five stars. So surprise sees a scale whose high end is
+5; a scale with negative ratings also starts at 0 for it.
 """
 
 from __future__ import annotations
@@ -16,54 +16,58 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.plugins._surprise import FactorModel, Units
+from cfbench.plugins._surprise import BIASES, FACTORS, SurpriseModel, Units, estimate_by_factors
 
 if TYPE_CHECKING:
     from cfbench.ratings import Scale
 
 
 class NMFConfig(Config):
-    """Hyper-parameters of `nmf`; the defaults are surprise's."""
+    """Hyper-parameters of `nmf`; the defaults are those of surprise."""
 
-    factors: Annotated[PositiveInt, Tunable(5, 200, log=True)] = Field(15, description="length of p_u and q_i")
-    epochs: Annotated[PositiveInt, Tunable(10, 200)] = Field(50, description="passes over the ratings")
-    user_reg: Annotated[float, Tunable(1e-3, 1, log=True)] = Field(0.06, ge=0, description="L2 on p_u")
-    item_reg: Annotated[float, Tunable(1e-3, 1, log=True)] = Field(0.06, ge=0, description="L2 on q_i")
+    factors: Annotated[PositiveInt, Tunable(5, 200, log=True)] = Field(
+        15, description="number of factors: length of p_u and q_i"
+    )
+    epochs: Annotated[PositiveInt, Tunable(10, 200)] = Field(50, description="passes over the training ratings")
+    user_reg: Annotated[float, Tunable(1e-3, 1, log=True)] = Field(
+        0.06, ge=0, description="strength of the L2 penalty on user factors"
+    )
+    item_reg: Annotated[float, Tunable(1e-3, 1, log=True)] = Field(
+        0.06, ge=0, description="strength of the L2 penalty on item factors"
+    )
     biased: Annotated[bool, Tunable(choices=(False, True))] = Field(
-        False, description="learn biases too: r̂(u, i) = μ + b_u + b_i + q_i · p_u"
+        False, description="also learn user and item biases: r̂(u, i) = μ + b_u + b_i + q_i · p_u"
     )
     bias_lr: float = Field(0.005, gt=0, description="learning rate of the biases")
-    bias_reg: float = Field(0.02, ge=0, description="L2 on the biases")
-    init_high: float = Field(1.0, gt=0, description="factors start uniform between 0 and this")
+    bias_reg: float = Field(0.02, ge=0, description="strength of the L2 penalty on the biases")
+    init_high: float = Field(1.0, gt=0, description="initial factors are uniform between 0 and this number")
 
 
-class NMF(FactorModel):
-    """q_i · p_u, on top of μ + b_u + b_i if biased."""
+def build_nmf(config: NMFConfig) -> SurpriseModel:
+    """The model r̂(u, i) = q_i · p_u, on top of μ + b_u + b_i if `biased`."""
 
-    def __init__(self, config: NMFConfig) -> None:
-        super().__init__(biased=config.biased)
-        self._config = config
-
-    def units_for(self, scale: Scale) -> Units:
-        """From 0 or above, to 5."""
-        zero = min(scale.low, 0.0)
-        return Units(zero, one=(scale.high - zero) / 5)
-
-    def algorithm(self, seed: int) -> Any:
-        """`surprise.NMF`."""
+    def create_algorithm(seed: int) -> Any:
         import surprise
 
-        config = self._config
         return surprise.NMF(
             n_factors=config.factors, n_epochs=config.epochs, biased=config.biased, reg_pu=config.user_reg,
             reg_qi=config.item_reg, reg_bu=config.bias_reg, reg_bi=config.bias_reg, lr_bu=config.bias_lr,
             lr_bi=config.bias_lr, init_high=config.init_high, random_state=seed,
         )  # fmt: skip
 
+    array_names = FACTORS + BIASES if config.biased else FACTORS
+    return SurpriseModel(create_algorithm, array_names, estimate_by_factors, units_up_to_five)
+
+
+def units_up_to_five(scale: Scale) -> Units:
+    """Units in which ratings are at least 0 and the high end of the scale is 5."""
+    zero = min(scale.low, 0.0)
+    return Units(zero, unit=(scale.high - zero) / 5)
+
 
 PLUGIN = Plugin(
     title="non-negative matrix factorization (surprise)",
     paper="Luo, Zhou, Xia, Zhu, An Efficient Non-Negative Matrix-Factorization-Based Approach, IEEE TII 10(2), 2014",
     config=NMFConfig,
-    build=NMF,
+    build=build_nmf,
 )

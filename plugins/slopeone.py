@@ -1,84 +1,91 @@
-"""Slope One: how much one item is rated above another, averaged over who rated both, as scikit-surprise fits it.
+"""Slope One: predicts from mean rating differences between items (surprise).
 
 D. Lemire and A. Maclachlan, "Slope One Predictors for Online Rating-Based Collaborative Filtering", SDM 2005,
-section 3.1: r̂(u, i) = mean of u + mean over u's items j of dev(i, j). Items j that nobody rated together with i are
-passed over.
+section 3.1: r̂(u, i) = mean of u + mean of dev(i, j) over the items j of u. The deviation dev(i, j) is how much higher
+i is rated than j, on average over the users who rated both. Items j without such a user are ignored.
 
-Surprise computes in whole numbers; ratings are shown to it in steps of their scale, so that half stars are not lost.
+Surprise computes with integers, so it sees ratings in steps of their scale. Half stars would be lost otherwise.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cfbench.contract import Config, Plugin
-from cfbench.plugins._surprise import MemoryModel, Units, grouped, require_memory
+from cfbench.plugins._surprise import convert_ratings, group_by_row, require_memory, whole_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Codes, Scale, Scores
+    from cfbench.contract import Context, State
+    from cfbench.ratings import Codes, Pairs, Ratings, Scores
 
 
 class SlopeOneConfig(Config):
-    """Hyper-parameters of `slopeone`: none."""
+    """`slopeone` has no hyper-parameters."""
 
 
-class SlopeOne(MemoryModel):
-    """Mean of u + mean over its items of their deviations."""
+class SlopeOne:
+    """The deviations of all pairs of items, and the means of the users."""
 
     def __init__(self, config: SlopeOneConfig) -> None:
         del config
 
-    def units_for(self, scale: Scale) -> Units:
-        """Whole numbers."""
-        return Units.of_steps(scale)
-
-    def algorithm(self, seed: int) -> Any:  # noqa: ARG002 (nothing is random)
-        """`surprise.SlopeOne`; raises `ConfigError` when its matrices are more than the memory."""
+    def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (nothing is random)
+        """Compute the deviations with surprise; raises `ConfigError` when they need more memory than there is."""
         import surprise
 
-        require_memory(2, self.training.ratings.n_items, "slopeone", "take a data set with fewer items")
-        return surprise.SlopeOne()
+        self._training = convert_ratings(train, whole_units(train.scale))
+        require_memory("slopeone", 2, self._training.ratings.n_items, "use a data set with fewer items")
+        algorithm = surprise.SlopeOne()
+        algorithm.fit(self._training.trainset())
+        self._deviations = np.where(algorithm.freq > 0, algorithm.dev, np.nan)  # (items, items)
+        self._user_means = np.asarray(algorithm.user_mean)  # (users,)
 
-    def take(self, algorithm: Any) -> None:
-        """Keep the deviations, (items, items), NaN where nobody rated both; and the users' means."""
-        self._deviations = np.where(algorithm.freq > 0, algorithm.dev, np.nan)
-        self._means = np.asarray(algorithm.user_mean)
-
-    def estimate(self, users: Codes, items: Codes) -> NDArray[np.float64]:
-        """(n,) a pair with an unknown user or item is μ."""
-        scores = np.full(len(users), self.training.mean)
+    def predict(self, pairs: Pairs) -> Scores:
+        """(n,) predictions; a pair with an unknown user or item is predicted as μ."""
+        users, items = self._training.inner_ids(pairs)
+        scores = np.full(len(pairs), self._training.mean)
         known = np.flatnonzero((users >= 0) & (items >= 0))
-        rows = self.training.by_user
-        for places, row in grouped(users[known], rows):
-            at = known[places]
-            scores[at] = self._means[users[at]] + self._deviation(items[at], rows.columns[row])
-        return scores
+        rows = self._training.by_user
+        for positions, cells in group_by_row(users[known], rows):
+            group = known[positions]
+            scores[group] = self._user_means[users[group]] + self._mean_deviations(items[group], rows.columns[cells])
+        return self._training.units.to_scale(scores)
 
-    def _deviation(self, items: Codes, rated: Codes) -> NDArray[np.float64]:
-        """(n,) how much each item is rated above those `rated` (m,), on average over those with a deviation."""
+    def _mean_deviations(self, items: Codes, rated: Codes) -> NDArray[np.float64]:
+        """(n,) mean of dev(i, j) over the items j in `rated` (m,) that have a deviation, for each i in `items` (n,)."""
         deviations = self._deviations[items[:, None], rated]  # (n, m)
         counts = np.count_nonzero(~np.isnan(deviations), axis=1)
         return np.asarray(np.nansum(deviations, axis=1) / np.maximum(counts, 1))
 
-    def fold_in(self, items: Codes, ratings: Scores, asked: Codes) -> Scores:
-        """(n,) as for a user of the training set who gave these ratings; those of unknown items are passed over."""
-        rated, wanted = self.training.items[items], self.training.items[asked]
-        scores = np.full(len(asked), self.training.mean)
-        if (rated >= 0).any():
-            known = wanted >= 0
-            mean = self.units.seen(ratings)[rated >= 0].mean(dtype=np.float64)
-            scores[known] = mean + self._deviation(wanted[known], rated[rated >= 0])
-        return self.units.meant(scores)
+    def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
+        """(n,) predictions as for a training user with these ratings; ratings of unknown items are ignored."""
+        rated_ids, target_ids = self._training.item_ids[items], self._training.item_ids[targets]
+        known_items, known_targets = rated_ids >= 0, target_ids >= 0
+        scores = np.full(len(targets), self._training.mean)
+        if known_items.any():
+            user_mean = self._training.units.to_surprise(ratings)[known_items].mean(dtype=np.float64)
+            deviations = self._mean_deviations(target_ids[known_targets], rated_ids[known_items])
+            scores[known_targets] = user_mean + deviations
+        return self._training.units.to_scale(scores)
+
+    def state(self) -> State:
+        """Nothing: `restore` fits again. With a million ratings that takes ten seconds; a matrix takes up to 300 MB."""
+        return {}
+
+    def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the state is empty)
+        """Fit again."""
+        self.fit(train, train.take(np.arange(0)), context)
 
     @property
     def parameters(self) -> int:
-        """One deviation a pair of items that somebody rated, and the users' means."""
-        n = len(self._deviations)
-        return (int(np.count_nonzero(~np.isnan(self._deviations))) - n) // 2 + len(self._means)
+        """One deviation per pair of items with a user in common, and one mean per user."""
+        n_items = len(self._deviations)
+        n_deviations = (int(np.count_nonzero(~np.isnan(self._deviations))) - n_items) // 2
+        return n_deviations + len(self._user_means)
 
 
 PLUGIN = Plugin(

@@ -1,6 +1,7 @@
-"""The plugins on scikit-surprise: each against surprise's own predictions and its own loader."""
+"""The plugins on scikit-surprise are compared with the predictions and the loader of surprise itself."""
 
 import os
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ import surprise
 
 from cfbench.contract import Context, DivergedError, FoldIn
 from cfbench.errors import ConfigError
-from cfbench.plugins._surprise import Training, Units, grouped
+from cfbench.plugins._surprise import convert_ratings, group_by_row, same_units
 from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import registry
 from cfbench.testing import planted
@@ -20,17 +21,19 @@ SEED = 3
 
 
 def table(scale=STARS):
-    """Planted ratings in which every odd code is unknown, in an order in which surprise numbers items as cfbench does.
+    """Planted ratings in which no odd code has a rating.
 
-    Surprise numbers by first appearance; so users come in order, and each user's items do, new ones last.
+    Surprise numbers users and items by first appearance, cfbench by code. The rows come in an order in which both
+    number them alike: by user, and the items of a user by code, items without an earlier rating last.
     """
     train = planted(seed=4, n_users=40, n_items=30, scale=scale).train
-    numbers, rows = {}, []
+    new_codes, rows = {}, []
     for user in np.unique(train.users).tolist():
-        mine = train.users == user
-        ratings = dict(zip(train.items[mine].tolist(), train.ratings[mine].tolist(), strict=True))
-        order = sorted(ratings, key=lambda item: numbers.get(item, 1000 + item))
-        rows += [(2 * user, 2 * numbers.setdefault(item, len(numbers)), ratings[item]) for item in order]
+        of_user = train.users == user
+        ratings = dict(zip(train.items[of_user].tolist(), train.ratings[of_user].tolist(), strict=True))
+        for item in sorted(ratings, key=lambda item: new_codes.get(item, 1000 + item)):
+            new_code = new_codes.setdefault(item, 2 * len(new_codes))
+            rows.append((2 * user, new_code, ratings[item]))
     users, items, ratings = zip(*rows, strict=True)
     return Ratings(np.array(users), np.array(items), np.array(ratings), max(users) + 2, max(items) + 2, scale)
 
@@ -42,30 +45,37 @@ def fitted(name, train, **config):
     return model
 
 
-def trainset(train):
-    """By surprise's own loader."""
+def load_with_surprise(train):
+    """The `surprise.Trainset` that surprise loads from these ratings."""
     reader = surprise.Reader(rating_scale=(train.scale.low, train.scale.high))
     rows = zip(train.users.tolist(), train.items.tolist(), train.ratings.tolist(), [None] * len(train), strict=True)
     return surprise.Dataset(reader).construct_trainset(list(rows))
 
 
 def all_pairs(train):
-    return tuple(codes.ravel().astype(np.int32) for codes in np.indices((train.n_users, train.n_items)))
+    users, items = np.indices((train.n_users, train.n_items), dtype=np.int32)
+    return Pairs(users.ravel(), items.ravel())
 
 
-def theirs(algorithm, train, *, clip=False):
-    algorithm.fit(trainset(train))
-    pairs = zip(*(codes.tolist() for codes in all_pairs(train)), strict=True)
-    return np.array([algorithm.predict(user, item, clip=clip).est for user, item in pairs])
+def predict_with_surprise(algorithm, train, *, clip=False):
+    """(n,) what the algorithm, fitted on these ratings, predicts for all pairs."""
+    algorithm.fit(load_with_surprise(train))
+    pairs = all_pairs(train)
+    return np.array([
+        algorithm.predict(user, item, clip=clip).est
+        for user, item in zip(pairs.users.tolist(), pairs.items.tolist(), strict=True)
+    ])  # fmt: skip
 
 
 def knn_case(kind, orientation, similarity, **more):
+    """A plugin, its config, and the same algorithm of surprise."""
     kinds = {"basic": surprise.KNNBasic, "centered": surprise.KNNWithMeans, "baseline": surprise.KNNBaseline}
-    ours = {"kind": kind, "orientation": orientation, "similarity": similarity, "k": 6, "min_k": 3} | more
+    config = {"kind": kind, "orientation": orientation, "similarity": similarity, "k": 6, "min_k": 3} | more
     options = {"name": similarity, "user_based": orientation == "user"}
     options |= {name: more[name] for name in ("min_support", "shrinkage") if name in more}
     return (
-        "knn", ours, lambda: kinds[kind](k=ours["k"], min_k=ours["min_k"], sim_options=dict(options), verbose=False)
+        "knn", config,
+        lambda: kinds[kind](k=config["k"], min_k=config["min_k"], sim_options=dict(options), verbose=False),
     )  # fmt: skip
 
 
@@ -122,52 +132,64 @@ IDS = [f"{name}-{'-'.join(map(str, config.values())) or 'defaults'}" for name, c
 
 
 @pytest.mark.parametrize(("name", "config", "algorithm"), CASES, ids=IDS)
-def test_every_pair_is_predicted_as_surprise_predicts_it_unclipped_unknown_codes_and_ties_too(name, config, algorithm):
-    train = table()
-    scores = fitted(name, train, **config).predict(Pairs(*all_pairs(train)))
-    np.testing.assert_allclose(scores, theirs(algorithm(), train), rtol=0, atol=1e-6)
+def test_predictions_of_all_pairs_are_those_of_surprise_without_clipping(name, config, algorithm):
+    train = table()  # with unknown users and items, and with ties between neighbours
+    scores = fitted(name, train, **config).predict(all_pairs(train))
+    np.testing.assert_allclose(scores, predict_with_surprise(algorithm(), train), rtol=0, atol=1e-6)
 
 
-def test_clipped_to_the_scale_predictions_are_those_surprise_gives_by_default():
+def test_clipped_predictions_are_those_of_surprise_with_clipping():
     train = table()
     algorithm = surprise.SVD(init_std_dev=1, random_state=SEED)
-    scores = fitted("svd", train, init_std=1).predict(Pairs(*all_pairs(train)))
+    scores = fitted("svd", train, init_std=1).predict(all_pairs(train))
     assert scores.max() > 5
-    np.testing.assert_allclose(train.scale.clip(scores), theirs(algorithm, train, clip=True), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        train.scale.clip(scores), predict_with_surprise(algorithm, train, clip=True), rtol=0, atol=1e-6
+    )
 
 
-def test_the_bridge_makes_the_trainset_that_surprise_loads_itself():
+def test_the_converted_trainset_is_the_one_that_surprise_loads():
     train = table()
-    ours, loaded = Training.of(train, Units()).trainset(), trainset(train)
-    assert (ours.ur, ours.ir) == (dict(loaded.ur), dict(loaded.ir))
-    assert (ours._raw2inner_id_users, ours._raw2inner_id_items) == (
-        loaded._raw2inner_id_users, loaded._raw2inner_id_items
-    )  # fmt: skip
-    for fact in ("n_users", "n_items", "n_ratings", "rating_scale", "global_mean"):
-        assert getattr(ours, fact) == getattr(loaded, fact)
+    converted, loaded = convert_ratings(train, same_units(train.scale)).trainset(), load_with_surprise(train)
+    assert (converted.ur, converted.ir) == (dict(loaded.ur), dict(loaded.ir))
+    for name in ("n_users", "n_items", "n_ratings", "rating_scale", "global_mean"):
+        assert getattr(converted, name) == getattr(loaded, name)
+    for user in np.unique(train.users).tolist():
+        assert converted.to_inner_uid(user) == loaded.to_inner_uid(user)
+    for item in np.unique(train.items).tolist():
+        assert converted.to_inner_iid(item) == loaded.to_inner_iid(item)
 
 
-def test_the_order_of_the_training_ratings_is_no_difference():
+def test_the_converted_trainset_knows_no_user_and_no_item_without_a_rating():
+    train = table()
+    converted = convert_ratings(train, same_units(train.scale)).trainset()
+    with pytest.raises(ValueError, match="not part of the trainset"):
+        converted.to_inner_uid(1)
+    with pytest.raises(ValueError, match="not part of the trainset"):
+        converted.to_inner_iid(1)
+
+
+def test_the_order_of_the_training_ratings_does_not_change_the_model():
     train = table()
     shuffled = train.take(np.random.default_rng(0).permutation(len(train)))
-    first, second = (fitted("svd", part).predict(Pairs(*all_pairs(train))) for part in (train, shuffled))
+    first, second = (fitted("svd", part).predict(all_pairs(train)) for part in (train, shuffled))
     assert first.tobytes() == second.tobytes()
 
 
-@pytest.mark.parametrize(("name", "units"), [("slopeone", 2), ("coclustering", 2), ("svd", 1), ("knn", 1)])
-def test_half_stars_are_not_cut_to_whole_ones(name, units):
+@pytest.mark.parametrize(("name", "units_per_star"), [("slopeone", 2), ("coclustering", 2), ("svd", 1), ("knn", 1)])
+def test_half_stars_are_not_truncated_to_whole_stars(name, units_per_star):
     train = table(HALVES)
-    doubled = Ratings(train.users, train.items, train.ratings * units, train.n_users, train.n_items, train.scale)
+    in_units = replace(train, ratings=train.ratings * units_per_star)
     algorithm = {
         "slopeone": surprise.SlopeOne(), "coclustering": surprise.CoClustering(random_state=SEED),
         "svd": surprise.SVD(random_state=SEED), "knn": surprise.KNNBasic(verbose=False),
     }[name]  # fmt: skip
-    scores = fitted(name, train).predict(Pairs(*all_pairs(train)))
-    np.testing.assert_allclose(scores, theirs(algorithm, doubled) / units, rtol=0, atol=1e-6)
+    scores = fitted(name, train).predict(all_pairs(train))
+    np.testing.assert_allclose(scores, predict_with_surprise(algorithm, in_units) / units_per_star, rtol=0, atol=1e-6)
 
 
-def test_slope_one_solves_the_papers_example_of_half_a_star():
-    # A gives I 1 and J 1.5, B gives I 2: then B gives J 2 + (1.5 - 1)
+def test_slope_one_predicts_the_papers_example():
+    # user A rates I 1 and J 1.5, and user B rates I 2: the prediction for B and J is 2 + (1.5 - 1)
     train = Ratings(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1, 1.5, 2]), 2, 2, HALVES)
     model = fitted("slopeone", train)
     assert model.predict(Pairs(np.array([1]), np.array([1]))).tolist() == [2.5]
@@ -176,76 +198,96 @@ def test_slope_one_solves_the_papers_example_of_half_a_star():
 
 
 @pytest.mark.parametrize("scale", [Scale(low=-10, high=10), Scale(low=0.3, high=7.3, step=0.7)])
-def test_one_cluster_of_each_adds_the_means_of_user_and_item_on_any_scale(scale):
+def test_coclustering_with_one_cluster_adds_the_deviations_of_the_user_and_the_item_mean(scale):
     train = table(scale)
     users, items = train.users, train.items
-    mean = [np.bincount(codes, train.ratings) / np.bincount(codes).clip(1) for codes in (users, items)]
-    truth = mean[0][users] + mean[1][items] - train.ratings.mean()
-    scores = fitted("coclustering", train, user_clusters=1, item_clusters=1).predict(Pairs(users, items))
+    user_means = np.bincount(users, train.ratings) / np.bincount(users).clip(1)
+    item_means = np.bincount(items, train.ratings) / np.bincount(items).clip(1)
+    truth = user_means[users] + item_means[items] - train.ratings.mean()
+    scores = fitted("coclustering", train, user_clusters=1, item_clusters=1).predict(train.pairs)
     np.testing.assert_allclose(scores, truth, atol=1e-4)
 
 
-def test_nmf_counts_a_scale_below_zero_from_its_low_end_and_shows_its_high_end_as_5():
+def test_nmf_maps_a_scale_with_negative_ratings_to_0_to_5():
     train = table(Scale(low=-10, high=10))
-    shown = (train.ratings + 10) / 4
-    moved = Ratings(train.users, train.items, shown, train.n_users, train.n_items, Scale(low=0, high=5))
-    scores = fitted("nmf", train).predict(Pairs(*all_pairs(train)))
-    np.testing.assert_allclose(scores, 4 * theirs(surprise.NMF(random_state=SEED), moved) - 10, atol=1e-5)
+    mapped = replace(train, ratings=(train.ratings + 10) / 4, scale=Scale(low=0, high=5))
+    expected = 4 * predict_with_surprise(surprise.NMF(random_state=SEED), mapped) - 10
+    np.testing.assert_allclose(fitted("nmf", train).predict(all_pairs(train)), expected, atol=1e-5)
 
 
-def test_baseline_als_and_bias_are_one_model_from_two_hands():
+def test_baseline_als_and_bias_give_the_same_predictions():
     train = table()
-    first, second = (fitted(name, train).predict(Pairs(*all_pairs(train))) for name in ("baseline-als", "bias"))
-    np.testing.assert_allclose(first, second, atol=1e-6)
+    by_surprise, by_cfbench = (fitted(name, train).predict(all_pairs(train)) for name in ("baseline-als", "bias"))
+    np.testing.assert_allclose(by_surprise, by_cfbench, atol=1e-6)
 
 
-FOLDS_IN = [
-    ("slopeone", {}),
+KNN_FOLD_INS = [
     *[
-        ("knn", {"kind": kind, "orientation": orientation, "similarity": similarity, "k": 6, "min_k": 3})
+        {"kind": kind, "orientation": orientation, "similarity": similarity, "k": 6, "min_k": 3}
         for kind, orientation, similarity in product(KINDS, ("user", "item"), SIMILARITIES)
     ],
-    ("knn", {"similarity": "pearson", "min_support": 12}),
-    ("knn", {"similarity": "pearson_baseline", "shrinkage": 3, "kind": "centered"}),
+    {"similarity": "pearson", "min_support": 12},
+    {"similarity": "pearson_baseline", "shrinkage": 3, "kind": "centered"},
 ]
 
 
-@pytest.mark.parametrize(("name", "config"), FOLDS_IN, ids=str)
-def test_a_training_user_folded_in_is_predicted_as_in_training(name, config):
+def fold_in_again(model, train, user):
+    """Items that a training user did not rate, and their predictions when this user is folded in as a new one.
+
+    The ratings are in random order. Items without a training rating are among the targets.
+    """
+    rows = np.random.default_rng(user).permutation(np.flatnonzero(train.users == user))
+    targets = np.setdiff1d(np.arange(train.n_items), train.items[rows]).astype(np.int32)
+    return targets, model.fold_in(train.items[rows], train.ratings[rows], targets)
+
+
+@pytest.mark.parametrize("user", [0, 8, 30])
+@pytest.mark.parametrize(
+    ("name", "config"), [("slopeone", {}), *[("knn", config) for config in KNN_FOLD_INS]], ids=str
+)  # fmt: skip
+def test_a_folded_in_training_user_gets_the_predictions_of_training(name, config, user):
     train = table()
     model = fitted(name, train, **config)
     assert isinstance(model, FoldIn)
-    rng = np.random.default_rng(0)
-    for user in (0, 8, 30):
-        mine = rng.permutation(np.flatnonzero(train.users == user))
-        asked = np.setdiff1d(np.arange(train.n_items), train.items[mine]).astype(np.int32)  # with unknown ones
-        folded = model.fold_in(train.items[mine], train.ratings[mine], asked)
-        told = model.predict(Pairs(np.full(len(asked), user, np.int32), asked))
-        if name == "knn" and config.get("kind") != "baseline":  # of an unknown item the user's own mean is not used
-            assert (folded[asked % 2 == 1] == np.float32(train.ratings.mean(dtype=float))).all()
-        np.testing.assert_allclose(folded, told, rtol=0, atol=1e-6)
+    targets, folded = fold_in_again(model, train, user)
+    predicted = model.predict(Pairs(np.full(len(targets), user, np.int32), targets))
+    np.testing.assert_allclose(folded, predicted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("config", [{}, {"orientation": "item"}, {"kind": "baseline"}], ids=str)
-@pytest.mark.parametrize("name", ["knn", "slopeone"])
-def test_a_user_with_unknown_items_only_is_an_unknown_user(name, config):
+@pytest.mark.parametrize("config", [config for config in KNN_FOLD_INS if config.get("kind") != "baseline"], ids=str)
+def test_an_unknown_item_of_a_folded_in_user_gets_the_mean_and_not_the_mean_of_the_user(config):
     train = table()
-    model = fitted(name, train, **(config if name == "knn" else {}))
-    asked = np.arange(train.n_items, dtype=np.int32)
-    folded = model.fold_in(np.array([1, 3]), np.array([5, 5], np.float32), asked)
-    assert folded.tobytes() == model.predict(Pairs(np.ones(len(asked), np.int32), asked)).tobytes()
+    targets, folded = fold_in_again(fitted("knn", train, **config), train, user=8)
+    unknown = targets % 2 == 1
+    assert unknown.any()
+    assert (folded[unknown] == np.float32(train.ratings.mean(dtype=float))).all()
 
 
-def test_pairs_that_ask_for_the_same_row_come_together_each_once_and_few_at_a_time():
-    rows = Training.of(table(), Units()).by_user
-    keys = np.random.default_rng(0).integers(0, len(rows), 500)
-    met = np.zeros(500, int)
-    for places, row in grouped(keys, rows, cells=60):
-        (key,) = np.unique(keys[places])
-        assert (row.start, row.stop) == (rows.starts[key], rows.starts[key + 1])
-        assert len(places) == 1 or len(places) * (row.stop - row.start) <= 60
-        met[places] += 1
-    assert (met == 1).all()
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("slopeone", {}), ("knn", {}), ("knn", {"orientation": "item"}), ("knn", {"kind": "baseline"})],
+    ids=str,
+)
+def test_a_folded_in_user_who_rated_only_unknown_items_is_an_unknown_user(name, config):
+    train = table()
+    model = fitted(name, train, **config)
+    targets = np.arange(train.n_items, dtype=np.int32)
+    unknown_user = np.ones(len(targets), np.int32)
+    folded = model.fold_in(np.array([1, 3]), np.array([5, 5], np.float32), targets)
+    assert folded.tobytes() == model.predict(Pairs(unknown_user, targets)).tobytes()
+
+
+def test_positions_with_the_same_row_form_groups_of_a_bounded_size():
+    train = table()
+    rows = convert_ratings(train, same_units(train.scale)).by_user
+    row_ids = np.random.default_rng(0).integers(0, len(rows), 500)
+    visits = np.zeros(500, int)
+    for positions, cells in group_by_row(row_ids, rows, max_cells=60):
+        (row_id,) = np.unique(row_ids[positions])
+        assert (cells.start, cells.stop) == (rows.starts[row_id], rows.starts[row_id + 1])
+        assert len(positions) == 1 or len(positions) * (cells.stop - cells.start) <= 60
+        visits[positions] += 1
+    assert (visits == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -255,40 +297,42 @@ def test_pairs_that_ask_for_the_same_row_come_together_each_once_and_few_at_a_ti
         ("svdpp", {"factors": 7}, 8 * (39 + 29) + 7 * 29), ("nmf", {"factors": 7}, 7 * (39 + 29)),
         ("nmf", {"factors": 7, "biased": True}, 8 * (39 + 29)), ("baseline-als", {}, 39 + 29),
         ("coclustering", {}, 2 * (39 + 29) + 3 + 3 + 9),
-        ("slopeone", {}, 29 * 28 // 2 - 1 + 39),  # one pair has no common user
+        ("slopeone", {}, 29 * 28 // 2 - 1 + 39),  # two items have no user in common
         ("knn", {}, 39 * 38 // 2), ("knn", {"kind": "centered", "orientation": "item"}, 29 * 28 // 2 + 29),
         ("knn", {"kind": "baseline"}, 39 * 38 // 2 + 39 + 29),
     ],
 )  # fmt: skip
-def test_parameters_are_the_numbers_learned_of_the_39_users_and_29_items_in_training(name, config, parameters):
+def test_parameters_counts_what_is_learned_for_the_39_users_and_29_items_of_training(name, config, parameters):
     assert fitted(name, table(), **config).parameters == parameters
 
 
-def test_a_learning_rate_that_is_too_high_is_told_as_divergence():
-    with pytest.raises(DivergedError, match=r"^pu, qi, bu, bi left the finite numbers; lower the learning rate$"):
+def test_a_learning_rate_that_is_too_high_raises_diverged_error():
+    message = r"^pu, qi, bu, bi became NaN or infinite; lower the learning rate$"
+    with pytest.raises(DivergedError, match=message) as caught:
         fitted("svd", table(), lr=50)
+    assert not caught.value.usable
 
 
-def test_cosine_over_ratings_of_zero_is_refused_in_one_line():
+def test_cosine_of_ratings_that_are_all_zero_is_refused_in_one_line():
     zeros = Ratings(np.array([0, 1]), np.array([0, 0]), np.array([0, 3]), 2, 1, Scale(low=0, high=5))
     message = (
-        r"^--similarity cosine: two users have a norm of 0 over their common ratings, where it is undefined; "
-        r"take msd or pearson$"
+        r"^--similarity cosine: the common ratings of two users have a norm of 0, expected a norm above 0; "
+        r"use --similarity msd or --similarity pearson$"
     )
     with pytest.raises(ConfigError, match=message):
         fitted("knn", zeros, similarity="cosine")
 
 
-@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the machine does not say how much memory it has")
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the system does not report the size of its memory")
 @pytest.mark.parametrize(
-    ("name", "needs", "advice"),
+    ("name", "matrices", "advice"),
     [
-        ("knn", "3 matrices of 39 × 39", "take --orientation item or a smaller data set"),
-        ("slopeone", "2 matrices of 29 × 29", "take a data set with fewer items"),
+        ("knn", "3 matrices of 39 × 39", "use --orientation item or a smaller data set"),
+        ("slopeone", "2 matrices of 29 × 29", "use a data set with fewer items"),
     ],
 )
-def test_a_matrix_beyond_the_memory_is_refused_before_it_is_filled(name, needs, advice, monkeypatch):
+def test_matrices_larger_than_the_memory_are_refused_before_they_are_filled(name, matrices, advice, monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
     with pytest.raises(ConfigError) as caught:
         fitted(name, table())
-    assert str(caught.value) == f"{name} needs {needs}, 0 GB, and this machine has 0 GB; {advice}"
+    assert str(caught.value) == f"{name} needs 0 GB for {matrices}, and this machine has 0 GB; {advice}"

@@ -1,4 +1,4 @@
-"""Real ratings: surprise's published tables, and what ships for MovieLens 100K. `make torture` runs these."""
+"""The surprise plugins on MovieLens: published scores, and the scores of the presets. `make torture` runs these."""
 
 import numpy as np
 import pytest
@@ -21,15 +21,15 @@ PUBLISHED = [
 
 @pytest.mark.parametrize("data", ["ml-100k", "ml-1m"])
 @pytest.mark.parametrize(("name", "config", "method"), PUBLISHED, ids=lambda x: x if isinstance(x, str) else "")
-def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, config, method, data, movielens):
+def test_the_defaults_reproduce_the_five_fold_scores_that_surprise_publishes(name, config, method, data, movielens):
     if (data, name) == ("ml-1m", "svdpp"):
         pytest.skip("takes more than ten minutes")
     dataset = movielens(data)
     ratings, plugin, errors = dataset.ratings, registry.load(name), []
     for fold in range(1, 6):
-        cut = split.make("fold", split.KFold(fold=fold, valid=0), ratings)  # surprise trains on all of the other folds
-        model, test = plugin.build(plugin.config(**config)), cut.test(ratings)
-        model.fit(cut.train(ratings), cut.valid(ratings), Context(seed=fold))
+        parts = split.make("fold", split.KFold(fold=fold, valid=0), ratings)  # surprise trains on all other folds
+        model, test = plugin.build(plugin.config(**config)), parts.test(ratings)
+        model.fit(parts.train(ratings), parts.valid(ratings), Context(seed=fold))
         errors.append(rmse(ratings.scale.clip(model.predict(test.pairs)), test.ratings))
     (published,) = [
         row.rmse for row in dataset.card.published if (row.protocol, row.method) == ("5-fold cross-validation", method)
@@ -41,12 +41,14 @@ def test_surprises_published_five_fold_scores_come_out_with_its_defaults(name, c
     ("name", "at_most"),
     [("svd", 0.905), ("svdpp", 0.905), ("knn", 0.915), ("nmf", 0.925), ("baseline-als", 0.942), ("mean", 1.14)],
 )
-def test_what_ships_for_ml_100k_scores_as_promised_on_random_90_10_and_the_same_again(name, at_most, ml_100k, tmp_path):
+def test_a_preset_scores_as_promised_on_ml_100k_and_predicts_the_same_bits_when_reopened(
+    name, at_most, ml_100k, tmp_path
+):
     setup = run.configure(name, dataset="ml-100k", flags={}, preset=None)
-    asked = run.new_request(setup, ml_100k, ml_100k.split("random90"), 0)
-    done, place = run.start(asked, ml_100k, Results(tmp_path), run.SilentRunListener())
+    request = run.new_request(setup, ml_100k, ml_100k.split("random90"), 0)
+    done, folder = run.start(request, ml_100k, Results(tmp_path), run.SilentRunListener())
     assert done.outcome.rmse <= at_most
-    model, _ = run.reopen(done, place, Results(tmp_path), "cpu")
+    model, _ = run.reopen(done, folder, Results(tmp_path), "cpu")
     test = ml_100k.split("random90").test(ml_100k.ratings)
-    again = ml_100k.ratings.scale.clip(model.predict(test.pairs))
-    assert again.tobytes() == arrays.read_predictions(place).tobytes()
+    predictions = ml_100k.ratings.scale.clip(model.predict(test.pairs))
+    assert predictions.tobytes() == arrays.read_predictions(folder).tobytes()
