@@ -9,7 +9,7 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.options import DeviceOption, JsonOption
-from cfbench.cli.view.numbers import hyper
+from cfbench.cli.view.numbers import hyper_parameter
 
 
 def bench(
@@ -73,7 +73,7 @@ def _measure(measure: Any, model: Any, config: Any, ratings: Any, place: str, ro
 
 def _print(plugin: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        layers = hyper(row["hidden"])
+        layers = hyper_parameter(row["hidden"])
         again = "" if row["refeed"] is None else f", refeed {row['refeed']}"
         console.result(f"{plugin} {layers}, batch {row['batch']}{again}, {row['precision']} on {row['device']}")
         console.result(

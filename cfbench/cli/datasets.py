@@ -58,4 +58,4 @@ def datasets(
         tables.Column("licence", [c.licence for c in cards], 5),
     ]
     out = console.out()
-    out.print(tables.on_terminal(tables.fitting(columns, out.width)))
+    out.print(tables.rich_table(tables.fit_width(columns, out.width)))

@@ -1,4 +1,4 @@
-"""`cfbench diff`: what sets two runs apart."""
+"""`cfbench diff`: the differences between two runs."""
 
 from __future__ import annotations
 
@@ -16,94 +16,100 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.intervals import Comparison
     from cfbench.runs.record import Record
 
-_SCORES = ("status", "rmse", "mae", "valid_rmse", "epochs", "best_epoch", "parameters", "fit_seconds",
-           "predict_seconds", "peak_memory")  # fmt: skip
+_OUTCOMES = ("status", "rmse", "mae", "valid_rmse", "epochs", "best_epoch", "parameters", "fit_seconds",
+             "predict_seconds", "peak_memory")  # fmt: skip
 
 
 def diff(
     run: RunArgument,
     other: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="The run it is compared with.", autocompletion=completion.runs),
+        typer.Argument(metavar="RUN", help="The run to compare it with.", autocompletion=completion.runs),
     ],
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:
     """Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.
 
-    The test needs two runs of one split, and its ratings.
+    The test needs two runs on the same split, and its ratings.
 
     Example: cfbench diff 3f2a last
     """
     from cfbench.runs.results import Results
 
-    kept = Results(results)
-    (one, place), (two, elsewhere) = kept.find(run), kept.find(other)
-    differing = _differing(_facts(one), _facts(two))
-    tested, reason = _tested(one, place, two, elsewhere)
+    stored_runs = Results(results)
+    (first, first_folder), (second, second_folder) = stored_runs.find(run), stored_runs.find(other)
+    differences = _find_differences(_facts(first), _facts(second))
+    comparison, reason = _compare_errors(first, first_folder, second, second_folder)
     if json:
-        rows = {name: list(values) for name, values in differing.items()}
-        console.as_json({"runs": [one.run, two.run], "differing": rows, "test": tested and tested._asdict()})
+        rows = {name: list(values) for name, values in differences.items()}
+        test = None if comparison is None else comparison._asdict()
+        console.as_json({"runs": [first.run, second.run], "differing": rows, "test": test})
         return
-    _print(one.run, two.run, differing)
-    if tested is None:
+    _print_differences(first.run, second.run, differences)
+    if comparison is None:
         console.say(reason)
-        return
-    told = f"{numbers.signed(tested.low)} to {numbers.signed(tested.high)}, p {numbers.p_value(tested.p)}"
-    console.result(
-        f"RMSE of the first minus the second: {numbers.signed(tested.difference)} (95 %: {told}; over users)"
-    )
+    else:
+        console.result(_describe_comparison(comparison))
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    """All of a record that can be compared, flat."""
-    asked, outcome, machine = record.request, record.outcome, record.machine
+    """Everything in a record that can be compared, by the name of its line."""
+    request, outcome, machine = record.request, record.outcome, record.machine
     return {
-        "plugin": asked.plugin.name, "package": asked.plugin.package, "data set": asked.dataset.name,
-        "ratings": asked.dataset.fingerprint[:12], "split": asked.split.name,
-        "cut": asked.split.fingerprint[:12], "preset": asked.preset, "seed": asked.seed, "device": asked.device,
-        **{f"config {name}": value for name, value in asked.config.items()},
+        "plugin": request.plugin.name, "package": request.plugin.package, "data set": request.dataset.name,
+        "ratings": request.dataset.fingerprint[:12], "split": request.split.name,
+        "cut": request.split.fingerprint[:12], "preset": request.preset, "seed": request.seed,
+        "device": request.device,
+        **{f"config {name}": value for name, value in request.config.items()},
         "machine": f"{machine.processor}, {machine.cores} cores", "threads": machine.threads,
         "accelerator": machine.accelerator, "python": machine.python,
         **{f"version {name}": value for name, value in machine.libraries.items()},
-        **{name: getattr(outcome, name) for name in _SCORES},
+        **{name: getattr(outcome, name) for name in _OUTCOMES},
     }  # fmt: skip
 
 
-def _differing(one: dict[str, Any], two: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is not the same in both; None where only one has it."""
-    pairs = {name: (one.get(name), two.get(name)) for name in {**one, **two}}
+def _find_differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The facts that differ, with both values; a value is None where only the other record has the fact."""
+    pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second}}
     return {name: values for name, values in pairs.items() if values[0] != values[1]}
 
 
-def _tested(one: Record, place: Path, two: Record, elsewhere: Path) -> tuple[Comparison | None, str]:
-    """The paired test, or why there is none."""
-    from cfbench.cli.show import errors_of
+def _compare_errors(
+    first: Record, first_folder: Path, second: Record, second_folder: Path
+) -> tuple[Comparison | None, str]:
+    """The paired test, or None and the reason why there is none."""
     from cfbench.leaderboard.intervals import compare
-    from cfbench.leaderboard.scoring import user_sums
+    from cfbench.leaderboard.scoring import find_errors, sum_by_user
 
-    if one.request.split.fingerprint != two.request.split.fingerprint:
-        return None, "no paired test: the runs met different test ratings"
-    errors = [errors_of(record, folder) for record, folder in ((one, place), (two, elsewhere))]
-    known = [user_sums([of], "rmse") for of in errors if of is not None]
-    if len(known) < 2 or known[0].present.sum() < 2:
-        return None, "no paired test: a run has no score, or the ratings it was scored on are not here"
-    return compare(*known), ""
+    if first.request.split.fingerprint != second.request.split.fingerprint:
+        return None, "no paired test: the runs were scored on different test ratings"
+    errors = [find_errors(first, first_folder), find_errors(second, second_folder)]
+    sums = [sum_by_user([run_errors], "rmse") for run_errors in errors if run_errors is not None]
+    if len(sums) < 2 or sums[0].present.sum() < 2:
+        return None, "no paired test: a run has no score, or the ratings it was scored on are not downloaded"
+    return compare(*sums), ""
 
 
-def _print(one: str, two: str, differing: dict[str, tuple[Any, Any]]) -> None:
+def _describe_comparison(comparison: Comparison) -> str:
+    difference, low, high = map(numbers.difference, (comparison.difference, comparison.low, comparison.high))
+    p = numbers.p_value(comparison.p)
+    return f"RMSE of the first minus the second: {difference} (95 %: {low} to {high}, p {p}; over users)"
+
+
+def _print_differences(first: str, second: str, differences: dict[str, tuple[Any, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("")
-    for run in (one, two):
+    for run in (first, second):
         table.add_column(run, overflow="fold")
-    for name, values in differing.items():
-        table.add_row(name, *(_cell(value) for value in values))
+    for name, values in differences.items():
+        table.add_row(name, *map(_cell, values))
     console.out().print(table, markup=False)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return numbers.NONE
-    return f"{value:.6g}" if isinstance(value, float) else numbers.hyper(value)
+    return f"{value:.6g}" if isinstance(value, float) else numbers.hyper_parameter(value)

@@ -9,7 +9,7 @@ import typer
 from cfbench.cli import completion, console
 from cfbench.cli.options import JsonOption
 from cfbench.cli.run.flags import metavar, ranges
-from cfbench.cli.view.numbers import hyper
+from cfbench.cli.view.numbers import hyper_parameter
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -107,7 +107,7 @@ def _page(row: dict[str, Any]) -> None:
         _table("hyper-parameter", {key: _meaning(told) for key, told in row["hyper_parameters"].items()})
     if row["presets"]:
         presets = {
-            preset: ["; ".join(f"{key} {hyper(value)}" for key, value in values.items())]
+            preset: ["; ".join(f"{key} {hyper_parameter(value)}" for key, value in values.items())]
             for preset, values in row["presets"].items()
         }
         _table("preset", presets)
@@ -118,7 +118,7 @@ def _meaning(told: dict[str, Any]) -> list[str]:
     """A hyper-parameter's default, and what it is."""
     choices = told["values"] if "|" in told["values"] else ""
     notes = "; ".join(part for part in (choices, told["bounds"]) if part)
-    return [hyper(told["default"]), f"{told['description']}" + (f" ({notes})" if notes else "")]
+    return [hyper_parameter(told["default"]), f"{told['description']}" + (f" ({notes})" if notes else "")]
 
 
 def _table(heading: str, rows: dict[str, list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""`cfbench show`: everything that is known of a run."""
+"""`cfbench show`: the whole record of a run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from cfbench.leaderboard import SliceBy
+    from cfbench.leaderboard.scoring import Slice
+    from cfbench.runs.machine import Machine
+    from cfbench.runs.record import Outcome, Record, Request, Tuned
 
-    from cfbench.leaderboard.scoring import By, RunErrors, Slice
-    from cfbench.runs.record import Record, Tuned
-
-BY: tuple[By, ...] = ("rating", "user-activity")
+SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
 
 def show(
@@ -22,97 +22,120 @@ def show(
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:
-    """Show everything that is known of a run: its record, learning curve, and errors by rating and by user activity.
+    """Show the whole record of a run, its learning curve, and its errors by rating and by user activity.
 
     Example: cfbench show last
     """
-    from cfbench.leaderboard.scoring import slices
+    from cfbench.leaderboard.scoring import find_errors, score_slices
     from cfbench.runs.arrays import read_curve
     from cfbench.runs.results import Results
 
     record, folder = Results(results).find(run)
-    curve, errors = read_curve(folder), errors_of(record, folder)
-    parts: dict[By, list[Slice]] = {} if errors is None else {by: slices([errors], by) for by in BY}
+    curve, errors = read_curve(folder), find_errors(record, folder)
+    slices = {} if errors is None else {by: score_slices([errors], by) for by in SLICES}
     if json:
-        told = {by: [part._asdict() for part in of] for by, of in parts.items()}
-        console.as_json(record.model_dump(mode="json") | {"curve": curve, "slices": told})
+        slice_data = {by: [part._asdict() for part in parts] for by, parts in slices.items()}
+        console.as_json(record.model_dump(mode="json") | {"curve": curve, "slices": slice_data})
         return
-    _print(_facts(record), curve, parts)
+    _print_page(record, curve, slices)
     if record.scored and errors is None:
-        console.say(f"no errors by slice: the ratings of {record.request.dataset.name} it was scored on are not here")
+        name = record.request.dataset.name
+        console.say(f"no errors by slice: the ratings of {name} that the run was scored on are not downloaded")
     console.result(str(folder))
 
 
-def errors_of(record: Record, folder: Path) -> RunErrors | None:
-    """The run's errors, when it has any and the ratings it was scored on are here; raises `RecordError`."""
-    from cfbench.data import card, store
-    from cfbench.leaderboard import scoring
-
-    asked = record.request
-    if not record.scored or asked.dataset.name not in card.names():
-        return None
-    one = card.load(asked.dataset.name)
-    if not store.is_ready(one):
-        return None
-    data = store.open_dataset(one)
-    split = data.split(asked.split.name)
-    if split.fingerprint != asked.split.fingerprint:
-        return None
-    return scoring.errors(folder, scoring.truth(data.ratings, split))
-
-
-def _print(facts: dict[str, str], curve: list[dict[str, Any]], parts: dict[By, list[Slice]]) -> None:
+def _print_page(record: Record, curve: list[dict[str, Any]], slices: dict[SliceBy, list[Slice]]) -> None:
     from rich.table import Table
 
-    from cfbench.cli.view import curves, slices
+    from cfbench.cli.view import curves
+    from cfbench.cli.view.slices import print_slices
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts.items():
+    for name, value in _facts(record).items():
         table.add_row(name, value)
     console.out().print(table, markup=False)
     if curve:
         console.result("")
-        for line in curves.curve(curve, width=min(console.out().width, 100)):
+        for line in curves.draw_curve(curve, width=min(console.out().width, 100)):
             console.out().print(line, markup=False, no_wrap=True)
-    for by, of in parts.items():
-        slices.show(of, by)
+    for by, parts in slices.items():
+        print_slices(parts, by)
 
 
 def _facts(record: Record) -> dict[str, str]:
-    asked, o, machine = record.request, record.outcome, record.machine
-    facts = {
-        "run": record.run,
-        "status": o.status + (f": {o.message}" if o.message else ""),
-        "plugin": f"{asked.plugin.name} ({asked.plugin.title}; {asked.plugin.package})",
-        "data set": f"{asked.dataset.name}, version {asked.dataset.card_version}, {asked.dataset.fingerprint[:12]}",
-        "split": f"{asked.split.name}, {asked.split.fingerprint[:12]}",
-        "parts": ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in asked.split.report.items()),
-        "test RMSE": numbers.score(o.rmse),
-        "test MAE": numbers.score(o.mae),
-        "validation RMSE": numbers.score(o.valid_rmse)
-        + (f" in epoch {o.best_epoch} of {o.epochs}" if o.epochs else ""),
-        "parameters": numbers.count(o.parameters),
-        "fit": f"{numbers.duration(o.fit_seconds)} ({numbers.duration(o.fit_cpu_seconds)} of processor time)",
-        "predict": numbers.duration(o.predict_seconds),
-        "peak memory": numbers.megabytes(o.peak_memory),
-        "seed": str(asked.seed),
-        "device": asked.device + (f" ({machine.accelerator})" if machine.accelerator else ""),
-        "preset": asked.preset or "none",
+    """The lines of the page, by their names."""
+    request = record.request
+    facts = _data_facts(record) | _outcome_facts(record.outcome)
+    facts |= {
+        "seed": str(request.seed),
+        "device": _with_detail(request.device, record.machine.accelerator),
+        "preset": request.preset or "none",
     }
-    if asked.tuned:
-        facts["tuned"] = _search(asked.tuned)
-    config = {f"  {name}": f"{numbers.hyper(value)} ({asked.origins[name]})" for name, value in asked.config.items()}
+    if request.tuned:
+        facts["tuned"] = _describe_search(request.tuned)
+    return (
+        facts
+        | _config_facts(request)
+        | {"started": f"{request.started:%Y-%m-%d %H:%M:%S} UTC"}
+        | _machine_facts(record.machine)
+    )
+
+
+def _data_facts(record: Record) -> dict[str, str]:
+    """The run, its plugin, and the ratings it learned from."""
+    request, outcome = record.request, record.outcome
+    plugin, dataset, split = request.plugin, request.dataset, request.split
+    return {
+        "run": record.run,
+        "status": f"{outcome.status}: {outcome.message}" if outcome.message else outcome.status,
+        "plugin": f"{plugin.name} ({plugin.title}; {plugin.package})",
+        "data set": f"{dataset.name}, version {dataset.card_version}, {dataset.fingerprint[:12]}",
+        "split": f"{split.name}, {split.fingerprint[:12]}",
+        "parts": ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in split.report.items()),
+    }
+
+
+def _outcome_facts(outcome: Outcome) -> dict[str, str]:
+    """The scores and costs."""
+    valid_rmse = numbers.score(outcome.valid_rmse)
+    if outcome.epochs:
+        valid_rmse += f" in epoch {outcome.best_epoch} of {outcome.epochs}"
+    wall_time, processor_time = numbers.duration(outcome.fit_seconds), numbers.duration(outcome.fit_cpu_seconds)
+    return {
+        "test RMSE": numbers.score(outcome.rmse),
+        "test MAE": numbers.score(outcome.mae),
+        "validation RMSE": valid_rmse,
+        "parameters": numbers.count(outcome.parameters),
+        "fit": f"{wall_time} ({processor_time} of processor time)",
+        "predict": numbers.duration(outcome.predict_seconds),
+        "peak memory": numbers.megabytes(outcome.peak_memory),
+    }
+
+
+def _config_facts(request: Request) -> dict[str, str]:
+    """Each hyper-parameter, and where its value came from."""
+    values = {}
+    for name, value in request.config.items():
+        values[f"  {name}"] = f"{numbers.hyper_parameter(value)} ({request.origins[name]})"
+    return {"config": ""} | values
+
+
+def _machine_facts(machine: Machine) -> dict[str, str]:
     threads = f", {machine.threads} threads" if machine.threads else ""
-    return facts | {"config": ""} | config | {
-        "begun": f"{asked.started:%Y-%m-%d %H:%M:%S} UTC",
+    versions = {"python": machine.python, **machine.libraries}
+    return {
         "machine": f"{machine.processor}, {machine.cores} cores{threads}, {machine.system}",
-        "versions": ", ".join(f"{name} {v}" for name, v in {"python": machine.python, **machine.libraries}.items()),
-    }  # fmt: skip
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
 
 
-def _search(tuned: Tuned) -> str:
-    where = f"the validation part of {tuned.dataset}, {tuned.split}"
+def _with_detail(text: str, detail: str | None) -> str:
+    return f"{text} ({detail})" if detail else text
+
+
+def _describe_search(tuned: Tuned) -> str:
+    validation_part = f"the validation part of {tuned.dataset}, {tuned.split}"
     best = f"best {numbers.score(tuned.valid_rmse)} (study {tuned.study})"
-    return f"{tuned.trials} trials in {numbers.duration(tuned.seconds)} on {where}: {best}"
+    return f"{tuned.trials} trials in {numbers.duration(tuned.seconds)} on {validation_part}: {best}"

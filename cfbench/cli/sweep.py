@@ -1,4 +1,4 @@
-"""`cfbench sweep`: many runs in one go."""
+"""`cfbench sweep`: many runs that one file declares."""
 
 from __future__ import annotations
 
@@ -8,104 +8,111 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.compare import as_json, opened, show_board
 from cfbench.cli.options import HERE, JsonOption, ResultsOption, obtain
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
+    from cfbench.runs.results import Results
     from cfbench.runs.sweep import PlannedRun, SweepResult
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What to run, in TOML.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file that declares the runs.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list its runs.")] = False,
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:
-    r"""Make many runs: plugins with overrides, on data sets, splits and seeds, as a file declares them.
+    r"""Run plugins with overrides, on data sets, splits and seeds, as a file declares them.
 
-    Finished runs are skipped, so that the same command goes on after Ctrl-C; a run that fails is recorded, and the
-    others are made. Exit status 1 when any has no score. A file is, for instance: datasets = ["ml-100k"],
+    Finished runs are skipped, so the same command continues after Ctrl-C. A run that fails is recorded, and the others
+    continue. The exit status is 1 when any run has no score. An example of a file: datasets = ["ml-100k"],
     splits = ["random90", "5fold"], seeds = [0, 1, 2] and, for each plugin, [\[plugins]] with name = "deepae",
     preset = "paper-3m" (or false), overrides = [{ refeed = 0 }, { refeed = 1 }].
 
     Example: cfbench sweep night.toml
     """
-    from cfbench.runs import sweep as sweeping
-
-    declared = sweeping.read_sweep(file)
-    planned = sweeping.plan_runs(declared)
-    if dry_run:
-        _list(planned, json=json)
-        return
-    made = _make(planned, results, file)
-    boards = [(name, split) for name in declared.datasets for split in declared.splits]
-    if json:
-        console.as_json({"runs": [_row(one) for one in made], "boards": [_board(*at, results) for at in boards]})
-    else:
-        for at in boards:
-            _show(*at, results)
-    failed = [one for one in made if one.failed]
-    for one in failed:
-        console.say(f"no score: {one.planned}: {one.fault}")
-    raise typer.Exit(1 if failed else 0)
-
-
-def _list(planned: list[PlannedRun], *, json: bool) -> None:
-    if json:
-        console.as_json([_what(one) for one in planned])
-        return
-    for one in planned:
-        console.result(str(one))
-
-
-def _make(planned: list[PlannedRun], results: Path, file: Path) -> list[SweepResult]:
+    from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs import sweep as sweeping
     from cfbench.runs.results import Results
 
-    data = {name: obtain(name) for name in dict.fromkeys(one.dataset for one in planned)}
-    made = []
-    for at, one in enumerate(planned, 1):
-        stopped = f"stopped at run {at} of {len(planned)}; go on with: cfbench sweep {file}"
-        with console.training(f"{at}/{len(planned)} {one}", lambda _: stopped) as watcher:  # noqa: B023 (called in here)
-            done = sweeping.make_run(one, data[one.dataset], Results(results), watcher)
-        console.say(f"{at}/{len(planned)} {one}: {_outcome(done)}")
-        made.append(done)
-    return made
+    declaration = sweeping.read_sweep(file)
+    planned_runs = sweeping.plan_runs(declaration)
+    if dry_run:
+        _print_plan(planned_runs, json=json)
+        return
+    stored_runs = Results(results)
+    sweep_results = _run_all(planned_runs, stored_runs, file)
+    boards = [
+        load_ranked_board(name, split, stored_runs, all_runs=True)
+        for name in declaration.datasets
+        for split in declaration.splits
+    ]
+    if json:
+        from cfbench.leaderboard.columns import board_data
+
+        rows = [_result_data(result) for result in sweep_results]
+        console.as_json({"runs": rows, "boards": [board_data(board) for board in boards]})
+    else:
+        from cfbench.cli.view.board_page import print_board
+
+        for board in boards:
+            print_board(board)
+    failures = [result for result in sweep_results if result.failed]
+    for result in failures:
+        console.say(f"no score: {result.planned}: {result.fault}")
+    raise typer.Exit(1 if failures else 0)
 
 
-def _outcome(made: SweepResult) -> str:
-    if made.record is None:
-        return f"failed: {made.fault}"
-    outcome = made.record.outcome
-    told = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
-    return told + (", already there" if made.existed else "") + ("" if outcome.status == "finished" else " (diverged)")
+def _print_plan(planned_runs: list[PlannedRun], *, json: bool) -> None:
+    if json:
+        console.as_json([_plan_data(run) for run in planned_runs])
+        return
+    for run in planned_runs:
+        console.result(str(run))
 
 
-def _what(one: PlannedRun) -> dict[str, Any]:
-    setup = one.setup
-    return {"dataset": one.dataset, "split": one.split, "plugin": setup.name, "seed": one.seed,
+def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> list[SweepResult]:
+    """Carry out the runs one after the other; Ctrl-C exits with a message that says how to resume."""
+    from cfbench.runs import sweep as sweeping
+
+    datasets = {name: obtain(name) for name in dict.fromkeys(run.dataset for run in planned_runs)}
+    sweep_results = []
+    for index, run in enumerate(planned_runs, 1):
+        position = f"{index}/{len(planned_runs)} {run}"
+        stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: cfbench sweep {file}"
+        with console.training(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
+            result = sweeping.make_run(run, datasets[run.dataset], results, listener)
+        console.say(f"{position}: {_describe_result(result)}")
+        sweep_results.append(result)
+    return sweep_results
+
+
+def _describe_result(result: SweepResult) -> str:
+    if result.record is None:
+        return f"failed: {result.fault}"
+    outcome = result.record.outcome
+    text = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
+    if result.existed:
+        text += ", already there"
+    if outcome.status != "finished":
+        text += " (diverged)"
+    return text
+
+
+def _plan_data(run: PlannedRun) -> dict[str, Any]:
+    """A planned run as plain data for scripts."""
+    setup = run.setup
+    return {"dataset": run.dataset, "split": run.split, "plugin": setup.name, "seed": run.seed,
             "preset": setup.preset, "config": setup.config.model_dump(mode="json")}  # fmt: skip
 
 
-def _row(made: SweepResult) -> dict[str, Any]:
-    record = made.record
-    status, rmse = ("failed", None) if record is None else (record.outcome.status, record.outcome.rmse)
-    run = None if record is None else record.run
-    return _what(made.planned) | {
-        "run": run, "status": status, "rmse": rmse, "already_there": made.existed, "message": made.fault,
-    }  # fmt: skip
-
-
-def _board(dataset: str, split: str, results: Path) -> dict[str, Any]:
-    from cfbench.leaderboard.ranking import rank_rows
-
-    board, kept, data, _ = opened(dataset, split, results, plugins=[], all_runs=True)
-    return as_json(board, rank_rows(board, kept, data), "rmse")
-
-
-def _show(dataset: str, split: str, results: Path) -> None:
-    from cfbench.leaderboard.ranking import rank_rows
-
-    board, kept, data, card = opened(dataset, split, results, plugins=[], all_runs=True)
-    show_board(board, rank_rows(board, kept, data), card, all_runs=True)
+def _result_data(result: SweepResult) -> dict[str, Any]:
+    """A run of the sweep as plain data for scripts."""
+    record = result.record
+    return _plan_data(result.planned) | {
+        "run": None if record is None else record.run,
+        "status": "failed" if record is None else record.outcome.status,
+        "rmse": None if record is None else record.outcome.rmse,
+        "already_there": result.existed,
+        "message": result.fault,
+    }

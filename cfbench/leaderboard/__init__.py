@@ -1,1 +1,10 @@
-"""LEADERBOARD: runs are ranked, and doubted."""
+"""Runs are ranked on leaderboards, which also say how uncertain each score is."""
+
+from typing import Literal, TypeAlias
+
+# They stand here because the command line needs them for `--help`, before it loads anything heavy.
+Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
+"""What a leaderboard ranks by. `user-rmse` is the mean over users of each user's RMSE."""
+SliceBy: TypeAlias = Literal["user-activity", "item-popularity", "rating"]
+"""What divides the test ratings into slices: the number of training ratings of the user or of the item, or the rating
+itself."""

@@ -1,9 +1,10 @@
-"""STATISTICS: how sure a score is, and whether two models can be told apart.
+"""The statistics of a leaderboard: confidence intervals of scores, and tests of whether two models differ.
 
-The errors of one user resemble each other, so users are drawn, not ratings: all that is needed of a run are sums by
-user (Ren et al., Nonparametric bootstrapping for hierarchical data, J. Applied Statistics 2010; Field & Welsh,
-Bootstrapping clustered data, JRSS B 2007). What is said holds for other users like these and the models as they were
-fitted; how much another seed would change them is the standard deviation over seeds, and another matter.
+The errors of one user resemble each other. The bootstrap therefore draws users, not ratings, and needs only sums by
+user from each run (Ren et al., Nonparametric bootstrapping for hierarchical data, J. Applied Statistics 2010; Field &
+Welsh, Bootstrapping clustered data, JRSS B 2007). The results hold for other users like these and for the models as
+they were fitted. How much another seed would change a model is a separate question, which the standard deviation over
+seeds answers.
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Floats: TypeAlias = NDArray[np.float64]
-GROUPS = 4_000
-"""More users than that are put into so many groups at random, and groups are drawn: as wide an interval, sooner
-(Wolter, Introduction to Variance Estimation, 2007, chapter 2)."""
-_ROUNDING = 1e-12  # less is no difference of scores on a scale of ratings
-_AT_ONCE = 50  # draws: what fits the processor's cache
+MAX_CLUSTERS = 4_000
+"""With more users than this, the bootstrap puts users into this many random groups and draws groups: the interval is
+as wide, and computed sooner (Wolter, Introduction to Variance Estimation, 2007, chapter 2)."""
+_ROUNDING = 1e-12  # a smaller difference of two scores is rounding, on any scale of ratings
+_DRAWS_PER_BLOCK = 50  # one block of draws fits the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class UserSums:
     """A score as sums by user: the mean over its parts of √(Σ sums / Σ counts), or of the plain ratio.
 
-    Shapes: `sums` and `counts` (users, parts), float64: of RMSE the squared errors and how many there are. A part is a
-    test part met by a fitted model: one a fold and seed. Row u is the same user in all scores that are compared.
+    Shapes: `sums` and `counts` (users, parts), float64. For RMSE these are the squared errors and their number. A part
+    is a test part that one fitted model predicts: there is one for each fold and seed. Row u is the same user in all
+    scores that are compared. `root` says whether the score takes the square root.
     """
 
     sums: Floats
@@ -41,53 +43,53 @@ class UserSums:
     root: bool
 
     @cached_property
-    def parts(self) -> Floats:
+    def part_scores(self) -> Floats:
         """(parts,) the score of each part."""
-        return self.of(self.sums.sum(axis=0), self.counts.sum(axis=0))
+        return self.score_totals(self.sums.sum(axis=0), self.counts.sum(axis=0))
 
     @property
     def score(self) -> float:
         """The mean over parts."""
-        return float(self.parts.mean())
+        return float(self.part_scores.mean())
 
-    def of(self, sums: Floats, counts: Floats) -> Floats:
-        """The score of totals of any shape."""
+    def score_totals(self, sums: Floats, counts: Floats) -> Floats:
+        """The scores of totals over users; both arrays may have any shape."""
         ratio = sums / counts
         return np.sqrt(ratio) if self.root else ratio
 
     @cached_property
-    def without(self) -> Floats:
-        """(users,) the score without each user: what the jackknife needs, NaN where nobody would be left."""
+    def leave_one_out(self) -> Floats:
+        """(users,) the score without each user, for the jackknife; NaN where no other user has test ratings."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            scores = self.of(self.sums.sum(axis=0) - self.sums, self.counts.sum(axis=0) - self.counts)
-        mean: Floats = np.nanmean(scores, axis=1)  # a part of this user alone has no score without them
+            scores = self.score_totals(self.sums.sum(axis=0) - self.sums, self.counts.sum(axis=0) - self.counts)
+        mean: Floats = np.nanmean(scores, axis=1)  # a part that only this user has is NaN without them
         return mean
 
     @cached_property
     def present(self) -> NDArray[np.bool_]:
-        """(users,) True for those with a test rating in any part."""
-        there: NDArray[np.bool_] = self.counts.sum(axis=1) > 0
-        return there
+        """(users,) True for a user with a test rating in any part."""
+        present: NDArray[np.bool_] = self.counts.sum(axis=1) > 0
+        return present
 
     @cached_property
-    def moved(self) -> Floats:
-        """(present users,) by how much leaving each out moves the score, more than leaving out one does on average."""
+    def jackknife_deviations(self) -> Floats:
+        """(present users,) the score without each user, minus the mean of these scores."""
         if self.present.sum() < 2:
             return np.zeros(self.present.sum())
-        moves = self.without[self.present]
-        centred: Floats = moves - moves.mean()
-        return centred
+        scores = self.leave_one_out[self.present]
+        deviations: Floats = scores - scores.mean()
+        return deviations
 
 
 class Interval(NamedTuple):
-    """From `low` to `high`; both NaN where fewer than two users were tested."""
+    """A confidence interval; both ends are NaN where fewer than two users have test ratings."""
 
     low: float
     high: float
 
 
 class Comparison(NamedTuple):
-    """How much larger one score is than another, with its 95 % interval and the two-sided p-value of no difference."""
+    """How much larger one score is than another, with the interval and the two-sided p-value of no difference."""
 
     difference: float
     low: float
@@ -95,82 +97,98 @@ class Comparison(NamedTuple):
     p: float
 
 
-def intervals(scores: Sequence[UserSums], *, level: float = 0.95, draws: int = 2000, seed: int = 0) -> list[Interval]:
-    """Bootstrap intervals over users, by the bias-corrected and accelerated method (BCa).
+def intervals(
+    scores: Sequence[UserSums],
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+    max_clusters: int = MAX_CLUSTERS,
+) -> list[Interval]:
+    """Compute bootstrap intervals over users, by the bias-corrected and accelerated method (BCa).
 
-    Efron, Better bootstrap confidence intervals, JASA 1987; acceleration by the jackknife over users. All scores meet
-    the same drawn users, which makes their intervals comparable and a board of them quick.
+    Efron, Better bootstrap confidence intervals, JASA 1987; the acceleration comes from the jackknife over users. All
+    scores use the same draws of users, which makes their intervals comparable and a leaderboard of them quick.
     """
     if not scores:
         return []
     present = scores[0].present
     if present.sum() < 2:
         return [Interval(np.nan, np.nan) for _ in scores]
-    drawn = _drawn(scores, present, draws, np.random.default_rng(seed))
-    return [_bca(score, column, level) for score, column in zip(scores, drawn.T, strict=True)]
+    bootstrap = _bootstrap_scores(scores, present, draws, np.random.default_rng(seed), max_clusters)
+    return [_bca_interval(score, column, level) for score, column in zip(scores, bootstrap.T, strict=True)]
 
 
-def _drawn(scores: Sequence[UserSums], present: NDArray[np.bool_], draws: int, rng: np.random.Generator) -> Floats:
-    """(draws, scores) the scores of as many users as there are, drawn with replacement."""
-    table = _grouped(np.concatenate([s.sums[present] for s in scores] + [s.counts[present] for s in scores], axis=1))
-    clusters, found = len(table), []
-    for _ in blocks(draws, _AT_ONCE):
-        picks = rng.integers(0, clusters, (_AT_ONCE, clusters))
-        times = np.stack([np.bincount(row, minlength=clusters) for row in picks]).astype(np.float64)
-        found.append(times @ table)
-    sums, counts = np.split(np.concatenate(found)[:draws], 2, axis=1)  # (draws, parts of all scores)
+def _bootstrap_scores(
+    scores: Sequence[UserSums], present: NDArray[np.bool_], draws: int, rng: np.random.Generator, max_clusters: int
+) -> Floats:
+    """(draws, scores) the scores of samples of users, each as large as all users and drawn with replacement."""
+    user_table = np.concatenate([s.sums[present] for s in scores] + [s.counts[present] for s in scores], axis=1)
+    table = _cluster_users(user_table, max_clusters)
+    clusters, totals = len(table), []
+    for _ in blocks(draws, _DRAWS_PER_BLOCK):
+        picks = rng.integers(0, clusters, (_DRAWS_PER_BLOCK, clusters))
+        weights = np.stack([np.bincount(row, minlength=clusters) for row in picks]).astype(np.float64)
+        totals.append(weights @ table)
+    sums, counts = np.split(np.concatenate(totals)[:draws], 2, axis=1)  # (draws, parts of all scores)
     ends = [0, *np.cumsum([score.sums.shape[1] for score in scores])]
-    with np.errstate(invalid="ignore"):  # a part none of whose few users was drawn
-        of = [s.of(sums[:, a:b], counts[:, a:b]) for s, a, b in zip(scores, ends, ends[1:], strict=False)]
-    return np.stack([np.nanmean(parts, axis=1) for parts in of], axis=1)
+    with np.errstate(invalid="ignore"):  # a draw may contain none of the few users of a part
+        parts = [s.score_totals(sums[:, a:b], counts[:, a:b]) for s, a, b in zip(scores, ends, ends[1:], strict=False)]
+    return np.stack([np.nanmean(of_score, axis=1) for of_score in parts], axis=1)
 
 
-def _grouped(table: Floats) -> Floats:
-    """(clusters, columns) the rows of users, or the sums of random groups of them when there are many."""
-    if len(table) <= GROUPS:
+def _cluster_users(table: Floats, max_clusters: int) -> Floats:
+    """(clusters, columns) the rows of users or, when there are too many, the sums of random groups of users."""
+    if len(table) <= max_clusters:
         return table
-    group = np.random.default_rng(len(table)).permutation(len(table)) % GROUPS
-    return np.stack([np.bincount(group, column, GROUPS) for column in table.T], axis=1)
+    group = np.random.default_rng(len(table)).permutation(len(table)) % max_clusters
+    return np.stack([np.bincount(group, column, max_clusters) for column in table.T], axis=1)
 
 
-def _bca(score: UserSums, drawn: Floats, level: float) -> Interval:
+def _bca_interval(score: UserSums, bootstrap: Floats, level: float) -> Interval:
+    """The BCa interval of a score from its (draws,) bootstrap scores."""
     from scipy.special import ndtr, ndtri
 
-    below = (np.mean(drawn < score.score) + np.mean(drawn <= score.score)) / 2
-    if not 0 < below < 1:  # all draws on one side: the same score, whoever is drawn
-        return Interval(float(drawn.min()), float(drawn.max()))
-    bias, fall = ndtri(below), score.moved
-    spread = np.sum(fall**2) ** 1.5
-    acceleration = -np.sum(fall**3) / (6 * spread) if spread else 0.0
+    share_below = (np.mean(bootstrap < score.score) + np.mean(bootstrap <= score.score)) / 2
+    if not 0 < share_below < 1:  # every draw has the same score, so no correction can be computed
+        return Interval(float(bootstrap.min()), float(bootstrap.max()))
+    bias, deviations = ndtri(share_below), score.jackknife_deviations
+    spread = np.sum(deviations**2) ** 1.5
+    acceleration = -np.sum(deviations**3) / (6 * spread) if spread else 0.0
     ends = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
-    low, high = np.quantile(drawn, ndtr(bias + ends / (1 - acceleration * ends)))
+    low, high = np.quantile(bootstrap, ndtr(bias + ends / (1 - acceleration * ends)))
     return Interval(float(low), float(high))
 
 
-def compare(one: UserSums, other: UserSums, *, level: float = 0.95) -> Comparison:
-    """A paired t-test of the difference `one` - `other`, with users as clusters.
+def compare(first: UserSums, second: UserSums, *, level: float = 0.95) -> Comparison:
+    """A paired t-test of the difference `first` - `second`, with users as clusters.
 
-    The variance is the jackknife's, leaving out a user at a time; of the cluster-robust ones it is the one that holds
-    its level when some users have many more ratings than others (Efron & Stein, The jackknife estimate of variance,
-    Annals of Statistics 1981; MacKinnon, Nielsen & Webb, Fast and reliable jackknife and bootstrap methods for
-    cluster-robust inference, J. Applied Econometrics 2023). t has users - 1 degrees of freedom. NaN for fewer than two.
+    The variance is the jackknife's, which leaves out one user at a time. Among cluster-robust variances it is the one
+    that holds its level when some users have many more ratings than others (Efron & Stein, The jackknife estimate of
+    variance, Annals of Statistics 1981; MacKinnon, Nielsen & Webb, Fast and reliable jackknife and bootstrap methods
+    for cluster-robust inference, J. Applied Econometrics 2023). t has users - 1 degrees of freedom. The interval and
+    the p-value are NaN for fewer than two users.
     """
     from scipy.special import stdtrit
 
-    users, difference = len(one.moved), one.score - other.score
+    users, difference = len(first.jackknife_deviations), first.score - second.score
     if users < 2:
         return Comparison(difference, np.nan, np.nan, np.nan)
-    error, p = _tested(np.array([difference]), (one.moved - other.moved)[None])
-    reach = float(stdtrit(users - 1, (1 + level) / 2) * error[0])
-    return Comparison(difference, difference - reach, difference + reach, float(p[0]))
+    deviations = first.jackknife_deviations - second.jackknife_deviations
+    error, p = _jackknife_t_test(np.array([difference]), deviations[None])
+    half_width = float(stdtrit(users - 1, (1 + level) / 2) * error[0])
+    return Comparison(difference, difference - half_width, difference + half_width, float(p[0]))
 
 
-def _tested(differences: Floats, moved: Floats) -> tuple[Floats, Floats]:
-    """(k,) standard errors and p-values of k differences of scores, from (k, users) differences of `moved`."""
+def _jackknife_t_test(differences: Floats, deviations: Floats) -> tuple[Floats, Floats]:
+    """(k,) standard errors and p-values of k differences of scores.
+
+    Shapes: `differences` (k,); `deviations` (k, users), the differences of the scores' `jackknife_deviations`.
+    """
     from scipy.special import stdtr
 
-    users = moved.shape[1]
-    errors = np.sqrt((users - 1) / users * np.sum(moved**2, axis=1))
+    users = deviations.shape[1]
+    errors = np.sqrt((users - 1) / users * np.sum(deviations**2, axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         p: Floats = 2 * stdtr(users - 1, -np.abs(differences) / errors)
     p[np.abs(differences) <= _ROUNDING] = 1.0
@@ -178,7 +196,7 @@ def _tested(differences: Floats, moved: Floats) -> tuple[Floats, Floats]:
 
 
 def holm(p_values: Sequence[float] | Floats) -> list[float]:
-    """p-values adjusted so that any false rejection among them all has at most the level's probability.
+    """Adjust p-values so that the probability of any false rejection among them is at most the level.
 
     Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 1979.
 
@@ -188,25 +206,37 @@ def holm(p_values: Sequence[float] | Floats) -> list[float]:
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p)
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(steps, 1)
-    return [float(value) for value in adjusted]
+    adjusted_p = np.empty_like(p)
+    adjusted_p[order] = np.minimum(steps, 1)
+    return [float(value) for value in adjusted_p]
 
 
-def against_best(scores: Sequence[UserSums]) -> list[tuple[Comparison, float]]:
-    """Each score compared with the smallest, and the p-value adjusted by Holm's method.
+def compare_with_best(scores: Sequence[UserSums]) -> list[tuple[Comparison, float]]:
+    """Compare each score with the smallest; each comparison has its p-value adjusted by Holm's method.
 
-    The family is all pairs of scores. Which one is the best was read off the same test ratings: comparing with it means
-    to look for the widest of all gaps, and adjusting for its own comparisons alone finds one in 13 % of boards of ten
-    equal models, where 5 % are promised (tests/leaderboard/test_intervals.py).
+    Holm's family contains all pairs of scores. The same test ratings decide which score is the best, so a comparison
+    with it looks for the widest of all gaps. If the family contained only the comparisons with the best, 13 % of
+    leaderboards of ten equal models would show a difference, where the level promises 5 %
+    (tests/leaderboard/test_intervals.py).
     """
     if not scores:
         return []
-    best = min(range(len(scores)), key=lambda at: scores[at].score)
-    values, moved = np.array([score.score for score in scores]), np.stack([score.moved for score in scores])
-    family = np.ones((len(scores), len(scores)))
-    upper = [_tested(values[at + 1 :] - values[at], moved[at + 1 :] - moved[at])[1] for at in range(len(scores))]
-    family[np.triu_indices(len(scores), 1)] = holm(np.concatenate(upper))
+    best = min(range(len(scores)), key=lambda index: scores[index].score)
+    adjusted_p = _adjusted_pairs(scores)
     return [
-        (compare(score, scores[best]), float(family[min(at, best), max(at, best)])) for at, score in enumerate(scores)
+        (compare(score, scores[best]), float(adjusted_p[min(index, best), max(index, best)]))
+        for index, score in enumerate(scores)
     ]
+
+
+def _adjusted_pairs(scores: Sequence[UserSums]) -> Floats:
+    """(scores, scores) the adjusted p-value of each pair, above the diagonal; ones elsewhere."""
+    values = np.array([score.score for score in scores])
+    deviations = np.stack([score.jackknife_deviations for score in scores])
+    p_values = []
+    for index in range(len(scores)):
+        _, p = _jackknife_t_test(values[index + 1 :] - values[index], deviations[index + 1 :] - deviations[index])
+        p_values.append(p)
+    adjusted_p = np.ones((len(scores), len(scores)))
+    adjusted_p[np.triu_indices(len(scores), 1)] = holm(np.concatenate(p_values))
+    return adjusted_p

@@ -1,132 +1,173 @@
-"""STANDINGS: where each row of a leaderboard stands: how sure its score is, and whether it can be told from the best.
+"""The rows of a leaderboard in order, each with the uncertainty of its score and its comparison with the best row.
 
-Scores are those the records hold. Intervals, tests and slices are computed from the predictions and the test ratings;
-without the data set they are None.
+The scores are those in the records. Intervals, tests and slices are computed from the predictions and the test
+ratings; when the data set is not downloaded, they are None.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cfbench.data import card as cards
+from cfbench.data import store
 from cfbench.errors import UsageError
-from cfbench.leaderboard.intervals import against_best, intervals
-from cfbench.leaderboard.scoring import errors, slices, truth, user_sums
+from cfbench.leaderboard.board import build_board
+from cfbench.leaderboard.intervals import compare_with_best, intervals
+from cfbench.leaderboard.scoring import build_test_part, read_errors, score_new, score_slices, sum_by_user
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cfbench.data.card import Card
     from cfbench.data.store import Dataset
-    from cfbench.leaderboard.board import Leaderboard, Row
+    from cfbench.leaderboard import Metric, SliceBy
+    from cfbench.leaderboard.board import Leaderboard
     from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
-    from cfbench.leaderboard.scoring import By, Metric, RunErrors, Slice, TestPart
+    from cfbench.leaderboard.rows import Row
+    from cfbench.leaderboard.scoring import Slice, TestPart
     from cfbench.runs.results import Results
 
 ALPHA = 0.05
-"""SparseRows whose adjusted p-value is at least that cannot be told from the best."""
+"""A row whose adjusted p-value is at least this is tied with the best row."""
 
 
 @dataclass(frozen=True)
 class RankedRow:
-    """A row and what is known of it; scores of several seeds and folds are means."""
+    """A row, its place, and its statistics; scores of several seeds and folds are means."""
 
     row: Row
     score: float | None
-    """In the metric of the board."""
+    """The score in the metric of the leaderboard; None for a row that is not ranked."""
     place: int | None = None
     interval: Interval | None = None
     to_best: Comparison | None = None
+    """The comparison of this row with the best row."""
     p: float | None = None
-    """Of the difference to the best row, adjusted for all pairs of rows (Holm)."""
+    """The p-value of the difference from the best row, adjusted for all pairs of rows (Holm)."""
     user_rmse: float | None = None
     new_users: float | None = None
-    """RMSE over the test ratings of users without a training rating."""
+    """The RMSE over the test ratings of users without a training rating."""
     new_items: float | None = None
+    """The RMSE over the test ratings of items without a training rating."""
     slices: tuple[Slice, ...] = ()
     on_front: bool = False
-    """Whether no other row is both at least as good and fitted at least as fast."""
+    """Whether no other row is both at least as good and fitted at least as fast: the Pareto front."""
 
     @property
     def tied(self) -> bool:
-        """Whether it cannot be told from the best row, and is not it."""
+        """Whether this is not the best row, and the test finds no difference from the best row."""
         return self.p is not None and self.p >= ALPHA and self.place != 1
 
-    def as_dict(self) -> dict[str, Any]:
-        """All of it, flat, for scripts."""
-        row, asked = self.row, self.row.last.request
-        low, high = self.interval or (None, None)
-        gap = self.to_best
-        return {
-            "place": self.place, "plugin": row.plugin, "config_source": row.source, "score": self.score,
-            "interval_low": low, "interval_high": high, "seeds": sorted(row.seeds), "sd": row.sd,
-            "difference": gap and gap.difference, "difference_low": gap and gap.low,
-            "difference_high": gap and gap.high, "p_value": self.p, "tied": self.tied,
-            "rmse": row.rmse, "mae": row.mean(lambda o: o.mae), "user_rmse": self.user_rmse,
-            "new_user_rmse": self.new_users, "new_item_rmse": self.new_items, "coverage": row.coverage,
-            "valid_rmse": row.valid_rmse,
-            "fit_seconds": row.mean(lambda o: o.fit_seconds), "predict_seconds": row.mean(lambda o: o.predict_seconds),
-            "peak_memory": row.most("peak_memory"), "peak_device_memory": row.most("peak_device_memory"),
-            "parameters": row.most("parameters"), "device": row.devices,
-            "pareto": self.on_front, "note": row.note, "preset": asked.preset,
-            "config": asked.config, "runs": [record.run for record in row.records or row.others],
-        }  # fmt: skip
+
+@dataclass(frozen=True)
+class RankedBoard:
+    """A leaderboard whose rows are ranked by a metric."""
+
+    board: Leaderboard
+    card: Card
+    metric: Metric
+    rows: list[RankedRow]
+    has_ratings: bool
+    """Whether the data set is downloaded, so that intervals and tests could be computed."""
+
+
+def load_ranked_board(
+    dataset: str,
+    split: str,
+    results: Results,
+    *,
+    metric: Metric = "rmse",
+    by: SliceBy | None = None,
+    plugins: Collection[str] = (),
+    all_runs: bool = False,
+) -> RankedBoard:
+    """Build the leaderboard of a data set and split and rank its rows; nothing is downloaded for it.
+
+    `by` adds slices to the rows; `plugins` and `all_runs` are those of `build_board`. Raises `UnknownNameError`,
+    `RecordError`, and `UsageError` when the metric or the slices need a data set that is not downloaded.
+    """
+    card = cards.load(dataset)
+    data = store.open_dataset(card) if store.is_ready(card) else None
+    fingerprints = None if data is None else {name: data.split(name).fingerprint for name in card.expand_split(split)}
+    board = build_board(card, split, results, fingerprints, plugins=plugins, all_runs=all_runs)
+    rows = rank_rows(board, results, data, metric=metric, by=by)
+    return RankedBoard(board, card, metric, rows, has_ratings=data is not None)
 
 
 def rank_rows(
-    board: Leaderboard, results: Results, dataset: Dataset | None, *, metric: Metric = "rmse", by: By | None = None
+    board: Leaderboard, results: Results, dataset: Dataset | None, *, metric: Metric = "rmse", by: SliceBy | None = None
 ) -> list[RankedRow]:
-    """The rows in the order of the metric, unranked ones last; raises `RecordError`, `UsageError`."""
-    if dataset is None and (metric == "user-rmse" or by):
+    """The rows in the order of the metric, followed by those that are not ranked; raises `RecordError`, `UsageError`.
+
+    `dataset` is None when it is not downloaded. `by` adds the RMSE over slices of the test ratings.
+    """
+    if dataset is not None:
+        ranked_rows = _score_from_predictions(board, results, dataset, metric, by)
+    elif by or metric == "user-rmse":
         raise UsageError(
             f"{'--by' if by else 'user-rmse'} is computed from the ratings, and data set {board.dataset!r} is not "
-            f"here; `cfbench download {board.dataset}` gets it"
+            f"downloaded; `cfbench download {board.dataset}` gets it"
         )
-    ranked = _told(board, metric) if dataset is None else _judged(board, results, dataset, metric, by)
-    ranked.sort(key=lambda s: (s.score, s.row.last.request.started))
-    front = _front(ranked)
-    placed = [replace(s, place=at, on_front=at in front) for at, s in enumerate(ranked, 1)]
-    return placed + [RankedRow(row, None) for row in board.rows if not row.ranked]
+    else:
+        ranked_rows = [RankedRow(row, row.rmse if metric == "rmse" else row.mae) for row in board.ranked]
+    ranked_rows.sort(key=lambda ranked_row: (ranked_row.score, ranked_row.row.newest.request.started))
+    front = _front_places(ranked_rows)
+    placed_rows = [replace(row, place=place, on_front=place in front) for place, row in enumerate(ranked_rows, 1)]
+    return placed_rows + [RankedRow(row, None) for row in board.rows if not row.ranked]
 
 
-def _told(board: Leaderboard, metric: Metric) -> list[RankedRow]:
-    """As the records say."""
-    return [RankedRow(row, row.rmse if metric == "rmse" else row.mean(lambda o: o.mae)) for row in board.ranked]
+def _score_from_predictions(
+    board: Leaderboard, results: Results, dataset: Dataset, metric: Metric, by: SliceBy | None
+) -> list[RankedRow]:
+    """The ranked rows with scores, intervals and tests from the predictions.
+
+    Only the errors of one row's runs are in memory at a time; its sums by user are kept.
+    """
+    if not board.ranked:
+        return []
+    test_parts = {name: build_test_part(dataset.ratings, dataset.split(name)) for name in board.fingerprints}
+    rows, sums = [], []
+    for row in board.ranked:
+        ranked_row, user_sums = _score_row(row, results, test_parts, metric, by)
+        rows.append(ranked_row)
+        sums.append(user_sums)
+    if any(user_sums.present.sum() < 2 for user_sums in sums):  # one user is no sample of users
+        return rows
+    return [
+        replace(row, interval=interval, to_best=comparison, p=p)
+        for row, interval, (comparison, p) in zip(rows, intervals(sums), compare_with_best(sums), strict=True)
+    ]
 
 
-def _judged(board: Leaderboard, results: Results, dataset: Dataset, metric: Metric, by: By | None) -> list[RankedRow]:
-    """As the predictions say; the errors of one row's runs are in memory at a time."""
-    truths = {name: truth(dataset.ratings, dataset.split(name)) for name in board.fingerprints if board.ranked}
-    rows = [_row(row, results, truths, metric, by) for row in board.ranked]
-    judged, sums = [standing for standing, _ in rows], [of for _, of in rows]
-    if any(of.present.sum() < 2 for of in sums):  # one user is no sample of users
-        return judged
-    each = zip(judged, intervals(sums), against_best(sums), strict=True)
-    return [replace(s, interval=interval, to_best=gap, p=p) for s, interval, (gap, p) in each]
-
-
-def _row(
-    row: Row, results: Results, truths: dict[str, TestPart], metric: Metric, by: By | None
+def _score_row(
+    row: Row, results: Results, test_parts: dict[str, TestPart], metric: Metric, by: SliceBy | None
 ) -> tuple[RankedRow, UserSums]:
-    runs = [errors(results.place(r.request), truths[r.request.split.name]) for r in row.records]
-    sums = user_sums(runs, metric)
-    standing = RankedRow(
-        row, sums.score, user_rmse=user_sums(runs, "user-rmse").score, new_users=_new(runs, "user-activity"),
-        new_items=_new(runs, "item-popularity"), slices=tuple(slices(runs, by)) if by else (),
-    )  # fmt: skip
-    return standing, sums
+    """The row with its scores, and the sums by user that its interval needs."""
+    runs = [read_errors(results.place(record.request), test_parts[record.request.split.name]) for record in row.records]
+    sums = sum_by_user(runs, metric)
+    ranked_row = RankedRow(
+        row,
+        sums.score,
+        user_rmse=sum_by_user(runs, "user-rmse").score,
+        new_users=score_new(runs, "user-activity"),
+        new_items=score_new(runs, "item-popularity"),
+        slices=tuple(score_slices(runs, by)) if by else (),
+    )
+    return ranked_row, sums
 
 
-def _new(runs: list[RunErrors], by: By) -> float | None:
-    """The RMSE over what training never met, if there is any of it."""
-    if not any(run.truth.split.report["cold_ratings"] for run in runs):
-        return None
-    return next((s.rmse for s in slices(runs, by) if s.label == "none"), None)
-
-
-def _front(ranked: list[RankedRow]) -> set[int]:
-    """The places that are not dominated in score and seconds of fitting."""
-    known = [(s.score, s.row.mean(lambda o: o.fit_seconds), at) for at, s in enumerate(ranked, 1)]
+def _front_places(ranked_rows: list[RankedRow]) -> set[int]:
+    """The places, from 1, of the rows that no other row beats in both score and seconds of fitting."""
+    candidates = []
+    for place, ranked_row in enumerate(ranked_rows, 1):
+        seconds = ranked_row.row.fit_seconds
+        if seconds is not None:
+            candidates.append((ranked_row.score, seconds, place))
     fastest = float("inf")
     front: set[int] = set()
-    for _, seconds, at in sorted((score, seconds, at) for score, seconds, at in known if seconds is not None):
+    for _, seconds, place in sorted(candidates):
         if seconds < fastest:
-            fastest, front = seconds, front | {at}
+            fastest = seconds
+            front.add(place)
     return front

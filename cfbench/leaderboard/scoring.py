@@ -1,7 +1,7 @@
-"""SCORING: the predictions of stored runs beside the test ratings they were made for.
+"""The scores of stored runs, computed from their predictions and the test ratings.
 
-A record keeps its scores and its predictions, never ratings: licences forbid passing those on. With the data set at
-hand, whatever can be asked of a run's errors is computed again from both.
+A record keeps scores and predictions, but no ratings, because licences forbid passing ratings on. When the data set is
+downloaded, this module computes every other score from the predictions and the ratings: no run has to be repeated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,117 +26,179 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.split import Split
+    from cfbench.leaderboard import Metric, SliceBy
     from cfbench.leaderboard.intervals import Floats
-    from cfbench.ratings import Ratings
+    from cfbench.ratings import Ratings, Scale, Scores
+    from cfbench.runs.record import Record
 
-Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
-By: TypeAlias = Literal["user-activity", "item-popularity", "rating"]
-COUNTS = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
-"""Where slices by the number of training ratings begin; 0 is a slice of its own: what training never met."""
-_VALUES = 20  # a scale of more values is cut into ten spans
+ACTIVITY_STARTS = (0, 1, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
+"""The smallest number of training ratings in each slice by activity. Users and items that training has not seen have
+the slice 0 for themselves."""
+_MAX_SINGLE_VALUES = 20  # a scale with more steps is divided into ten spans
+_SPANS = 10
 
 
 class Slice(NamedTuple):
-    """Some of the test ratings: what they share, how many there are, and the RMSE over them."""
+    """Some of the test ratings: what they share, how many they are, and the RMSE over them."""
 
     label: str
     ratings: int
     rmse: float
 
 
+@dataclass(frozen=True)
+class _RatingSlices:
+    """The slices of a rating scale: one for each value or, when the scale has too many values, ten spans."""
+
+    starts: list[float]
+    """(slices + 1,) where each slice begins, and where the last one ends."""
+    single_values: bool
+
+    @classmethod
+    def of_scale(cls, scale: Scale) -> _RatingSlices:
+        steps = round((scale.high - scale.low) / scale.step) if scale.step else 0
+        single_values = 0 < steps < _MAX_SINGLE_VALUES
+        count = steps + 1 if single_values else _SPANS
+        width = scale.step if single_values else (scale.high - scale.low) / _SPANS
+        return cls([scale.low + k * width for k in range(count + 1)], single_values)
+
+    @property
+    def labels(self) -> list[str]:
+        if self.single_values:
+            return [f"{value:g}" for value in self.starts[:-1]]
+        return [f"{low:g}–{high:g}" for low, high in pairwise(self.starts)]
+
+    def index(self, ratings: Scores) -> NDArray[np.int64]:
+        """(n,) the slice of each rating."""
+        steps = (ratings - self.starts[0]) / (self.starts[1] - self.starts[0])
+        if self.single_values:
+            nearest: NDArray[np.int64] = np.rint(steps).astype(np.int64)
+            return nearest
+        last = len(self.starts) - 2  # the highest rating ends the last span
+        spans: NDArray[np.int64] = np.minimum(steps, last).astype(np.int64)
+        return spans
+
+
 @dataclass(frozen=True, eq=False)
 class TestPart:
-    """The test part of a split, and what training met of its users and items."""
+    """The test part of a split, and how much training has seen of its users and items."""
 
     split: Split
-    test: Ratings
-    met: tuple[NDArray[np.int64], NDArray[np.int64]]
-    """(n_users,) and (n_items,) how many training ratings each has."""
+    ratings: Ratings
+    user_activity: NDArray[np.int64]
+    """(n_users,) how many training ratings each user has."""
+    item_popularity: NDArray[np.int64]
+    """(n_items,) how many training ratings each item has."""
 
     @cached_property
-    def counts(self) -> NDArray[np.int64]:
-        """(n_users,) how many test ratings each has."""
-        return activity(self.test.users, self.test.n_users)
+    def ratings_per_user(self) -> NDArray[np.int64]:
+        """(n_users,) how many test ratings each user has."""
+        return activity(self.ratings.users, self.ratings.n_users)
 
-    def labels(self, by: By) -> list[str]:
-        """The slices there can be; the same for all splits of a data set."""
+    def slice_labels(self, by: SliceBy) -> list[str]:
+        """The labels of all possible slices; they are the same for all splits of a data set."""
         if by == "rating":
-            values, step = _values(self.test)
-            return [f"{value:g}" if step else f"{value:g}–{top:g}" for value, top in values]
-        spans = (f"{low:,}–{above - 1:,}" for low, above in pairwise(COUNTS[1:]))
-        return ["none", *spans, f"{COUNTS[-1]:,} and more"]
+            return _RatingSlices.of_scale(self.ratings.scale).labels
+        spans = (f"{low:,}–{above - 1:,}" for low, above in pairwise(ACTIVITY_STARTS[1:]))
+        return ["none", *spans, f"{ACTIVITY_STARTS[-1]:,} and more"]
 
-    def places(self, by: By) -> NDArray[np.int64]:
-        """(n,) the slice of each test rating."""
+    def slice_index(self, by: SliceBy) -> NDArray[np.int64]:
+        """(n,) the slice of each test rating, as an index into `slice_labels`."""
         if by == "rating":
-            values, step = _values(self.test)
-            low, width = self.test.scale.low, values[0][1] - values[0][0]
-            steps = (self.test.ratings - low) / width
-            whole: NDArray[np.int64] = (np.rint(steps) if step else np.minimum(steps, len(values) - 1)).astype(np.int64)
-            return whole
-        codes, met = ((self.test.users, self.met[0]), (self.test.items, self.met[1]))[by == "item-popularity"]
-        places: NDArray[np.int64] = np.searchsorted(COUNTS, met[codes], side="right") - 1
-        return places
+            return _RatingSlices.of_scale(self.ratings.scale).index(self.ratings.ratings)
+        if by == "user-activity":
+            train_ratings = self.user_activity[self.ratings.users]
+        else:
+            train_ratings = self.item_popularity[self.ratings.items]
+        index: NDArray[np.int64] = np.searchsorted(ACTIVITY_STARTS, train_ratings, side="right") - 1
+        return index
 
 
-def truth(ratings: Ratings, split: Split) -> TestPart:
-    """What a split's runs are held to."""
+def build_test_part(ratings: Ratings, split: Split) -> TestPart:
+    """The test part of a split of these ratings."""
     train = split.parts == TRAIN
-    met = activity(ratings.users[train], ratings.n_users), activity(ratings.items[train], ratings.n_items)
-    return TestPart(split, split.test(ratings), met)
-
-
-def _values(ratings: Ratings) -> tuple[list[tuple[float, float]], bool]:
-    """Where each slice by rating begins and ends, and whether it is one value of a scale with few."""
-    low, high, step = ratings.scale.low, ratings.scale.high, ratings.scale.step
-    steps = round((high - low) / step) if step else 0
-    few = 0 < steps < _VALUES
-    count, width = (steps + 1, step) if few else (10, (high - low) / 10)
-    return [(low + k * width, low + (k + 1) * width) for k in range(count)], few
+    user_activity = activity(ratings.users[train], ratings.n_users)
+    item_popularity = activity(ratings.items[train], ratings.n_items)
+    return TestPart(split, split.test(ratings), user_activity, item_popularity)
 
 
 @dataclass(frozen=True, eq=False)
 class RunErrors:
-    """What a stored run's predictions are off by: prediction minus rating, (n,) float64, one a test rating."""
+    """The errors of a stored run: prediction minus rating, (n,) float64, one for each test rating."""
 
-    truth: TestPart
+    test_part: TestPart
     errors: Floats
 
-    def by_user(self, metric: Metric) -> tuple[Floats, Floats]:
-        """(n_users,) sums and counts of which the metric is made; see `statistics.UserSums`."""
-        users, counts = self.truth.test.users, self.truth.counts
-        off = np.abs(self.errors) if metric == "mae" else self.errors**2
-        sums = np.bincount(users, off, len(counts)).astype(np.float64)
+    def sum_by_user(self, metric: Metric) -> tuple[Floats, Floats]:
+        """(n_users,) the sums and counts that the metric consists of; see `UserSums`."""
+        users, counts = self.test_part.ratings.users, self.test_part.ratings_per_user
+        losses = np.abs(self.errors) if metric == "mae" else self.errors**2
+        sums = np.bincount(users, losses, len(counts)).astype(np.float64)
         if metric != "user-rmse":
             return sums, counts.astype(np.float64)
         return np.sqrt(sums / np.maximum(counts, 1)), (counts > 0).astype(np.float64)
 
-    def by_slice(self, by: By) -> tuple[Floats, NDArray[np.int64]]:
-        """(slices,) sums of squared errors, and counts."""
-        places, n = self.truth.places(by), len(self.truth.labels(by))
-        return np.bincount(places, self.errors**2, n).astype(np.float64), np.bincount(places, minlength=n)
+    def sum_by_slice(self, by: SliceBy) -> tuple[Floats, NDArray[np.int64]]:
+        """(slices,) the sums of squared errors, and how many test ratings each slice has."""
+        index, slices = self.test_part.slice_index(by), len(self.test_part.slice_labels(by))
+        sums = np.bincount(index, self.errors**2, slices).astype(np.float64)
+        return sums, np.bincount(index, minlength=slices)
 
 
-def errors(folder: Path, truth: TestPart) -> RunErrors:
-    """The errors of the run in that folder; raises `RecordError` when its predictions are not of these ratings."""
+def read_errors(folder: Path, test_part: TestPart) -> RunErrors:
+    """Read the errors of the run in a folder; raises `RecordError` when its predictions do not fit the test part."""
     predictions = read_predictions(folder)
-    if len(predictions) != len(truth.test):
+    ratings = test_part.ratings.ratings
+    if len(predictions) != len(ratings):
         raise RecordError(
-            f"{folder} holds {len(predictions):,} predictions, expected {len(truth.test):,}, one a test rating of "
-            f"{truth.split.name}; the run has to be made anew"
+            f"{folder} holds {len(predictions):,} predictions, expected {len(ratings):,}, one for each test rating of "
+            f"{test_part.split.name}; remove this folder and run the model again"
         )
-    return RunErrors(truth, predictions.astype(np.float64) - truth.test.ratings.astype(np.float64))
+    return RunErrors(test_part, predictions.astype(np.float64) - ratings.astype(np.float64))
 
 
-def user_sums(runs: Sequence[RunErrors], metric: Metric) -> UserSums:
-    """A score over several runs, each a part."""
-    sums, counts = zip(*(run.by_user(metric) for run in runs), strict=True)
+def find_errors(record: Record, folder: Path) -> RunErrors | None:
+    """The errors of a run, or None when it has no score or its ratings are not downloaded; raises `RecordError`."""
+    from cfbench.data import card, store
+
+    request = record.request
+    if not record.scored or request.dataset.name not in card.names():
+        return None
+    dataset_card = card.load(request.dataset.name)
+    if not store.is_ready(dataset_card):
+        return None
+    dataset = store.open_dataset(dataset_card)
+    split = dataset.split(request.split.name)
+    if split.fingerprint != request.split.fingerprint:
+        return None
+    return read_errors(folder, build_test_part(dataset.ratings, split))
+
+
+def sum_by_user(runs: Sequence[RunErrors], metric: Metric) -> UserSums:
+    """A score over several runs; each run is one part of it."""
+    sums, counts = zip(*(run.sum_by_user(metric) for run in runs), strict=True)
     return UserSums(np.stack(sums, axis=1), np.stack(counts, axis=1), root=metric == "rmse")
 
 
-def slices(runs: Sequence[RunErrors], by: By) -> list[Slice]:
-    """The slices with any test ratings, over all runs together: a fold may have none of a slice."""
-    sums, counts = (np.sum(column, axis=0) for column in zip(*(run.by_slice(by) for run in runs), strict=True))
-    folds = len({id(run.truth) for run in runs})  # seeds meet the same ratings again
-    each = zip(runs[0].truth.labels(by), sums.tolist(), counts.tolist(), strict=True)
-    return [Slice(label, n * folds // len(runs), (total / n) ** 0.5) for label, total, n in each if n]
+def score_slices(runs: Sequence[RunErrors], by: SliceBy) -> list[Slice]:
+    """The RMSE of each slice over all runs together, because one fold alone may have no rating of a slice.
+
+    Slices without a test rating are left out.
+    """
+    run_sums, run_counts = zip(*(run.sum_by_slice(by) for run in runs), strict=True)
+    sums, counts = np.sum(run_sums, axis=0).tolist(), np.sum(run_counts, axis=0).tolist()
+    folds = len({id(run.test_part) for run in runs})
+    labels = runs[0].test_part.slice_labels(by)
+    return [
+        # runs with different seeds repeat the same test ratings, which count once
+        Slice(label, count * folds // len(runs), (total / count) ** 0.5)
+        for label, total, count in zip(labels, sums, counts, strict=True)
+        if count
+    ]
+
+
+def score_new(runs: Sequence[RunErrors], by: SliceBy) -> float | None:
+    """The RMSE over the test ratings of users (or items) without a training rating; None when there are none."""
+    if not any(run.test_part.split.report["cold_ratings"] for run in runs):
+        return None
+    return next((part.rmse for part in score_slices(runs, by) if part.label == "none"), None)

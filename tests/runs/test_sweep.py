@@ -143,7 +143,7 @@ def test_ctrl_c_in_a_sweep_says_how_to_go_on_and_the_same_command_does(write, mo
         patch.setattr(console.Training, "epoch", interrupt)
         said = terminal("sweep s.toml")
     assert said.status == 130
-    assert "stopped at run 2 of 2; go on with: cfbench sweep s.toml" in said.err
+    assert "stopped at run 2 of 2; resume it with: cfbench sweep s.toml" in said.err
     (waiting,) = Results(terminal.folder / "results").unfinished()
     assert terminal("sweep s.toml").status == 0
     assert waiting in kept(terminal)  # gone on with, not begun anew
@@ -235,17 +235,17 @@ def test_show_without_the_data_shows_the_record(terminal, monkeypatch):
     monkeypatch.setenv("CFBENCH_DATA", str(terminal.folder / "elsewhere"))
     said = terminal("show last")
     assert "test RMSE" in said.out
-    assert "no errors by slice: the ratings of tiny it was scored on are not here" in said.err
+    assert "no errors by slice: the ratings of tiny that the run was scored on are not downloaded" in said.err
 
 
 def test_a_curve_has_its_highest_and_lowest_value_and_every_epoch_a_column():
     epochs = [{"epoch": k, "train_rmse": 2.0 - k / 10, "valid_rmse": 2.0 - k / 20} for k in range(1, 11)]
-    lines = curves.curve(epochs, width=60)
+    lines = curves.draw_curve(epochs, width=60)
     assert lines[0].split() == ["1.9500", "│•"]
     assert lines[11].split() == ["1.0000", "│", "·"]
     assert lines[11].index("·") - lines[11].index("│") == 10
-    assert max(map(len, curves.curve(epochs * 50, width=40))) <= 60
-    flat = curves.curve([{"epoch": 1, "train_rmse": 1.0, "valid_rmse": None}], width=30)
+    assert max(map(len, curves.draw_curve(epochs * 50, width=40))) <= 60
+    flat = curves.draw_curve([{"epoch": 1, "train_rmse": 1.0, "valid_rmse": None}], width=30)
     assert "·" in flat[0]
     assert "validation" not in flat[-1]
 
@@ -270,5 +270,5 @@ def test_diff_of_two_splits_has_no_test_and_says_why(terminal):
     terminal("run bias --split random80")
     said = terminal("diff {} {}".format(*kept(terminal)))
     assert said.status == 0
-    assert "no paired test: the runs met different test ratings" in said.err
+    assert "no paired test: the runs were scored on different test ratings" in said.err
     assert "random80" in said.out

@@ -28,7 +28,7 @@ def give_signature(function: Callable[..., None], options: dict[str, tuple[Any, 
 def option(name: str, field: FieldInfo, panel: str) -> Any:
     """The flag of a hyper-parameter: text, checked by the plugin's Config, except for switches."""
     flag = f"--{name.replace('_', '-')}"
-    told = f"{field.description} ({ranges(field)}default: {numbers.hyper(field.default)})"
+    told = f"{field.description} ({ranges(field)}default: {numbers.hyper_parameter(field.default)})"
     if field.annotation is bool:
         return Annotated[
             bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=told, show_default=False, rich_help_panel=panel)

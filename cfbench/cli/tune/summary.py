@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
 from cfbench.cli.tune.progress import outcome
-from cfbench.cli.view.numbers import NONE, duration, hyper, score
+from cfbench.cli.view.numbers import NONE, duration, hyper_parameter, score
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -67,7 +67,7 @@ def _flags(told: dict[str, Any], setup: Setup) -> list[str]:
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            words.append(f"--{flag}={hyper(value)}")
+            words.append(f"--{flag}={hyper_parameter(value)}")
     return words
 
 
@@ -89,7 +89,7 @@ def _configs(told: dict[str, Any]) -> Table:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else hyper(value)
+    return f"{value:.4g}" if isinstance(value, float) else hyper_parameter(value)
 
 
 def closing_table(rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Numbers for people; a dash where there is none."""
+"""Numbers as people read them; a dash stands for an unknown one."""
 
 from __future__ import annotations
 
@@ -8,42 +8,44 @@ NONE = "–"
 
 
 def score(value: float | None) -> str:
-    """Four decimals, as papers report it."""
+    """A score with four decimals, as papers report it."""
     return NONE if value is None or isnan(value) else f"{value:.4f}"
 
 
-def signed(value: float | None) -> str:
-    """A difference."""
+def difference(value: float | None) -> str:
+    """A difference of scores, with its sign."""
     return NONE if value is None or isnan(value) else f"{value:+.4f}"
 
 
 def count(number: int | None) -> str:
-    """With commas."""
+    """A whole number with commas."""
     return NONE if number is None else f"{number:,}"
 
 
 def share(value: float | None) -> str:
-    """In per cent."""
+    """A fraction in per cent."""
     return NONE if value is None else f"{value:.2%}"
 
 
 def megabytes(number: int | None) -> str:
-    """Bytes in millions."""
+    """A number of bytes, in millions."""
     return NONE if number is None else f"{number / 1e6:,.0f} MB"
 
 
 def p_value(p: float | None) -> str:
-    """Three decimals."""
-    return NONE if p is None or isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+    """A p-value with three decimals."""
+    if p is None or isnan(p):
+        return NONE
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """Both ends, the decimals as `score` has them."""
+    """Both ends of an interval, with the decimals of `score`."""
     return NONE if ends is None or isnan(ends[0]) else f"{score(ends[0])}–{score(ends[1])}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds for people: `24.1 s`, `3 m 05 s`, `2 h 10 m`."""
+    """A time such as `24.1 s`, `3 m 05 s` or `2 h 10 m`."""
     if seconds is None:
         return NONE
     if seconds < 60:
@@ -52,8 +54,8 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
 
 
-def hyper(value: object) -> str:
-    """A hyper-parameter as it is written on the command line."""
+def hyper_parameter(value: object) -> str:
+    """A hyper-parameter's value as it is written on the command line."""
     from cfbench.contract import format_value
 
     return format_value(value)

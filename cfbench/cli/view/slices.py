@@ -1,4 +1,4 @@
-"""RunErrors over slices of the test ratings, as numbers and bars."""
+"""The RMSE over slices of the test ratings, as numbers and bars."""
 
 from __future__ import annotations
 
@@ -11,57 +11,70 @@ from cfbench.cli.view.tables import Column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.ranking import RankedRow
     from cfbench.leaderboard.scoring import Slice
 
-HEADINGS = {"user-activity": "user's ratings", "item-popularity": "item's ratings", "rating": "rating"}
-"""The first two count ratings in training."""
+HEADINGS: dict[SliceBy, str] = {
+    "user-activity": "user's ratings",
+    "item-popularity": "item's ratings",
+    "rating": "rating",
+}
+"""What the labels of the slices are; the first two are numbers of training ratings."""
+_BAR_WIDTHS = (24, 12, 6, 0)  # characters, from the one that is tried first
 
 
-def columns(ranks: list[RankedRow], width: int, by: str) -> list[Column]:
-    """A row a slice and a column a model, each number with a bar up to `width` wide; the worst model gives way first.
+def slice_columns(rows: list[RankedRow], bar_width: int, by: SliceBy) -> list[Column]:
+    """A table with one row for each slice and one column for each model; the worst model is dropped first.
 
-    All models have met the same test ratings, so they have the same slices.
+    Each RMSE has a bar of at most `bar_width` characters. All models have the same slices, because all of them are
+    scored on the same test ratings.
     """
-    sliced = [standing for standing in ranks if standing.slices]
-    if not sliced:
+    rows_with_slices = [row for row in rows if row.slices]
+    if not rows_with_slices:
         return []
-    most = max(part.rmse for standing in sliced for part in standing.slices)
-    names = [standing.row.plugin for standing in sliced]
-    first = sliced[0].slices
+    largest = max(part.rmse for row in rows_with_slices for part in row.slices)
+    slices = rows_with_slices[0].slices
+    columns = [
+        Column(HEADINGS[by], [part.label for part in slices]),
+        Column("tested", [f"{part.ratings:,}" for part in slices], priority=1, right=True),
+    ]
+    headings = _model_headings(rows_with_slices)
+    for index, (heading, row) in enumerate(zip(headings, rows_with_slices, strict=True)):
+        cells = [_cell(part.rmse, largest, bar_width) for part in row.slices]
+        columns.append(Column(heading, cells, priority=index))
+    return columns
+
+
+def _model_headings(rows: list[RankedRow]) -> list[str]:
+    """The name of each row's plugin, with the end of a run id where several rows have the same plugin."""
+    plugins = [row.row.plugin for row in rows]
     return [
-        Column(HEADINGS[by], [part.label for part in first]),
-        Column("tested", [f"{part.ratings:,}" for part in first], rank=1, right=True),
-        *(
-            Column(
-                name if names.count(name) == 1 else f"{name} {standing.row.last.run.rpartition('-')[2]}",
-                [_cell(part.rmse, most, width) for part in standing.slices], rank=at,
-            )
-            for at, (name, standing) in enumerate(zip(names, sliced, strict=True))
-        ),
-    ]  # fmt: skip
+        plugin if plugins.count(plugin) == 1 else f"{plugin} {row.row.newest.run.rpartition('-')[2]}"
+        for plugin, row in zip(plugins, rows, strict=True)
+    ]
 
 
-def _cell(rmse: float, most: float, width: int) -> str:
-    return f"{numbers.score(rmse)} {tables.bar(rmse / most if most else 0.0, width)}".rstrip()
+def _cell(rmse: float, largest: float, bar_width: int) -> str:
+    return f"{numbers.score(rmse)} {tables.bar(rmse / largest if largest else 0.0, bar_width)}".rstrip()
 
 
-def fitting(ranks: list[RankedRow], width: int, by: str) -> list[Column]:
-    """With bars as wide as there is room, or with none and as many models as there is room for."""
-    for bars in (24, 12, 6, 0):
-        whole = columns(ranks, bars, by)
-        kept = tables.fitting(whole, width)
-        if len(kept) == len(whole):
+def fit_slices(rows: list[RankedRow], width: int, by: SliceBy) -> list[Column]:
+    """The columns with the widest bars that fit `width`; if none fit, without bars and with as many models as fit."""
+    for bar_width in _BAR_WIDTHS:
+        complete = slice_columns(rows, bar_width, by)
+        visible = tables.fit_width(complete, width)
+        if len(visible) == len(complete):
             break
-    return kept
+    return visible
 
 
-def show(parts: Sequence[Slice], by: str) -> None:
+def print_slices(parts: Sequence[Slice], by: SliceBy) -> None:
     """Print the slices of one run."""
-    most = max(part.rmse for part in parts)
-    cells = [[part.label for part in parts], [f"{part.ratings:,}" for part in parts],
-             [_cell(part.rmse, most, 24) for part in parts]]  # fmt: skip
-    headings = (HEADINGS[by], "tested", "RMSE")
-    console.out().print(
-        tables.on_terminal([Column(h, c, right=h == "tested") for h, c in zip(headings, cells, strict=True)])
-    )
+    largest = max(part.rmse for part in parts)
+    columns = [
+        Column(HEADINGS[by], [part.label for part in parts]),
+        Column("tested", [f"{part.ratings:,}" for part in parts], right=True),
+        Column("RMSE", [_cell(part.rmse, largest, _BAR_WIDTHS[0]) for part in parts]),
+    ]
+    console.out().print(tables.rich_table(columns))

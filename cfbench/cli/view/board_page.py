@@ -1,0 +1,58 @@
+"""A leaderboard on the terminal: its title, its rows, what the marks mean, and the published scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cfbench.cli import console
+from cfbench.cli.view import board_columns, slices, tables
+from cfbench.leaderboard.columns import table_columns
+from cfbench.leaderboard.rows import KNOWS_DATE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cfbench.data.card import Published
+    from cfbench.leaderboard import SliceBy
+    from cfbench.leaderboard.ranking import RankedBoard, RankedRow
+
+
+def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False) -> None:
+    """Print a leaderboard in the width of the terminal; `by` prints the slices of its rows instead."""
+    board, out = ranked_board.board, console.out()
+    protocol = f" ({board.protocol})" if board.protocol else ""
+    out.print(f"[bold]{ranked_board.card.title}[/], split {board.split}{protocol}")
+    if by and board.ranked:
+        out.print(tables.rich_table(slices.fit_slices(ranked_board.rows, out.width, by)))
+    elif ranked_board.rows:
+        columns = board_columns.format_columns(table_columns(ranked_board.metric, pareto=pareto), ranked_board.rows)
+        best = next((index for index, row in enumerate(ranked_board.rows) if row.place == 1), None)
+        out.print(tables.rich_table(tables.fit_width(columns, out.width), bold=best))
+        _explain_marks(ranked_board.rows, pareto=pareto)
+    if board.published and not by:
+        out.print(_published_table(board.published))
+
+
+def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
+    """Print what the marks and notes mean, when the rows have any."""
+    if any(row.tied for row in rows):
+        console.result("≈ does not differ significantly from the best: paired test over users, Holm, all pairs, 5 %")
+    if pareto:
+        console.result("● no other model is both at least as good and fitted at least as fast")
+    if any(row.row.uses_times for row in rows):
+        console.result(f"{KNOWS_DATE}: the model is given the time of each rating that it predicts")
+
+
+def _published_table(published: list[Published]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="Published, measured elsewhere", title_justify="left", box=box.SIMPLE, header_style="bold",
+                  title_style="dim", style="dim", pad_edge=False, padding=(0, 1))  # fmt: skip
+    table.add_column("method")
+    table.add_column("RMSE", justify="right")
+    table.add_column("protocol and source")
+    for score in published:
+        note = f"; {score.note}" if score.note else ""
+        table.add_row(score.method, f"{score.rmse:.4g}", f"{score.protocol}; {score.source}{note}", style="dim")
+    return table

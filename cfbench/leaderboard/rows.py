@@ -1,0 +1,248 @@
+"""The rows of a leaderboard: one for each plugin with one config, however many seeds and folds were run.
+
+A plugin is represented by its row with the best validation RMSE, as a tuned model is chosen. A choice by the test
+ratings, or twenty configs of one plugin beside one config of another, would reward the plugin that was tried most
+often.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from cfbench.contract import format_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+    from datetime import datetime
+    from typing import Any
+
+    from cfbench.runs.record import Outcome, Record
+
+T = TypeVar("T")
+
+KNOWS_DATE = "knows the date"
+"""The note of a row whose plugin uses times: it is given the time of each rating that it predicts."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A plugin with one config, and its runs."""
+
+    seeds: dict[int, list[Record]]
+    """For each seed with a score on every split of the leaderboard: its records, in the order of the splits."""
+    others: list[Record]
+    """The records of all other seeds."""
+    splits: int
+    """How many splits the leaderboard has: the number of folds, or 1."""
+    settings: str = ""
+    """The hyper-parameters that distinguish this row from the others of its plugin, as `name=value name=value`."""
+
+    @property
+    def records(self) -> list[Record]:
+        """The records that the scores consist of."""
+        return [record for records in self.seeds.values() for record in records]
+
+    @property
+    def shown_records(self) -> list[Record]:
+        """The records that describe the row: those with scores or, when there are none, the others."""
+        return self.records or self.others
+
+    @property
+    def newest(self) -> Record:
+        """The newest of the shown records."""
+        return max(self.shown_records, key=start_order)
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's name."""
+        return self.newest.request.plugin.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The hyper-parameters."""
+        return self.newest.request.config
+
+    @property
+    def ranked(self) -> bool:
+        """Whether any seed has a score on every split."""
+        return bool(self.seeds)
+
+    def mean(self, value: Callable[[Outcome], float | None]) -> float | None:
+        """The mean over seeds of the mean over splits; None when the value of any run is unknown."""
+        means = [_mean([value(record.outcome) for record in records]) for records in self.seeds.values()]
+        return _mean(means)
+
+    def maximum(self, name: Literal["peak_memory", "peak_device_memory", "parameters"]) -> int | None:
+        """The largest value of any run; None when no run has one."""
+        values = [getattr(record.outcome, name) for record in self.shown_records]
+        return max((value for value in values if value is not None), default=None)
+
+    @property
+    def devices(self) -> str:
+        """The devices that computed the runs."""
+        return ", ".join(sorted({record.request.device for record in self.shown_records}))
+
+    @property
+    def rmse(self) -> float | None:
+        """The mean test RMSE."""
+        return self.mean(lambda outcome: outcome.rmse)
+
+    @property
+    def mae(self) -> float | None:
+        """The mean test MAE."""
+        return self.mean(lambda outcome: outcome.mae)
+
+    @property
+    def valid_rmse(self) -> float | None:
+        """The mean validation RMSE, which chooses among configs; None when any run did not report it."""
+        return self.mean(lambda outcome: outcome.valid_rmse)
+
+    @property
+    def fit_seconds(self) -> float | None:
+        """The mean wall time of fitting."""
+        return self.mean(lambda outcome: outcome.fit_seconds)
+
+    @property
+    def predict_seconds(self) -> float | None:
+        """The mean wall time of predicting the test part."""
+        return self.mean(lambda outcome: outcome.predict_seconds)
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of the test ratings whose user and item both have training ratings."""
+        reports = [record.request.split.report for record in self.shown_records]
+        test_ratings = sum(report.get("test", 0) for report in reports)
+        return 1 - sum(report.get("cold_ratings", 0) for report in reports) / test_ratings if test_ratings else None
+
+    @property
+    def sd(self) -> float | None:
+        """The standard deviation of the test RMSE over seeds; None for one seed."""
+        means = [statistics.mean(r.outcome.rmse or 0.0 for r in records) for records in self.seeds.values()]
+        return statistics.stdev(means) if len(means) > 1 else None
+
+    @property
+    def source(self) -> str:
+        """Where the config came from: `tuned`, `preset NAME`, `flags`, several of them, or `default`."""
+        requests = [record.request for record in self.shown_records]
+        request = next((request for request in requests if request.tuned), self.newest.request)
+        origins = set(request.origins.values())
+        sources = []
+        if request.tuned or "tuning" in origins:
+            sources.append("tuned")
+        if request.preset and "preset" in origins:
+            sources.append(f"preset {request.preset}")
+        if "flag" in origins:
+            sources.append("flags")
+        return ", ".join(sources) or "default"
+
+    @property
+    def uses_times(self) -> bool:
+        """Whether the plugin is given the times of the ratings that it predicts."""
+        return any(record.request.plugin.uses_times for record in self.shown_records)
+
+    @property
+    def note(self) -> str:
+        """What a reader of the score should know: unusual statuses, missing folds or seeds, and the use of times."""
+        notes = self._ranked_notes() if self.ranked else self._unranked_notes()
+        if self.uses_times:
+            notes.append(KNOWS_DATE)
+        return ", ".join(notes)
+
+    def _ranked_notes(self) -> list[str]:
+        statuses = dict.fromkeys(record.outcome.status for record in self.records)
+        notes: list[str] = [status for status in statuses if status != "finished"]
+        missing = len({record.request.seed for record in self.others})
+        if missing:
+            notes.append(f"{missing} more {'seed' if missing == 1 else 'seeds'} not complete")
+        return notes
+
+    def _unranked_notes(self) -> list[str]:
+        if self.splits == 1:
+            return list(dict.fromkeys(record.outcome.status for record in self.others))
+        scored_folds = defaultdict(set)
+        for record in self.others:
+            if record.scored:
+                scored_folds[record.request.seed].add(record.request.split.name)
+        most = max(map(len, scored_folds.values()), default=0)
+        return [f"{most} of {self.splits} folds"]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known_values = [value for value in values if value is not None]
+    return statistics.mean(known_values) if known_values and len(known_values) == len(values) else None
+
+
+def start_order(record: Record) -> tuple[datetime, str]:
+    """A sort key by the start of the run; the ids alone have no order within a second."""
+    return record.request.started, record.run
+
+
+def _group_by(values: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """The values in groups of equal keys, in the order in which the keys first appear."""
+    groups: dict[Hashable, list[T]] = {}
+    for value in values:
+        groups.setdefault(key(value), []).append(value)
+    return list(groups.values())
+
+
+def build_rows(records: list[Record], splits: list[str]) -> list[Row]:
+    """One row for each plugin, version of its package, and config."""
+    groups = _group_by(
+        records,
+        lambda r: (r.request.plugin.name, r.request.plugin.package, json.dumps(r.request.config, sort_keys=True)),
+    )
+    return [_build_row(group, splits) for group in groups]
+
+
+def _build_row(records: list[Record], splits: list[str]) -> Row:
+    """Build a row with one run for each seed and split.
+
+    Runs of the same config, seed and split predict the same. The newest one counts, but a run with a score comes before
+    one without, and a tuned run before one that is not.
+    """
+    seeds: dict[int, list[Record]] = {}
+    others: list[Record] = []
+    for group in _group_by(sorted(records, key=lambda r: r.request.seed), lambda r: r.request.seed):
+        ascending = sorted(group, key=lambda r: (r.scored, r.request.tuned is not None, start_order(r)))
+        by_split = {record.request.split.name: record for record in ascending}
+        if all(name in by_split and by_split[name].scored for name in splits):
+            seeds[group[0].request.seed] = [by_split[name] for name in splits]
+        else:
+            others += by_split.values()
+    return Row(seeds, others, len(splits))
+
+
+def choose_representatives(rows: list[Row]) -> list[Row]:
+    """The row that represents each plugin: the best by validation RMSE, or the newest when no row has one."""
+    return [_choose_representative(group) for group in _group_by(rows, lambda row: row.plugin)]
+
+
+def _choose_representative(rows: list[Row]) -> Row:
+    ranked = [row for row in rows if row.ranked]
+    with_validation = [row for row in ranked if row.valid_rmse is not None]
+    if with_validation:
+        return min(with_validation, key=lambda row: (row.valid_rmse, start_order(row.newest)))
+    return max(ranked or rows, key=lambda row: start_order(row.newest))
+
+
+def add_settings(rows: list[Row]) -> list[Row]:
+    """The rows, each with the hyper-parameters that differ between the rows of its plugin."""
+    configs_by_plugin = defaultdict(list)
+    for row in rows:
+        configs_by_plugin[row.plugin].append(row.config)
+    names_by_plugin = {plugin: _differing_names(configs) for plugin, configs in configs_by_plugin.items()}
+    return [replace(row, settings=_format_settings(row.config, names_by_plugin[row.plugin])) for row in rows]
+
+
+def _differing_names(configs: list[dict[str, Any]]) -> list[str]:
+    """The hyper-parameters whose values differ between the configs; a config of an older record may lack some."""
+    names = dict.fromkeys(name for config in configs for name in config)
+    return [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
+
+
+def _format_settings(config: dict[str, Any], names: list[str]) -> str:
+    return " ".join(f"{name}={format_value(config.get(name))}" for name in names)

@@ -1,0 +1,98 @@
+"""The order of the rows, and their scores, intervals and tests, compared with plain loops over the predictions."""
+
+import numpy as np
+import pytest
+
+from cfbench import metrics
+from cfbench.errors import RecordError, UsageError
+from cfbench.leaderboard.columns import row_data
+
+
+def test_the_pareto_front_has_the_rows_that_no_other_beats_in_score_and_time(runs):
+    for rmse, seconds in [(0.9, 55), (0.9, 50), (0.91, 60), (0.92, 10), (0.92, 20), (0.95, 1), (0.99, 1)]:
+        runs.add(rmse, run=f"r{rmse}{seconds}", config={"k": [rmse, seconds]}, seconds=seconds)
+    assert [row.on_front for row in runs.rank()] == [False, True, False, True, False, True, False]
+
+
+def test_without_the_data_set_rows_have_their_stored_scores_and_no_statistics(runs):
+    runs.add_configs(0.95, 0.9)
+    rows = [row_data(row) for row in runs.rank(metric="mae")]
+    assert [(row["place"], row["score"], row["interval_low"], row["p_value"]) for row in rows] == [
+        (1, 0.9, None, None), (2, 0.95, None, None),
+    ]  # fmt: skip
+
+
+def test_a_metric_that_needs_the_data_set_says_how_to_download_it(runs):
+    runs.add_configs(0.95, 0.9)
+    with pytest.raises(UsageError, match="data set 'ml-100k' is not downloaded; `cfbench download ml-100k` gets it"):
+        runs.rank(metric="user-rmse")
+
+
+def test_every_number_of_a_row_equals_that_of_a_plain_loop_over_its_predictions(tiny):
+    records = [tiny.add_noisy("bias", 0.8, seed=seed) for seed in (0, 1)]
+    (row,) = (row_data(ranked) for ranked in tiny.rank())
+    test = tiny.test_part()
+    rmse, mae, user_rmse = [], [], []
+    for record in records:
+        predictions = tiny.predictions(record)
+        errors = [float(p) - float(r) for p, r in zip(predictions, test.ratings, strict=True)]
+        rmse.append((sum(e * e for e in errors) / len(errors)) ** 0.5)
+        mae.append(sum(map(abs, errors)) / len(errors))
+        errors_by_user = {}
+        for user, error in zip(test.users.tolist(), errors, strict=True):
+            errors_by_user.setdefault(user, []).append(error)
+        user_rmse.append(np.mean([(sum(e * e for e in es) / len(es)) ** 0.5 for es in errors_by_user.values()]))
+        assert metrics.user_rmse(predictions, test.ratings, test.users) == pytest.approx(user_rmse[-1])
+    for name, expected in (("rmse", rmse), ("score", rmse), ("mae", mae), ("user_rmse", user_rmse)):
+        assert row[name] == pytest.approx(np.mean(expected), rel=1e-12)
+    assert row["sd"] == pytest.approx(np.std(rmse, ddof=1))
+    assert row["interval_low"] < row["rmse"] < row["interval_high"]
+
+
+@pytest.mark.parametrize(("metric", "best"), [("rmse", "steady"), ("mae", "rare"), ("user-rmse", "rare")])
+def test_rows_are_ranked_and_tested_by_the_chosen_metric(tiny, metric, best):
+    ratings = tiny.test_part().ratings
+    few_large_errors = np.where(np.arange(len(ratings)) % 8 == 0, 1.9, 0.0)  # better in MAE, worse in RMSE
+    tiny.add("rare", ratings + few_large_errors)
+    tiny.add("steady", ratings + 0.5)
+    first, second = tiny.rank(metric=metric)
+    assert first.row.plugin == best
+    assert second.to_best.difference == pytest.approx(second.score - first.score)
+    assert first.interval.low <= first.score <= first.interval.high
+
+
+def test_a_model_of_the_same_error_is_tied_with_the_best_and_a_much_worse_one_is_not(tiny):
+    tiny.add_noisy("bias", 0.80)
+    tiny.add_noisy("autorec", 0.81)
+    tiny.add_noisy("worst", 1.6)
+    best, equal, worst = tiny.rank()
+    assert worst.row.plugin == "worst"
+    assert (best.tied, equal.tied, worst.tied) == (False, True, False)
+
+
+def test_each_fold_is_scored_on_its_own_test_part_and_the_scores_are_averaged(tiny):
+    records = [tiny.add_noisy("bias", 0.5 + k / 10, split=f"5fold-{k}", seed=0) for k in range(1, 6)]
+    (row,) = tiny.rank("5fold")
+    expected = [
+        metrics.rmse(tiny.predictions(record), tiny.test_part(record.request.split.name).ratings) for record in records
+    ]
+    assert row.score == pytest.approx(np.mean(expected), rel=1e-12)
+    assert row.interval.low < row.score < row.interval.high
+    (sliced,) = tiny.rank("5fold", by="rating")
+    assert sum(part.ratings for part in sliced.slices) == len(tiny.dataset.ratings)
+
+
+def test_damaged_predictions_are_named(tiny):
+    record = tiny.add_noisy("bias", 0.5)
+    file = tiny.results.place(record.request) / "predictions.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(RecordError, match="damaged or missing; run the model again"):
+        tiny.rank()
+
+
+def test_predictions_of_another_length_are_named(tiny):
+    tiny.store(tiny.record(0.9, plugin="short"), np.ones(3, np.float32))
+    expected = len(tiny.test_part())
+    message = rf"holds 3 predictions, expected {expected}, one for each test rating of random90; remove this folder"
+    with pytest.raises(RecordError, match=message):
+        tiny.rank()
