@@ -1,20 +1,25 @@
-"""`cfbench studies`: the studies of `cfbench tune`."""
+"""`cfbench studies`: the list of the studies of `cfbench tune`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from cfbench.cli import console
 from cfbench.cli.options import HERE, JsonOption, ResultsOption, StorageOption
-from cfbench.cli.tune import summary
+from cfbench.cli.tune.summary import print_studies, study_row
 
 
 def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: JsonOption = False) -> None:
-    """List the studies that `cfbench tune` keeps, and how far they are.
+    """List the studies of `cfbench tune`, with their trials and their best validation RMSE.
 
     Example: cfbench studies
     """
-    from cfbench.tuning import database as storages
-    from cfbench.tuning import study
+    from cfbench.tuning.database import study_urls
+    from cfbench.tuning.study import load_studies
 
-    urls = [storage] if storage else storages.in_results(results)
-    rows = [summary.summary(each) for url in urls for each in study.everything(url)]
-    console.as_json(rows) if json else summary.list_studies(rows, storage or str(results))
+    urls = [storage] if storage else study_urls(results)
+    rows = [study_row(study) for url in urls for study in load_studies(url)]
+    if json:
+        console.as_json([asdict(row) for row in rows])
+    else:
+        print_studies(rows, storage or str(results))

@@ -1,1 +1,1 @@
-"""TUNING: hyper-parameters are searched, by validation alone."""
+"""The search for hyper-parameters; it uses the training and the validation part only."""

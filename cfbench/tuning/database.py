@@ -1,61 +1,54 @@
-"""STORAGE: the database of a study, a file in the results folder or a server that several machines reach."""
+"""The database of a study: a file in the results folder, or a server that several machines reach."""
 
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import URL, make_url
 from sqlalchemy.event import listen
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from cfbench.errors import UsageError, WriteError
 from cfbench.files import make_folder
+from cfbench.tuning.retry import ignore_experimental_warnings, queue_killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from optuna import Study
+HEARTBEAT_SECONDS = 60
+"""The time between two heartbeats of a running trial."""
 
-HEARTBEAT, GRACE = 60, 24 * 3600
-"""Seconds. A day, since a library that keeps Python's lock for a whole fit keeps the heart from beating too; that a
-process of the same machine is gone is seen at once."""
+STALE_SECONDS = 24 * 3600
+"""A trial without a heartbeat for this long counts as lost.
+
+It is a day, since a library that holds Python's global lock during a whole fit stops the heartbeat too. cfbench notices
+at once that a process of the same machine is gone.
+"""
 
 
-def in_folder(results: Path, name: str) -> str:
-    """The storage of a study kept in the results folder; raises `WriteError`."""
+def study_url(results: Path, name: str) -> str:
+    """The URL of a study's database in the results folder, which is created; raises `WriteError`."""
     folder = make_folder(results / ".studies", "--results or CFBENCH_RESULTS")
-    return _of_file(folder / f"{name}.db")
+    return _sqlite_url(folder / f"{name}.db")
 
 
-def in_results(results: Path) -> list[str]:
-    """The storages in a results folder."""
-    return [_of_file(file) for file in sorted((results / ".studies").glob("*.db"))]
+def study_urls(results: Path) -> list[str]:
+    """The URLs of all study databases in the results folder."""
+    return [_sqlite_url(file) for file in sorted((results / ".studies").glob("*.db"))]
 
 
-def _of_file(file: Path) -> str:
-    """The address of a database in a file, whatever the file is called: `?`, `#` and `%` mean something in one."""
+def _sqlite_url(file: Path) -> str:
+    """The URL of a database file; it escapes `?`, `#` and `%` in the path, which have a meaning in a URL."""
     return URL.create("sqlite", database=str(file.absolute())).render_as_string()
 
 
-@contextmanager
-def faults(url: str) -> Iterator[None]:
-    """Turn a fault of the database into a `WriteError`, without the password."""
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as fault:
-        cause = getattr(fault, "orig", None) or getattr(fault.__cause__, "orig", None) or fault
-        raise WriteError(f"the study's storage {shown(url)} fails: {str(cause).splitlines()[0]}") from fault
-
-
-def shown(url: str) -> str:
-    """A storage's address for people: a file's path, or a server's without the password."""
+def display_url(url: str) -> str:
+    """The URL as messages show it: the path of a file, or the address of a server without the password."""
     with suppress(SQLAlchemyError):
         address = make_url(url)
         if address.drivername == "sqlite" and address.database:
@@ -64,76 +57,56 @@ def shown(url: str) -> str:
     return url
 
 
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn an error of the database into a `WriteError`, whose message does not contain the password."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
+        raise WriteError(f"the study's database {display_url(url)} fails: {str(cause).splitlines()[0]}") from error
+
+
 def open_storage(url: str) -> RDBStorage:
-    """A database by its address; raises `UsageError`, and `WriteError` when it cannot be opened."""
-    address = _address(url).render_as_string(hide_password=False)
-
-    def connect() -> RDBStorage:
-        return RDBStorage(
-            address, {"pool_pre_ping": True}, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
-            heartbeat_stale_trial_callback=retry_killed,
-        )  # fmt: skip
-
-    with faults(url):
+    """Open a database; raises `UsageError` for a wrong URL, `WriteError` when the database cannot be opened."""
+    address = parse_url(url).render_as_string(hide_password=False)
+    with storage_errors(url):
         try:
-            opened: RDBStorage = quietly(connect)
-        except (ImportError, NoSuchModuleError) as fault:
-            raise UsageError(f"--storage {shown(url)}: no driver for such a database is installed here") from fault
-        if opened.engine.dialect.name == "sqlite":
-            listen(opened.engine, "connect", _in_wal)
-            opened.engine.dispose()
-    return opened
+            with ignore_experimental_warnings():
+                storage = RDBStorage(
+                    address, {"pool_pre_ping": True}, heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=STALE_SECONDS, heartbeat_stale_trial_callback=queue_killed,
+                )  # fmt: skip
+        except (ImportError, NoSuchModuleError) as error:
+            raise UsageError(
+                f"--storage {display_url(url)}: no driver for this kind of database is installed; "
+                "expected a URL such as postgresql://me@host/studies"
+            ) from error
+        if storage.engine.dialect.name == "sqlite":
+            listen(storage.engine, "connect", _use_write_ahead_log)
+            storage.engine.dispose()  # the next connection runs the listener
+    return storage
 
 
-def retry_killed(study: Study, trial: FrozenTrial) -> None:
-    """Queue the trial of a killed process once more; twice killed is given up."""
-    kills = trial.user_attrs.get("kills", 0) + 1
-    if kills < 2:
-        retry(study, trial, kills)
+def _use_write_ahead_log(connection: Any, _: Any) -> None:
+    """Let readers not wait for writers, nor writers for the disk; this is three times as fast.
 
-
-def retry(study: Study, trial: FrozenTrial, kills: int | None = None) -> None:
-    """Queue a trial's values once more. Its `retry_history` names the trials that it takes the place of.
-
-    Nothing else is kept of it but whether it is the start and how often it was killed: with its worker it would look
-    lost as soon as it is under way again.
-    """
-    kept = {key: value for key, value in trial.user_attrs.items() if key in ("start", "kills")}
-    past = [*trial.system_attrs.get("retry_history", ()), trial.number]
-    again = create_trial(
-        state=TrialState.WAITING, params=trial.params, distributions=trial.distributions,
-        user_attrs=kept if kills is None else kept | {"kills": kills},
-        system_attrs=trial.system_attrs | {"failed_trial": past[0], "retry_history": past},
-    )  # fmt: skip
-    study.add_trial(again)
-
-
-def _in_wal(connection: Any, _: Any) -> None:
-    """Let readers not wait for writers, and no writer for the disk: three times as fast.
-
-    A killed process loses nothing by it; of a power failure the last trials may not survive.
+    A killed process loses nothing. A power failure may lose the last trials.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _address(url: str) -> URL:
-    """A plain PostgreSQL address is psycopg's; raises `UsageError`."""
+def parse_url(url: str) -> URL:
+    """Parse a database URL, and choose the driver psycopg for PostgreSQL; raises `UsageError`."""
     try:
         address = make_url(url)
     except SQLAlchemyError:
-        raise UsageError(f"--storage {url}: expected an address, such as postgresql://me@host/studies") from None
+        raise UsageError(f"--storage {url}: expected a URL such as postgresql://me@host/studies") from None
     if address.drivername in ("postgres", "postgresql"):
         address = address.set(drivername="postgresql+psycopg")
     if address.drivername == "postgresql+psycopg" and importlib.util.find_spec("psycopg") is None:
         raise UsageError(
-            "--storage: PostgreSQL needs psycopg, not installed here; pip install 'cfbench-recsys[postgres]'"
+            "--storage: PostgreSQL needs psycopg, which is not installed; pip install 'cfbench-recsys[postgres]'"
         )
     return address
-
-
-def quietly(make: Any) -> Any:
-    """Optuna calls its heartbeats experimental, at every use."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return make()

@@ -1,4 +1,4 @@
-"""WORKERS: the processes that try a study's configs; one of them killed does not end the study."""
+"""The workers of a study: the processes that add trials to it. The study continues when one of them is killed."""
 
 from __future__ import annotations
 
@@ -9,69 +9,79 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from cfbench.errors import CfbenchError
-from cfbench.tuning import database, search, study
+from cfbench.tuning.database import storage_errors
+from cfbench.tuning.job import WorkerJob
+from cfbench.tuning.retry import prune_trials_of, queue_again, queue_lost_trials
+from cfbench.tuning.study import open_for_worker
+from cfbench.tuning.trial import Objective, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from optuna import Study
 
+    Worker = subprocess.Popen[bytes]
 
-GRACE = 5.0
-"""Seconds after the deadline in which a fit may end by itself; then it is ended."""
+PAUSE = 0.2
+"""Seconds between two looks at the study or at the worker processes."""
+
+SECONDS_TO_STOP = 10
+"""After Ctrl-C the workers have so long to queue their trials again; then they are killed."""
 
 
-def carry_out(job: search.Job, workers: int, listen: Callable[[], None]) -> int:
-    """Add trials to a study until there are enough; returns how many workers were lost on the way.
+def run_trials(
+    job: WorkerJob, listen: Callable[[], None] = lambda: None, is_orphan: Callable[[], bool] = lambda: False
+) -> None:
+    """Add trials to a study in this process until the job is over; Ctrl-C queues the running trial again.
 
-    `listen` is called now and then. A fit that the deadline finds under way is given up, wherever its library is just
-    then: that takes a process of its own. Raises `CfbenchError`s; on Ctrl-C everything is kept.
+    `listen` is called after each epoch and each trial. When `is_orphan` returns True, no further trial starts. Raises
+    `CfbenchError`s.
     """
-    if workers == 1 and job.deadline is None:
-        search.work(job, listen)
-        return 0
-    with database.faults(job.storage):
-        joined = study.join(job.name, job.storage, job.plan.seed)  # once: each has connections of its own
-    crew: list[subprocess.Popen[bytes]] = []
-    late = False
-    try:
-        while len(crew) < workers:
-            crew.append(_worker(job, workers))
-        while not late and None in [worker.poll() for worker in crew]:  # of each: one killed is to be seen as gone
+    objective = Objective(job, *read_parts(job.plan), listen)
+    study = open_for_worker(job.name, job.storage, job.plan.seed)
+    with storage_errors(job.storage):
+        while True:
+            trials = study.get_trials(deepcopy=False)
+            if job.is_over(trials) or is_orphan():
+                break
+            if job.has_enough(trials):  # other processes run the last trials, and may lose them
+                time.sleep(PAUSE)
+                queue_lost_trials(study)
+            else:
+                _run_trial(study, objective)
             listen()
-            time.sleep(0.2)
-            late = _is_late(job, joined)
-        lost = sum(worker.poll() not in (None, 0) for worker in crew)  # before those that go on are ended
+
+
+def _run_trial(study: Study, objective: Objective) -> None:
+    """Run one trial. No error is raised if another process took this one for dead and ended the trial meanwhile."""
+    objective.number = None
+    try:
+        study.optimize(objective, n_trials=1, catch=Exception)
     except KeyboardInterrupt:
-        _end(crew)
+        trial = _find_trial(study, objective.number)
+        if trial and trial.state == TrialState.FAIL and "reason" not in trial.user_attrs:
+            queue_again(study, trial)
         raise
-    finally:
-        for worker in crew:
-            worker.kill()
-            worker.wait()
-    with database.faults(job.storage):
-        if late:
-            study.give_up(joined, {worker.pid for worker in crew}, "time is up")
-        study.retry_stale(joined)
-    return lost
+    except Exception:
+        trial = _find_trial(study, objective.number)
+        if trial is None or not trial.state.is_finished():
+            raise
 
 
-def _is_late(job: search.Job, joined: Study) -> bool:
-    """Whether time is up for good, and some trial is there to show for it, or the first one has ended for nothing."""
-    if job.deadline is None or time.time() < job.deadline + GRACE:
-        return False
-    with database.faults(job.storage):
-        trials = joined.get_trials(deepcopy=False)
-    first = any(trial.state == TrialState.RUNNING and "start" in trial.user_attrs for trial in trials)
-    return study.best(trials) is not None or (job.over(trials) and not first)
+def _find_trial(study: Study, number: int | None) -> FrozenTrial | None:
+    trials = study.get_trials(deepcopy=False)
+    return next((trial for trial in trials if trial.number == number), None)
 
 
-def _worker(job: search.Job, workers: int) -> subprocess.Popen[bytes]:
-    """A process of its own, with its share of the cores; its own session, so that Ctrl-C reaches it once, from here."""
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+def start_worker(job: WorkerJob, count: int) -> Worker:
+    """Start a worker process, one of `count` that share the cores.
+
+    It is in a separate session, so that Ctrl-C reaches it once, from the main process, and not from the terminal too.
+    """
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
     command = [sys.executable, "-m", "cfbench.tuning.workers"]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, env=threads | os.environ, start_new_session=True)
     if worker.stdin:
@@ -80,27 +90,76 @@ def _worker(job: search.Job, workers: int) -> subprocess.Popen[bytes]:
     return worker
 
 
-def _end(crew: list[subprocess.Popen[bytes]]) -> None:
-    for worker in crew:
+def run_workers(
+    job: WorkerJob, count: int, listen: Callable[[], None], *, start: Callable[[WorkerJob, int], Worker] = start_worker
+) -> int:
+    """Add trials to a study until the job is over; returns how many workers were killed or failed meanwhile.
+
+    One worker without a deadline is this process. A deadline needs a worker process, since only a process can be killed
+    anywhere inside a fit. `listen` is called several times a second, or after each epoch. Raises `CfbenchError`s; after
+    Ctrl-C all ended trials are in the database.
+    """
+    if count == 1 and job.deadline is None:
+        run_trials(job, listen)
+        return 0
+    study = open_for_worker(job.name, job.storage, job.plan.seed)  # once, since each opening makes new connections
+    workers: list[Worker] = []
+    must_kill = False
+    try:
+        for _ in range(count):
+            workers.append(start(job, count))  # noqa: PERF401 (the workers that were started are killed on an error)
+        while not must_kill and _any_runs(workers):
+            listen()
+            time.sleep(PAUSE)
+            must_kill = _must_kill(job, study)
+        lost = sum(worker.poll() not in (None, 0) for worker in workers)  # counted before the others are killed
+    except KeyboardInterrupt:
+        _interrupt(workers)
+        raise
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    with storage_errors(job.storage):
+        if must_kill:
+            prune_trials_of(study, {worker.pid for worker in workers}, "time limit reached")
+        queue_lost_trials(study)
+    return lost
+
+
+def _any_runs(workers: list[Worker]) -> bool:
+    statuses = [worker.poll() for worker in workers]  # of all, since a dead process that is not polled seems alive
+    return None in statuses
+
+
+def _must_kill(job: WorkerJob, study: Study) -> bool:
+    if not job.is_late():
+        return False
+    with storage_errors(job.storage):
+        return job.must_kill(study.get_trials(deepcopy=False))
+
+
+def _interrupt(workers: list[Worker]) -> None:
+    for worker in workers:
         worker.send_signal(signal.SIGINT)
-    until = time.monotonic() + 10
-    for worker in crew:
+    deadline = time.monotonic() + SECONDS_TO_STOP
+    for worker in workers:
         try:
-            worker.wait(max(0.1, until - time.monotonic()))
+            worker.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             worker.kill()
 
 
 def main() -> int:
-    """What a worker process does: its job comes on standard input."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have begun it all with the signal ignored
-    job = search.Job.model_validate_json(sys.stdin.buffer.read())
+    """Run a worker process, whose job comes on standard input; returns the exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started cfbench with SIGINT ignored
+    job = WorkerJob.model_validate_json(sys.stdin.buffer.read())
     parent = os.getppid()
     try:
-        search.work(job, orphaned=lambda: os.getppid() != parent)
-    except CfbenchError as fault:
-        sys.stderr.write(f"error: {fault}\n")
-        return fault.exit_code
+        run_trials(job, is_orphan=lambda: os.getppid() != parent)
+    except CfbenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0

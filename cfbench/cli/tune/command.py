@@ -1,4 +1,4 @@
-"""`cfbench tune` and `cfbench studies`: the hyper-parameters that predict the validation ratings best."""
+"""`cfbench tune`: the command and its options."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from cfbench.cli.options import (
     chosen,
     obtain,
 )
-from cfbench.cli.tune import study as tuning
+from cfbench.cli.tune.study import TuneOptions, tune_all_plugins, tune_plugin
 
 TRIALS = 50
-"""How many, where neither a number nor a time is given."""
+"""The number of trials when neither a number nor a time is given."""
 
 
-def _seconds(text: str) -> float:
+def _parse_time(text: str) -> float:
     """`30m`, `2h`, `1h30m` or `90s` in seconds."""
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
         raise typer.BadParameter(f"expected a time such as 30m, 2h or 90s, got {text!r}")
@@ -40,7 +40,7 @@ SplitOption = Annotated[
     typer.Option(
         "--split",
         metavar="NAME",
-        help="How the ratings are cut: one split with a validation part; random90@7 is random90 drawn with seed 7.",
+        help="The split, which needs a validation part; random90@7 is random90 drawn with seed 7.",
         autocompletion=completion.splits,
     ),
 ]
@@ -49,10 +49,12 @@ SplitOption = Annotated[
 def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     plugin: Annotated[
         str | None,
-        typer.Argument(metavar="[PLUGIN]", help="What to tune.", autocompletion=completion.plugins, show_default=False),
+        typer.Argument(
+            metavar="[PLUGIN]", help="The plugin to tune.", autocompletion=completion.plugins, show_default=False
+        ),
     ] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Every plugin that can be used here, one after the other.")
+        bool, typer.Option("--all", help="Tune each installed plugin that has ranges, one after the other.")
     ] = False,
     dataset: DatasetOption = None,
     split: SplitOption = SPLIT,
@@ -63,7 +65,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             min=1,
             metavar="N",
             show_default=False,
-            help=f"How many the study shall have in all; {TRIALS} where no time is given.",
+            help=f"The number of trials of the study in total; {TRIALS} when no time is given.",
         ),
     ] = None,
     timeout: Annotated[
@@ -71,22 +73,24 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         typer.Option(
             "--timeout",
             "--budget",
-            parser=_seconds,
+            parser=_parse_time,
             metavar="TIME",
             show_default=False,
-            help="How long the study's trials may take in all: 30m, 2h. A fit under way then is given up, but "
-            "for the first.",
+            help="The time for all trials of the study together, such as 30m or 2h. A fit that then still runs is "
+            "stopped, unless it is the first.",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Trials at a time.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="All randomness comes from it.")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, metavar="N", help="The number of trials that run at the same time.")
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of the search and of each fit.")] = 0,
     study: Annotated[
         str | None,
         typer.Option(
             "--study",
             metavar="NAME",
             show_default=False,
-            help="The study to begin or go on with; by default PLUGIN-DATASET-SPLIT.",
+            help="The study to start or to resume; by default PLUGIN-DATASET-SPLIT.",
         ),
     ] = None,
     storage: StorageOption = None,
@@ -96,12 +100,14 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             "--range",
             metavar="NAME=RANGE",
             show_default=False,
-            help="Search here instead: lr=1e-4:1e-2:log, refeed=0:2, activation='selu|elu'. Repeatable.",
+            help="Search this range instead: lr=1e-4:1e-2:log, refeed=0:2, activation='selu|elu'. Repeatable.",
         ),
     ] = None,
     fixed: Annotated[
         list[str] | None,
-        typer.Option("--fix", metavar="NAME=VALUE", show_default=False, help="Leave at this value. Repeatable."),
+        typer.Option(
+            "--fix", metavar="NAME=VALUE", show_default=False, help="Do not search this; use the value. Repeatable."
+        ),
     ] = None,
     preset: Annotated[
         str | None,
@@ -109,21 +115,23 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             "--preset",
             metavar="NAME",
             show_default=False,
-            help="Where to start from; by default the data set's, or the plugin's plain defaults.",
+            help="The preset to start from; by default that of the data set, or the plugin's defaults.",
             autocompletion=completion.presets,
         ),
     ] = None,
-    no_preset: Annotated[bool, typer.Option("--no-preset", help="Start from the plugin's plain defaults.")] = False,
+    no_preset: Annotated[bool, typer.Option("--no-preset", help="Start from the plugin's defaults.")] = False,
     device: DeviceOption = "auto",
     save_preset: Annotated[
         bool,
         typer.Option(
             "--save-preset",
-            help="Keep the best as your own preset of the data set, which `cfbench run` uses; as DATASET-SPLIT, which "
-            f"`--preset` asks for, if tuned on another split than {SPLIT}.",
+            help="Save the best config as your own preset of the data set, which `cfbench run` then uses. If the split "
+            f"is not {SPLIT}, the preset is called DATASET-SPLIT, and only `--preset DATASET-SPLIT` uses it.",
         ),
     ] = False,
-    then_run: Annotated[bool, typer.Option("--then-run", help="Run the best, score it on the test part.")] = False,
+    then_run: Annotated[
+        bool, typer.Option("--then-run", help="Run the best config and score it on the test part.")
+    ] = False,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -131,16 +139,16 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             min=1,
             metavar="K",
             show_default=False,
-            help="With --then-run: run it with so many seeds; by default one.",
+            help="With --then-run: the number of runs, each with another seed; by default one.",
         ),
     ] = None,
     results: ResultsOption = HERE,
     json: JsonOption = False,
 ) -> None:
-    """Search a plugin's hyper-parameters for the best validation RMSE; the test part is not touched.
+    """Search the hyper-parameters of a plugin that give the smallest validation RMSE; the test part is not used.
 
-    The first trial is the config it starts from. The same command goes on with a study that was interrupted. Exit
-    status 1 when no trial finished.
+    The first trial is the config that the study starts from. The same command resumes a study that was interrupted.
+    The exit status is 1 when no trial finished.
 
     Examples: cfbench tune deepae --trials 30; cfbench tune deepae --timeout 2h --workers 4 --fix epochs=40
     --range lr=1e-3:1e-1:log; cfbench tune --all --budget 30m --then-run --seeds 3
@@ -150,32 +158,35 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     if all_ and (ranges or fixed or preset):
         raise typer.BadParameter("--all takes no --range, --fix or --preset: plugins differ in their hyper-parameters")
     if seeds is not None and not then_run:
-        raise typer.BadParameter("--seeds needs --then-run: it says how often the best is run")
-    trials = TRIALS if trials is None and timeout is None else trials
-    asked = tuning.Asked(
-        dataset, split, trials, timeout, workers, seed, study, storage, ranges or [], fixed or [], preset, no_preset,
-        device, save_preset, (seeds or 1) if then_run else 0, results, json,
+        raise typer.BadParameter("--seeds needs --then-run: it is the number of runs of the best config")
+    if trials is None and timeout is None:
+        trials = TRIALS
+    options = TuneOptions(
+        dataset=dataset, split=split, trials=trials, timeout=timeout, workers=workers, seed=seed, study=study,
+        storage=storage, ranges=ranges or [], fixed=fixed or [], preset=preset, no_preset=no_preset, device=device,
+        save_preset=save_preset, seeds=(seeds or 1) if then_run else 0, results=results, json=json,
     )  # fmt: skip
     _check_split(dataset, split)
     obtain(dataset)
-    told = tuning.tune_all(asked) if all_ else [tuning.tune_one(str(plugin), asked)]
+    summaries = tune_all_plugins(options) if all_ else [tune_plugin(str(plugin), options)]
     if json:
-        console.as_json(told if all_ else told[0])
-    raise typer.Exit(0 if any(each["best"] for each in told) else 1)
+        data = [summary.as_json() for summary in summaries]
+        console.as_json(data if all_ else data[0])
+    raise typer.Exit(0 if any(summary.best for summary in summaries) else 1)
 
 
 def _check_split(dataset: str | None, split: str) -> None:
-    """Raise `UsageError` for a split that is not one, and advise none that leaves nothing to tune on."""
+    """Raise `UsageError` if the name is not one split; the message suggests splits with a validation part."""
     from cfbench.data import card
     from cfbench.errors import UnknownNameError, UsageError
 
-    asked = card.load(chosen(dataset))
-    if split.partition("@")[0] in asked.split_names:
+    dataset_card = card.load(chosen(dataset))
+    if split.partition("@")[0] in dataset_card.split_names:
         return
-    wish = "tuning needs one split with a validation part"
-    good = [name for name in asked.split_names if getattr(asked.split(name), "valid", 0)]
+    advice = "tuning needs one split with a validation part"
+    usable = [name for name in dataset_card.split_names if getattr(dataset_card.split(name), "valid", 0)]
     try:
-        asked.expand_split(split)
+        dataset_card.expand_split(split)
     except UnknownNameError:
-        raise UnknownNameError("split", split, good, advice=wish) from None
-    raise UsageError(f"--split {split} is all its folds, {wish}; choose another, such as {SPLIT}")
+        raise UnknownNameError("split", split, usable, advice=advice) from None
+    raise UsageError(f"--split {split} names several folds, but {advice}; choose one, such as --split {SPLIT}")

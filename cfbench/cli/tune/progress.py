@@ -1,4 +1,4 @@
-"""A study as it goes: a live table on a terminal, a line a trial elsewhere."""
+"""The progress of a study: a live table on a terminal, else one line for each trial."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from cfbench.tuning.search import Job
+    from cfbench.tuning.job import WorkerJob
 
 
-class Trials:
-    """Watches a study; to be called now and then."""
+class StudyProgress:
+    """Shows the trials of a study each time it is called, but at most twice a second."""
 
     PAUSE = 0.5
-    """Seconds between looks."""
-    LAST = 10
-    """Trials shown."""
+    """The least number of seconds between two updates."""
+    ROWS = 10
+    """How many of the last trials the table shows."""
 
-    def __init__(self, job: Job, joined: Study, workers: int) -> None:
-        self._job, self._study, self._workers = job, joined, workers
+    def __init__(self, job: WorkerJob, study: Study, workers: int) -> None:
+        from cfbench.tuning.study import counted_trials
+
+        self._job, self._study, self._workers = job, study, workers
         self._live: Live | None = None
-        self._looked = 0.0
-        self._told = {trial.number for trial in self._ended()}
+        self._updated = 0.0
+        self._printed = {trial.number for trial in counted_trials(study.get_trials(deepcopy=False))}
 
     def __enter__(self) -> Self:
         if console.err().is_terminal:
@@ -44,94 +46,102 @@ class Trials:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
             self._live.stop()
-        if fault is None:
-            self._look()
+        if error is None:
+            self._update()
 
     def __call__(self) -> None:
-        """Look at the study, unless that was just done."""
-        if time.monotonic() - self._looked >= self.PAUSE:
-            self._look()
-            self._looked = time.monotonic()
+        """Show the trials, unless they were shown less than `PAUSE` seconds ago."""
+        if time.monotonic() - self._updated >= self.PAUSE:
+            self._update()
+            self._updated = time.monotonic()
 
-    def _ended(self) -> list[FrozenTrial]:
-        from cfbench.tuning import study
-
-        return study.ended(self._study.get_trials(deepcopy=False))
-
-    def _look(self) -> None:
-        from cfbench.tuning import study
+    def _update(self) -> None:
+        from cfbench.tuning.study import counted_trials
 
         trials = self._study.get_trials(deepcopy=False)
-        done = study.ended(trials)
+        counted = counted_trials(trials)
         if self._live:
-            self._live.update(self._table(trials, done))
-            return
-        for trial in done:
-            if trial.number not in self._told:
-                self._told.add(trial.number)
-                number, *cells = _cells(trial)
-                best = study.best(done)
-                so_far = f"best {best.value:.4f} in trial {best.number}" if best else "none finished yet"
-                told = ", ".join(cell for cell in cells if cell)
-                console.say(f"{self._job.plan.plugin} trial {number}: {told}; {so_far}{self._left(done)}")
+            self._live.update(self._table(trials, counted))
+        else:
+            self._print_lines(counted)
 
-    def _left(self, done: list[FrozenTrial]) -> str:
-        """The time left, by the trials so far."""
-        from cfbench.tuning import study
+    def _print_lines(self, counted: list[FrozenTrial]) -> None:
+        """Print a line for each trial that has ended since the last update."""
+        from cfbench.tuning.study import best_trial
 
-        bounds = []
-        if self._job.trials is not None and done:
-            each = study.seconds(done) / len(done) / self._workers
-            bounds.append(each * max(0, self._job.trials - len(done)))
+        for trial in counted:
+            if trial.number in self._printed:
+                continue
+            self._printed.add(trial.number)
+            best = best_trial(counted)
+            best_text = f"best {best.value:.4f} in trial {best.number}" if best else "none finished yet"
+            number, *cells = _cells(trial)
+            details = ", ".join(cell for cell in cells if cell)
+            console.say(f"{self._job.plan.plugin} trial {number}: {details}; {best_text}{self._time_left(counted)}")
+
+    def _time_left(self, counted: list[FrozenTrial]) -> str:
+        """The time left, estimated from the trials so far; empty when it is unknown."""
+        from cfbench.tuning.study import total_seconds
+
+        limits = []
+        if self._job.trials is not None and counted:
+            seconds_per_trial = total_seconds(counted) / len(counted) / self._workers
+            limits.append(seconds_per_trial * max(0, self._job.trials - len(counted)))
         if self._job.deadline is not None:
-            bounds.append(max(0.0, self._job.deadline - time.time()))
-        return f", about {duration(min(bounds))} left" if bounds and min(bounds) > 0 else ""
+            limits.append(max(0.0, self._job.deadline - time.time()))
+        left = min(limits, default=0.0)
+        return f", about {duration(left)} left" if left > 0 else ""
 
-    def _table(self, trials: list[FrozenTrial], done: list[FrozenTrial]) -> Table:
+    def _table(self, trials: list[FrozenTrial], counted: list[FrozenTrial]) -> Table:
         from rich import box
         from rich.table import Table
 
-        from cfbench.tuning import study
+        from cfbench.tuning.study import best_trial
 
-        best = study.best(done)
-        of = f" of {self._job.trials}" if self._job.trials is not None else ""
-        so_far = f", best {best.value:.4f} in trial {best.number}" if best else ""
-        title = f"{self._job.plan.plugin} on {self._job.plan.dataset}: {len(done)}{of} trials{so_far}{self._left(done)}"
+        plan, best = self._job.plan, best_trial(counted)
+        total = f" of {self._job.trials}" if self._job.trials is not None else ""
+        best_text = f", best {best.value:.4f} in trial {best.number}" if best else ""
+        progress = f"{len(counted)}{total} trials{best_text}{self._time_left(counted)}"
+        title = f"{plan.plugin} on {plan.dataset}: {progress}"
         table = Table(title=title, title_justify="left", box=box.SIMPLE, header_style="bold", pad_edge=False)
         table.add_column("trial", justify="right")
-        for heading in ("validation RMSE", "hyper-parameters", "time"):
-            table.add_column(heading, overflow="ellipsis", no_wrap=heading != "hyper-parameters")
-        begun = [trial for trial in trials if trial.datetime_start and "surplus" not in trial.user_attrs]
-        last = begun[-self.LAST :]
-        for trial in [best, *last] if best and best not in last else last:
+        table.add_column("validation RMSE", overflow="ellipsis", no_wrap=True)
+        table.add_column("hyper-parameters", overflow="ellipsis")
+        table.add_column("time", overflow="ellipsis", no_wrap=True)
+        started = [trial for trial in trials if trial.datetime_start and "surplus" not in trial.user_attrs]
+        shown = started[-self.ROWS :]
+        if best and best not in shown:
+            shown = [best, *shown]
+        for trial in shown:
             table.add_row(*_cells(trial), style="bold green" if best and trial.number == best.number else None)
         return table
 
 
 def _cells(trial: FrozenTrial) -> tuple[str, str, str, str]:
-    """Number, what came of it, the sampler's values, time."""
-    took = trial.duration.total_seconds() if trial.duration else None
-    values = "as it started from" if "start" in trial.user_attrs else parameters(trial.params)
-    return str(trial.number), outcome(trial), values, duration(took) if took is not None else ""
+    """The number, the outcome, the sampler's values and the time of a trial."""
+    seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
+    values = "start config" if "start" in trial.user_attrs else _format_values(trial.params)
+    return str(trial.number), describe_outcome(trial), values, seconds
 
 
-def outcome(trial: FrozenTrial) -> str:
-    """The validation RMSE, or how the trial ended."""
+def describe_outcome(trial: FrozenTrial) -> str:
+    """The validation RMSE of a trial, or how it ended."""
     state, reason = trial.state.name, trial.user_attrs.get("reason", "")
     if state == "COMPLETE":
         return f"{trial.value:.4f}"
     if state == "RUNNING":
-        with suppress(ValueError):
-            step = max(trial.intermediate_values)
-            return f"{trial.intermediate_values[step]:.4f} by epoch {step}"
-        return "under way"
+        with suppress(ValueError):  # no epoch yet
+            epoch = max(trial.intermediate_values)
+            return f"{trial.intermediate_values[epoch]:.4f} by epoch {epoch}"
+        return "running"
     return f"{'pruned' if state == 'PRUNED' else 'failed'}: {reason or 'its process was killed or interrupted'}"
 
 
-def parameters(values: dict[str, Any]) -> str:
-    """Hyper-parameters in a line."""
-    return " ".join(f"{name}={f'{v:.3g}' if isinstance(v, float) else v}" for name, v in values.items())
+def _format_values(values: dict[str, Any]) -> str:
+    """The values of hyper-parameters in one line."""
+    texts = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in values.items()}
+    return " ".join(f"{name}={text}" for name, text in texts.items())

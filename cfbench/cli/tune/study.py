@@ -1,18 +1,18 @@
-"""What `cfbench tune` does: a study of one plugin, or of each; then the best config's preset and runs."""
+"""What `cfbench tune` does: a study of one plugin or of all, then the best config's preset and runs."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from cfbench.cli import console
 from cfbench.cli.options import chosen, obtain
 from cfbench.cli.run.command import conclusion
-from cfbench.cli.tune import summary
-from cfbench.cli.tune.progress import Trials
+from cfbench.cli.tune.progress import StudyProgress
+from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
     from cfbench.runs.record import Record
     from cfbench.runs.run import Setup
-    from cfbench.tuning.search import Job
+    from cfbench.tuning.job import WorkerJob
+    from cfbench.tuning.plan import StudyPlan
 
 
-@dataclass(frozen=True)
-class Asked:
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions:
     """The options of `cfbench tune`."""
 
     dataset: str | None
     split: str
     trials: int | None
     timeout: float | None
+    """In seconds."""
     workers: int
     seed: int
     study: str | None
@@ -43,121 +45,154 @@ class Asked:
     device: str
     save_preset: bool
     seeds: int
+    """How many runs of the best config follow."""
     results: Path
     json: bool
 
 
-def tune_all(asked: Asked) -> list[dict[str, Any]]:
-    """One plugin after the other; what goes wrong with one is told and no hindrance to the others."""
+def tune_all_plugins(options: TuneOptions) -> list[StudySummary]:
+    """Tune each plugin that declares ranges. An error in one plugin is printed and does not stop the others."""
     from cfbench.errors import CfbenchError
     from cfbench.runs import registry
-    from cfbench.tuning import space
+    from cfbench.tuning.space import declared_space
 
-    rows = []
+    summaries = []
     for name in registry.names():
         try:
-            if space.declared(registry.load(name)):
-                study = f"{asked.study}-{name}" if asked.study else None
-                rows.append(tune_one(name, replace(asked, study=study)))
+            if declared_space(registry.load(name)):
+                study = f"{options.study}-{name}" if options.study else None
+                summaries.append(tune_plugin(name, replace(options, study=study)))
         except typer.Exit:  # Ctrl-C
             raise
-        except CfbenchError as fault:
-            console.say(f"{name} left out: {fault}")
-        except Exception as fault:  # noqa: BLE001 (a plugin may raise anything in its run, which is recorded as failed)
-            console.say(f"{name} left out: {type(fault).__name__}: {' '.join(str(fault).split())}")
-    if not asked.json:
-        summary.closing_table(rows)
-    return rows
+        except CfbenchError as error:
+            console.say(f"{name} is skipped: {error}")
+        except Exception as error:  # noqa: BLE001 (a plugin may raise anything in its run, which is recorded as failed)
+            console.say(f"{name} is skipped: {type(error).__name__}: {' '.join(str(error).split())}")
+    if not options.json:
+        print_tuned_plugins(summaries)
+    return summaries
 
 
-def tune_one(name: str, asked: Asked) -> dict[str, Any]:
-    """Tune one plugin and tell what came of it."""
-    from cfbench.runs import registry
-    from cfbench.runs import run as harness
-    from cfbench.tuning import search, space, study
+def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
+    """Tune one plugin, print the result, then save the best config and run it as the options say."""
+    from cfbench.tuning.best import with_best_config
+    from cfbench.tuning.study import best_trial
 
-    fixed = space.assignments(registry.load(name), asked.fixed, "--fix")
-    setup = harness.configure(
-        name, dataset=chosen(asked.dataset), flags=dict(fixed), preset=asked.preset, use_preset=not asked.no_preset,
-        device=asked.device,
-    )  # fmt: skip
-    setup, job = _job(setup, asked)
-    trials, shares = _carry_out(job, asked, setup.preset)
-    told = summary.facts(job, trials, shares)
-    if not asked.json:
-        summary.conclude(told, setup)
-    best = study.best(trials)
+    setup, job = _prepare(name, options)
+    trials, importances = _search(job, options, setup.preset)
+    summary = summarize(job, trials, importances)
+    if not options.json:
+        print_summary(summary, setup)
+    best = best_trial(trials)
     if best is None:
-        last = f"the last one {told['last']}" if told["last"] else "none was begun"
-        console.error(f"no trial of study {job.name} finished, {last}; mend that and begin another with --study NAME")
-        return told
-    found = search.best_setup(setup, job, best)
-    if asked.save_preset:
-        told["preset"], preset = search.save_preset(found, job, trials), search.preset_name(job.plan)
-        option = "" if preset == job.plan.dataset else f" --preset {preset}"
-        console.say(f"kept as preset {preset} in {told['preset']}; `cfbench run {name}{option}` uses it there")
-    return told | {"runs": [done.model_dump(mode="json") for done in _runs(found, job, trials, asked)]}
+        last = f"the last one {summary.last}" if trials else "none has started"
+        console.error(
+            f"no trial of study {job.name} finished, {last}; "
+            "correct the cause, then start another study with --study NAME"
+        )
+        return summary
+    best_setup = with_best_config(setup, job.plan, best)
+    if options.save_preset:
+        summary = replace(summary, preset=_save_preset(best_setup, job, trials))
+    return replace(summary, runs=_run_best(best_setup, job, trials, options))
 
 
-def _job(setup: Setup, asked: Asked) -> tuple[Setup, Job]:
-    """What is to be done, and from where. The data set is let go: trials shall find no test part in memory."""
-    from cfbench.tuning import database, search, study
+def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
+    """The setup that the study starts from, and the job of its workers.
 
-    data = obtain(asked.dataset)
-    split = data.split(asked.split)
-    plan = search.plan(setup, data, split, asked.seed, asked.ranges)  # what is wrong shows before a database is made
-    name = study.checked_name(asked.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
-    where = asked.storage or database.in_folder(asked.results, name)
-    if asked.preset is None and not asked.no_preset:
-        setup = search.as_it_began(setup, study.start(name, where))
-        plan = search.plan(setup, data, split, asked.seed, asked.ranges)
-    job = search.Job(name=name, storage=where, plan=plan, device=setup.device, trials=asked.trials, deadline=None)
+    The data set is dropped at the end, so that no test part is in memory while trials run.
+    """
+    from cfbench.runs import registry, run
+    from cfbench.tuning import database
+    from cfbench.tuning.job import WorkerJob
+    from cfbench.tuning.plan import plan_study, with_start_config
+    from cfbench.tuning.space import parse_assignments
+    from cfbench.tuning.study import check_name, start_config
+
+    fixed = parse_assignments(registry.load(name), options.fixed, "--fix")
+    setup = run.configure(
+        name, dataset=chosen(options.dataset), flags=dict(fixed), preset=options.preset,
+        use_preset=not options.no_preset, device=options.device,
+    )  # fmt: skip
+    dataset = obtain(options.dataset)
+    split = dataset.split(options.split)
+    plan = plan_study(setup, dataset, split, options.seed, options.ranges)  # raises before a database is created
+    study = check_name(options.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
+    storage = options.storage or database.study_url(options.results, study)
+    if options.preset is None and not options.no_preset:
+        setup = with_start_config(setup, start_config(study, storage))
+        plan = plan_study(setup, dataset, split, options.seed, options.ranges)
+    job = WorkerJob(name=study, storage=storage, plan=plan, device=setup.device, trials=options.trials, deadline=None)
     return setup, job
 
 
-def _carry_out(job: Job, asked: Asked, preset: str | None) -> tuple[list[FrozenTrial], dict[str, float]]:
-    """The trials of the study when it is over, and what each hyper-parameter counts for."""
-    from cfbench.tuning import database, search, study, workers
+def _search(job: WorkerJob, options: TuneOptions, preset: str | None) -> tuple[list[FrozenTrial], dict[str, float]]:
+    """Add trials to the study; returns those that count, and the importance of each hyper-parameter."""
+    from cfbench.tuning.database import storage_errors
+    from cfbench.tuning.study import compute_importances, counted_trials, format_count, open_or_create, total_seconds
+    from cfbench.tuning.workers import run_workers
 
-    begun = study.begin(job.name, job.storage, job.plan)
-    past = study.ended(begun.get_trials(deepcopy=False))
-    if asked.timeout is not None:
-        job = job.model_copy(update={"deadline": time.time() + asked.timeout - study.seconds(past) / asked.workers})
-    plan = job.plan
-    origin = f"from {f'preset {preset}' if preset else 'the defaults'}"
-    start = f"{study.counted(len(past))} done before" if past else origin
-    console.say(
-        f"study {job.name}: {plan.plugin} on {plan.dataset}, split {plan.split}, {start}, "
-        f"searching {', '.join(plan.space)}"
-    )
+    study = open_or_create(job.name, job.storage, job.plan)
+    trials = counted_trials(study.get_trials(deepcopy=False))
+    if options.timeout is not None:
+        seconds_left = options.timeout - total_seconds(trials) / options.workers
+        job = job.model_copy(update={"deadline": time.time() + seconds_left})
+    console.say(_announcement(job.name, job.plan, len(trials), preset))
     try:
-        with Trials(job, begun, asked.workers) as watcher:
-            lost = workers.carry_out(job, asked.workers, watcher)
+        with StudyProgress(job, study, options.workers) as progress:
+            lost = run_workers(job, options.workers, progress)
     except KeyboardInterrupt:
-        done = len(study.ended(begun.get_trials(deepcopy=False)))
-        console.say(f"stopped; {study.counted(done)} kept. The same command goes on")
+        count = len(counted_trials(study.get_trials(deepcopy=False)))
+        console.say(f"stopped; {format_count(count)} recorded. The same command resumes the study")
         raise typer.Exit(130) from None
     if lost:
-        console.say(f"{lost} of {asked.workers} workers were lost; the same command makes up for missing trials")
-    with database.faults(job.storage):
-        return study.ended(begun.get_trials(deepcopy=False)), search.importances(begun)
+        console.say(
+            f"{lost} of {options.workers} workers failed or were killed; the same command adds the missing trials"
+        )
+    with storage_errors(job.storage):
+        return counted_trials(study.get_trials(deepcopy=False)), compute_importances(study)
 
 
-def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> list[Record]:
-    """The best config's runs, one a seed; a tuned one made before is not made again, one stopped goes on."""
-    from cfbench.runs import run as harness
-    from cfbench.tuning import search
+def _announcement(study: str, plan: StudyPlan, count: int, preset: str | None) -> str:
+    from cfbench.tuning.study import format_count
 
-    data, kept = obtain(asked.dataset), search.TunedResults(asked.results)
-    runs = []
-    for seed in range(asked.seeds):
-        request = search.request(found, job, trials, data, seed)
+    if count:
+        progress = f"resumes after {format_count(count)}"
+    elif preset:
+        progress = f"starts from preset {preset}"
+    else:
+        progress = "starts from the defaults"
+    where = f"{plan.plugin} on {plan.dataset}, split {plan.split}"
+    return f"study {study}: {where}, {progress}, searches {', '.join(plan.space)}"
+
+
+def _save_preset(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial]) -> str:
+    """Save the best config as a preset, print how to use it, and return its file."""
+    from cfbench.tuning.presets import preset_name, save_preset
+
+    file, preset, plan = save_preset(best_setup, job, trials), preset_name(job.plan), job.plan
+    option = "" if preset == plan.dataset else f" --preset {preset}"
+    console.say(
+        f"saved as preset {preset} in {file}; `cfbench run {plan.plugin} --dataset {plan.dataset}{option}` uses it"
+    )
+    return str(file)
+
+
+def _run_best(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial], options: TuneOptions) -> tuple[Record, ...]:
+    """Run the best config once for each seed. A finished tuned run is not repeated, a stopped one resumes."""
+    from cfbench.runs import run
+    from cfbench.tuning.best import TunedResults, best_run_request
+
+    dataset, results = obtain(options.dataset), TunedResults(options.results)
+    records = []
+    for seed in range(options.seeds):
+        request = best_run_request(best_setup, job, trials, dataset, seed)
         with console.training(
-            f"{found.name} seed {seed}",
-            lambda stop: f"stopped after epoch {stop.epoch}; the same command goes on from there",
-        ) as watcher:
-            done, _ = harness.ensure(request, data, kept, watcher)
-        runs.append(done)
-        if not asked.json:
-            console.result(conclusion(done))
-    return runs
+            f"{best_setup.name} seed {seed}",
+            lambda stop: f"stopped after epoch {stop.epoch}; the same command resumes the run",
+        ) as listener:
+            record, _ = run.ensure(request, dataset, results, listener)
+        records.append(record)
+        if not options.json:
+            console.result(conclusion(record))
+    return tuple(records)

@@ -1,90 +1,155 @@
-"""What came of a study: the best config beside the one it started from, and of all plugins tuned alike."""
+"""What `cfbench tune` and `cfbench studies` print: the result of a study, of all tuned plugins, a list of studies."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict, dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
-from cfbench.cli.tune.progress import outcome
+from cfbench.cli.tune.progress import describe_outcome
 from cfbench.cli.view.numbers import NONE, duration, hyper_parameter, score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optuna import Study
     from optuna.trial import FrozenTrial
     from rich.table import Table
 
+    from cfbench.runs.record import Record
     from cfbench.runs.run import Setup
-    from cfbench.tuning.search import Job
-
-
-def facts(job: Job, trials: list[FrozenTrial], importances: dict[str, float]) -> dict[str, Any]:
-    """A study as plain data; errors are those of the validation part."""
-    from cfbench.tuning import database, study
-
-    best = study.best(trials)
-    start = next((trial.value for trial in trials if "start" in trial.user_attrs and trial.values), None)
-    counts = {name: sum(t.state.name == state for t in trials) for name, state in STATES.items()}
-    return {
-        "study": job.name, "storage": database.shown(job.storage), "plugin": job.plan.plugin,
-        "dataset": job.plan.dataset, "split": job.plan.split, "seed": job.plan.seed, "trials": counts,
-        "seconds": study.seconds(trials), "start": {"valid_rmse": start, "config": job.plan.start},
-        "best": best and {"trial": best.number, "valid_rmse": best.value, "config": best.user_attrs["config"]},
-        "improvement": start - best.value if start and best and best.value else None,
-        "searched": list(job.plan.space), "importances": importances,
-        "last": outcome(trials[-1]) if trials else "",
-    }  # fmt: skip
-
+    from cfbench.tuning.job import WorkerJob
+    from cfbench.tuning.plan import StudyPlan
 
 STATES = {"finished": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
+"""What Optuna calls the states of an ended trial."""
 
 
-def conclude(told: dict[str, Any], setup: Setup) -> None:
-    """Tell the best config, on standard output."""
-    from cfbench.tuning import study
+@dataclass(frozen=True)
+class BestTrial:
+    """The trial with the smallest validation RMSE."""
 
-    counts = ", ".join(f"{count} {name}" for name, count in told["trials"].items() if count)
+    trial: int
+    valid_rmse: float
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """The result of a study. All errors are RMSE on the validation part."""
+
+    study: str
+    storage: str
+    plan: StudyPlan
+    counts: dict[str, int]
+    """How many trials are finished, pruned and failed."""
+    seconds: float
+    start_rmse: float | None
+    """Of the config that the study started from; None when its trial did not finish."""
+    best: BestTrial | None
+    importances: dict[str, float]
+    last: str
+    """How the last trial ended; empty when there is none."""
+    preset: str | None = None
+    """The file of the saved preset."""
+    runs: tuple[Record, ...] | None = None
+    """The runs of the best config; None when no trial finished."""
+
+    @property
+    def trials(self) -> int:
+        """How many trials count."""
+        return sum(self.counts.values())
+
+    @property
+    def improvement(self) -> float | None:
+        """By how much the best validation RMSE is below that of the start config."""
+        if self.start_rmse is None or self.best is None:
+            return None
+        return self.start_rmse - self.best.valid_rmse
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as `--json` prints it."""
+        plan = self.plan
+        data: dict[str, Any] = {
+            "study": self.study, "storage": self.storage, "plugin": plan.plugin, "dataset": plan.dataset,
+            "split": plan.split, "seed": plan.seed, "trials": self.counts, "seconds": self.seconds,
+            "start": {"valid_rmse": self.start_rmse, "config": plan.start},
+            "best": asdict(self.best) if self.best else None, "improvement": self.improvement,
+            "searched": list(plan.space), "importances": self.importances, "last": self.last,
+        }  # fmt: skip
+        if self.preset is not None:
+            data["preset"] = self.preset
+        if self.runs is not None:
+            data["runs"] = [record.model_dump(mode="json") for record in self.runs]
+        return data
+
+
+def summarize(job: WorkerJob, trials: list[FrozenTrial], importances: dict[str, float]) -> StudySummary:
+    """Summarize the trials of a study that count."""
+    from cfbench.tuning import database
+    from cfbench.tuning.study import best_trial, total_seconds
+
+    best = best_trial(trials)
+    return StudySummary(
+        study=job.name, storage=database.display_url(job.storage), plan=job.plan,
+        counts={name: sum(trial.state.name == state for trial in trials) for name, state in STATES.items()},
+        seconds=total_seconds(trials),
+        start_rmse=next((trial.value for trial in trials if "start" in trial.user_attrs and trial.values), None),
+        best=BestTrial(best.number, best.value or 0.0, best.user_attrs["config"]) if best else None,
+        importances=importances, last=describe_outcome(trials[-1]) if trials else "",
+    )  # fmt: skip
+
+
+def print_summary(summary: StudySummary, setup: Setup) -> None:
+    """Print the best config and the command that runs it, on standard output."""
+    from cfbench.tuning.study import format_count
+
+    plan, best = summary.plan, summary.best
+    counts = ", ".join(f"{count} {name}" for name, count in summary.counts.items() if count)
     console.result(
-        f"{told['plugin']} on {told['dataset']}, split {told['split']}: {study.counted(sum(told['trials'].values()))} "
-        f"({counts}) in {duration(told['seconds'])}, kept in {told['storage']}"
+        f"{plan.plugin} on {plan.dataset}, split {plan.split}: {format_count(summary.trials)} ({counts}) "
+        f"in {duration(summary.seconds)}, recorded in {summary.storage}"
     )
-    best = told["best"]
-    if not best:
+    if best is None:
         return
-    console.result(f"best: trial {best['trial']}, validation RMSE {best['valid_rmse']:.4f}{_gain(told)}")
-    console.out().print(_configs(told), markup=False)
-    console.result(f"run it: {shlex.join(['cfbench', 'run', told['plugin'], *_flags(told, setup)])}")
+    gain = _describe_gain(summary.start_rmse, best.valid_rmse)
+    console.result(f"best: trial {best.trial}, validation RMSE {best.valid_rmse:.4f}{gain}")
+    console.out().print(_config_table(plan, best, summary.importances), markup=False)
+    command = ["cfbench", "run", plan.plugin, *_run_options(plan, best, setup)]
+    console.result(f"run it: {shlex.join(command)}")
 
 
-def _flags(told: dict[str, Any], setup: Setup) -> list[str]:
-    """What makes `cfbench run` use the best config."""
-    plain = setup.plugin.config().for_device(setup.device).model_dump(mode="json")
-    words = ["--dataset", told["dataset"], "--split", told["split"], "--no-preset"]
-    for name, value in told["best"]["config"].items():
+def _run_options(plan: StudyPlan, best: BestTrial, setup: Setup) -> list[str]:
+    """The options that make `cfbench run` use the best config."""
+    defaults = setup.plugin.config().for_device(setup.device).model_dump(mode="json")
+    options = ["--dataset", plan.dataset, "--split", plan.split, "--no-preset"]
+    for name, value in best.config.items():
         flag = name.replace("_", "-")
-        if value == plain[name]:
+        if value == defaults[name]:
             continue
         if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
+            options.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            words.append(f"--{flag}={hyper_parameter(value)}")
-    return words
+            options.append(f"--{flag}={hyper_parameter(value)}")
+    return options
 
 
-def _gain(told: dict[str, Any]) -> str:
-    gain, start = told["improvement"], told["start"]["valid_rmse"]
-    if gain is None:
-        return "; the config it started from did not finish"
-    return f", {gain:.4f} better than {start:.4f} of the config it started from" if gain else ": where it started from"
+def _describe_gain(start_rmse: float | None, best_rmse: float) -> str:
+    if start_rmse is None:
+        return "; the start config did not finish"
+    if start_rmse == best_rmse:
+        return ", that of the start config"
+    return f", {start_rmse - best_rmse:.4f} better than the {start_rmse:.4f} of the start config"
 
 
-def _configs(told: dict[str, Any]) -> Table:
-    """What was searched, by importance."""
-    shares = told["importances"]
+def _config_table(plan: StudyPlan, best: BestTrial, importances: dict[str, float]) -> Table:
+    """The hyper-parameters that were searched, the most important first."""
     table = _table("hyper-parameter", "start", "best", "importance")
-    start, best = told["start"]["config"], told["best"]["config"]
-    for key in dict.fromkeys([*shares, *told["searched"]]):
-        table.add_row(key, _short(start[key]), _short(best[key]), f"{shares[key]:.0%}" if key in shares else "")
+    for name in dict.fromkeys([*importances, *plan.space]):
+        importance = f"{importances[name]:.0%}" if name in importances else ""
+        table.add_row(name, _short(plan.start[name]), _short(best.config[name]), importance)
     return table
 
 
@@ -92,42 +157,59 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else hyper_parameter(value)
 
 
-def closing_table(rows: list[dict[str, Any]]) -> None:
-    """All plugins tuned, best first; by the test part where they were run."""
+def print_tuned_plugins(summaries: list[StudySummary]) -> None:
+    """Print a table of the tuned plugins, the smallest validation RMSE first; with the test RMSE of their runs."""
     table = _table("plugin", "trials", "time", "start", "best", "better by", "test RMSE")
-    for told in sorted(rows, key=lambda told: told["best"]["valid_rmse"] if told["best"] else float("inf")):
-        best, gain = told["best"], told["improvement"]
-        scores = [run["outcome"]["rmse"] for run in told.get("runs", []) if run["outcome"]["rmse"] is not None]
+    for summary in sorted(summaries, key=lambda summary: summary.best.valid_rmse if summary.best else inf):
         table.add_row(
-            told["plugin"], str(sum(told["trials"].values())), duration(told["seconds"]),
-            score(told["start"]["valid_rmse"]), score(best and best["valid_rmse"]), score(gain),
-            f"{sum(scores) / len(scores):.4f} of {len(scores)}" if scores else NONE,
+            summary.plan.plugin, str(summary.trials), duration(summary.seconds), score(summary.start_rmse),
+            score(summary.best.valid_rmse if summary.best else None), score(summary.improvement),
+            _mean_test_rmse(summary.runs or ()),
         )  # fmt: skip
     console.out().print(table, markup=False)
 
 
-def summary(study: Study) -> dict[str, Any]:
-    """A line of the list of studies."""
-    from cfbench.tuning import study as studies
-
-    trials = studies.ended(study.get_trials(deepcopy=False))
-    best = studies.best(trials)
-    kept = study.user_attrs[studies.FACTS]
-    return {
-        "study": study.study_name, "plugin": kept["plugin"], "dataset": kept["data set"], "split": kept["split"],
-        "trials": len(trials), "seconds": studies.seconds(trials), "valid_rmse": best.value if best else None,
-    }  # fmt: skip
+def _mean_test_rmse(runs: Sequence[Record]) -> str:
+    scores = [record.outcome.rmse for record in runs if record.outcome.rmse is not None]
+    return f"{sum(scores) / len(scores):.4f} of {len(scores)}" if scores else NONE
 
 
-def list_studies(rows: list[dict[str, Any]], where: str) -> None:
-    """Studies as a table."""
+@dataclass(frozen=True)
+class StudyRow:
+    """A row of the list of studies; the names of its fields are those of `--json`."""
+
+    study: str
+    plugin: str
+    dataset: str
+    split: str
+    trials: int
+    seconds: float
+    valid_rmse: float | None
+    """Of the best trial."""
+
+
+def study_row(study: Study) -> StudyRow:
+    """The row of a study in the list of studies."""
+    from cfbench.tuning.study import FACTS, best_trial, counted_trials, total_seconds
+
+    trials = counted_trials(study.get_trials(deepcopy=False))
+    best = best_trial(trials)
+    facts = study.user_attrs[FACTS]
+    return StudyRow(
+        study=study.study_name, plugin=facts["plugin"], dataset=facts["data set"], split=facts["split"],
+        trials=len(trials), seconds=total_seconds(trials), valid_rmse=best.value if best else None,
+    )  # fmt: skip
+
+
+def print_studies(rows: list[StudyRow], where: str) -> None:
+    """Print the list of studies as a table."""
     if not rows:
-        console.say(f"no studies in {where}; `cfbench tune deepae` begins one")
+        console.say(f"no studies in {where}; `cfbench tune deepae` starts one")
         return
     table = _table("study", "plugin", "data set", "split", "trials", "time", "best")
     for row in rows:
-        cells = (row["study"], row["plugin"], row["dataset"], row["split"], str(row["trials"]))
-        table.add_row(*cells, duration(row["seconds"]), score(row["valid_rmse"]))
+        cells = (row.study, row.plugin, row.dataset, row.split, str(row.trials))
+        table.add_row(*cells, duration(row.seconds), score(row.valid_rmse))
     console.out().print(table, markup=False)
 
 
