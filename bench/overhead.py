@@ -23,6 +23,7 @@ from cfbench.data import card, store
 from cfbench.errors import CfbenchError
 from cfbench.runs import run
 from cfbench.runs.results import Results
+from cfbench.runs.setup import configure, new_request
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
@@ -43,8 +44,8 @@ class Measurement:
 def measure_cfbench(dataset: Dataset, folder: Path) -> Measurement:
     """Run the plugin svd."""
     start = time.perf_counter()
-    setup = run.configure("svd", dataset=dataset.card.name, flags={}, preset=None, use_preset=False)
-    request = run.new_request(setup, dataset, dataset.split("random90"), seed=0)
+    setup = configure("svd", dataset=dataset.card.name, flags={}, preset=None, use_preset=False)
+    request = new_request(setup, dataset, dataset.split("random90"), seed=0)
     outcome = run.start(request, dataset, Results(folder), run.SilentRunListener())[0].outcome
     return Measurement(time.perf_counter() - start, outcome.fit_seconds or 0.0, outcome.rmse or 0.0)
 

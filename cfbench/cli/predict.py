@@ -60,13 +60,13 @@ def predict(
         raise typer.BadParameter(f"nothing to predict: give {what} or --file PATH")
     asked = [_pair(text, where) for where, text in texts] if ratings is None else [("", text) for _, text in texts]
     from cfbench.ratings import Pairs
-    from cfbench.runs import run as harness
+    from cfbench.runs import fitting
     from cfbench.runs.recommend import NEW_USER
 
     plugin, model, dataset, _ = reopen(run, results, device, ratings)
     items = dataset.catalogue.item_codes([item for _, item in asked])
     users = dataset.catalogue.user_codes([user for user, _ in asked]) if ratings is None else 0 * items + NEW_USER
-    rows = prediction_rows(dataset, items, harness.predict(plugin, model, Pairs(users, items)))
+    rows = prediction_rows(dataset, items, fitting.predict(plugin, model, Pairs(users, items)))
     if ratings is None:
         rows = [{"user": user} | row for (user, _), row in zip(asked, rows, strict=True)]
     show_predictions(rows, json=json, output=output)
@@ -74,14 +74,14 @@ def predict(
 
 def reopen(run: str, results: Path, device: str, ratings: Path | None) -> tuple[str, Predictor, Dataset, str]:
     """The run's plugin, its model (speaking of a new user, if `ratings` are given), data set and split."""
-    from cfbench.runs import run as harness
+    from cfbench.runs.job import reopen
     from cfbench.runs.recommend import NewUser, read_ratings
     from cfbench.runs.results import Results
 
     kept = Results(results)
     record, folder = kept.find(run)
     plugin, split = record.request.plugin.name, record.request.split.name
-    model, dataset = harness.reopen(record, folder, kept, device)
+    model, dataset = reopen(record, folder, kept, device)
     if ratings is None:
         return plugin, model, dataset, split
     return plugin, NewUser(plugin, model, *read_ratings(ratings, dataset)), dataset, split

@@ -16,7 +16,7 @@ from cfbench.data.parts import TRAIN
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
 from cfbench.ratings import Pairs, blocks
 from cfbench.runs import registry
-from cfbench.runs.run import predict
+from cfbench.runs.fitting import predict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

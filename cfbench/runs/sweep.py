@@ -30,6 +30,7 @@ from cfbench.data import card
 from cfbench.data.split_definitions import DEFAULT_SPLIT
 from cfbench.errors import CfbenchError, UsageError, WriteError
 from cfbench.runs import run
+from cfbench.runs.setup import configure, new_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results
-    from cfbench.runs.run import RunListener, Setup
+    from cfbench.runs.run import RunListener
+    from cfbench.runs.setup import Setup
 
 Names = Annotated[list[str], Field(min_length=1)]
 
@@ -123,7 +125,7 @@ def plan_runs(sweep: Sweep) -> list[PlannedRun]:
 
 def _configure(plugin: SweepPlugin, override: dict[str, Any], dataset: str, device: str) -> Setup:
     try:
-        return run.configure(
+        return configure(
             plugin.name, dataset=dataset, flags=override, preset=plugin.preset or None,
             use_preset=plugin.preset is not False, device=device,
         )  # fmt: skip
@@ -138,7 +140,7 @@ def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: 
     Raises `InterruptedRunError` and `WriteError`: they end the sweep.
     """
     try:
-        request = run.new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
+        request = new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
         record, existed = run.ensure(request, dataset, results, listener)
     except (WriteError, run.InterruptedRunError):
         raise

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cfbench.runs import run
 from cfbench.runs.record import Record, Request, Tuned
 from cfbench.runs.results import Results
+from cfbench.runs.setup import new_request
 from cfbench.tuning.study import best_trial, counted_trials, total_seconds
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from cfbench.data.store import Dataset
-    from cfbench.runs.run import Setup
+    from cfbench.runs.setup import Setup
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import StudyPlan
 
@@ -33,7 +33,7 @@ def best_run_request(setup: Setup, job: WorkerJob, trials: list[FrozenTrial], da
         study=job.name, dataset=job.plan.dataset, split=job.plan.split, trials=len(counted_trials(trials)),
         seconds=total_seconds(trials), seed=job.plan.seed, valid_rmse=best.value if best else None,
     )  # fmt: skip
-    return run.new_request(setup, dataset, dataset.split(job.plan.split), seed).model_copy(update={"tuned": facts})
+    return new_request(setup, dataset, dataset.split(job.plan.split), seed).model_copy(update={"tuned": facts})
 
 
 class TunedResults(Results):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cfbench.data.split import Split
     from cfbench.data.store import Dataset
-    from cfbench.runs.run import Setup
+    from cfbench.runs.setup import Setup
 
 
 class StudyPlan(BaseModel):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from tomlkit import TOMLDocument
 
-    from cfbench.runs.run import Setup
+    from cfbench.runs.setup import Setup
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import StudyPlan
 

@@ -7,6 +7,7 @@ trials holds the training and the validation part only: it never cuts out the te
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import optuna
@@ -15,7 +16,8 @@ from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.data import card, store
 from cfbench.errors import RecordError
 from cfbench.metrics import rmse
-from cfbench.runs import registry, run
+from cfbench.runs import fitting, registry
+from cfbench.runs.job import lend_titles, training_parts
 from cfbench.tuning.retry import this_process
 
 if TYPE_CHECKING:
@@ -33,8 +35,17 @@ long. In a replay of 24 whole fits of deepae on ml-100k, the rule saves a quarte
 best fits; successive halving from the fifth epoch saves two thirds and ends one of them."""
 
 
-def read_parts(plan: StudyPlan) -> tuple[Ratings, Ratings]:
-    """Copies of the training and the validation part; raises `RecordError` when the split has changed."""
+@dataclass(frozen=True, eq=False)
+class TrialData:
+    """What every trial of a study gives its model: copies of two parts, and a context with the item titles."""
+
+    train: Ratings
+    valid: Ratings
+    context: Context
+
+
+def read_trial_data(plan: StudyPlan) -> TrialData:
+    """Cut out the training and the validation part; raises `RecordError` if the split has changed."""
     dataset = store.open_dataset(card.load(plan.dataset))
     split = dataset.split(plan.split)
     if split.fingerprint != plan.fingerprint:
@@ -42,14 +53,16 @@ def read_parts(plan: StudyPlan) -> tuple[Ratings, Ratings]:
             f"split {plan.split} of {plan.dataset} has changed since the study started; "
             "start another study with --study NAME"
         )
-    return split.train(dataset.ratings), split.valid(dataset.ratings)
+    plugin, context = registry.load(plan.plugin), Context()
+    lend_titles(context, plugin, dataset)
+    return TrialData(*training_parts(plugin, dataset, split), context)
 
 
 class Objective:
     """The function that Optuna minimizes: the RMSE of the validation part, with predictions clipped to the scale."""
 
-    def __init__(self, job: WorkerJob, train: Ratings, valid: Ratings, listen: Callable[[], None]) -> None:
-        self._job, self._train, self._valid, self._listen = job, train, valid, listen
+    def __init__(self, job: WorkerJob, data: TrialData, listen: Callable[[], None]) -> None:
+        self._job, self._data, self._listen = job, data, listen
         self._plugin = registry.load(job.plan.plugin)
         self.number: int | None = None
         """The number of the current trial, or of the last one."""
@@ -95,7 +108,8 @@ class Objective:
             if not is_start:
                 self._stop_early(trial, epoch)
 
-        model.fit(self._train, self._valid, Context(plan.seed, self._job.device, report=report))
+        context = replace(self._data.context, seed=plan.seed, device=self._job.device, report=report)
+        model.fit(self._data.train, self._data.valid, context)
         return lowest if math.isfinite(lowest) else self._validate(model)
 
     def _stop_early(self, trial: Trial, epoch: Epoch) -> None:
@@ -110,8 +124,8 @@ class Objective:
         raise optuna.TrialPruned
 
     def _validate(self, model: Model) -> float:
-        valid = self._valid
-        predictions = run.predict(self._job.plan.plugin, model, valid.pairs)
+        valid = self._data.valid
+        predictions = fitting.predict(self._job.plan.plugin, model, valid.pairs)
         return rmse(valid.scale.clip(predictions), valid.ratings)
 
 

@@ -16,7 +16,7 @@ from cfbench.tuning.database import storage_errors
 from cfbench.tuning.job import WorkerJob
 from cfbench.tuning.retry import prune_trials_of, queue_again, queue_lost_trials
 from cfbench.tuning.study import open_for_worker
-from cfbench.tuning.trial import Objective, read_parts
+from cfbench.tuning.trial import Objective, read_trial_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def run_trials(
     `listen` is called after each epoch and each trial. When `is_orphan` returns True, no further trial starts. Raises
     `CfbenchError`s.
     """
-    objective = Objective(job, *read_parts(job.plan), listen)
+    objective = Objective(job, read_trial_data(job.plan), listen)
     study = open_for_worker(job.name, job.storage, job.plan.seed)
     with storage_errors(job.storage):
         while True:

@@ -12,8 +12,10 @@ from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.metrics import rmse
 from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend
 from cfbench.ratings import Pairs, Ratings, Scale
-from cfbench.runs import arrays, members, record, run
+from cfbench.runs import arrays, job, members, record, run
+from cfbench.runs.job import reopen
 from cfbench.runs.results import Results
+from cfbench.runs.setup import configure, new_request
 
 N = 50_000
 SCALE = Scale(low=-100, high=100)
@@ -184,8 +186,8 @@ def tiny(terminal):
 
 def start(tiny, name, *, split="random90", seed=0, **flags):
     """Run a plugin on the tiny data set; return the record and the folder of the run."""
-    setup = run.configure(name, dataset="tiny", flags=flags, preset=None)
-    request = run.new_request(setup, tiny, tiny.split(split), seed)
+    setup = configure(name, dataset="tiny", flags=flags, preset=None)
+    request = new_request(setup, tiny, tiny.split(split), seed)
     return run.start(request, tiny, Results(Path("results")), run.SilentRunListener())
 
 
@@ -208,7 +210,7 @@ def test_validation_predictions_are_stored_clipped_with_their_checksum_and_error
     done, folder = start(tiny, "bias")
     valid = tiny.split("random90").valid(tiny.ratings)
     stored = arrays.read_predictions(folder, "valid")
-    model, _ = run.reopen(done, folder, Results(Path("results")), "auto")
+    model, _ = reopen(done, folder, Results(Path("results")), "auto")
     assert stored.tobytes() == tiny.ratings.scale.clip(model.predict(valid.pairs)).tobytes()
     assert "valid_predictions.parquet" in done.files
     assert done.outcome.valid_rmse == rmse(stored, valid.ratings)
@@ -248,19 +250,19 @@ def test_a_reopened_ensemble_predicts_the_same_bits_from_stored_predictions_and_
     run_ids = start_two_runs(tiny)
     done, folder = start(tiny, "ensemble", members=",".join(run_ids))
     test = tiny.split("random90").test(tiny.ratings)
-    from_stored = run.reopen(done, folder, Results(Path("results")), "auto")[0].predict(test.pairs)
+    from_stored = reopen(done, folder, Results(Path("results")), "auto")[0].predict(test.pairs)
     for run_id in run_ids:
         remove_predictions(run_id, "predictions.parquet")
-    from_restored = run.reopen(done, folder, Results(Path("results")), "auto")[0].predict(test.pairs)
+    from_restored = reopen(done, folder, Results(Path("results")), "auto")[0].predict(test.pairs)
     assert from_stored.tobytes() == from_restored.tobytes()
     assert tiny.ratings.scale.clip(from_stored).tobytes() == arrays.read_predictions(folder).tobytes()
 
 
 def test_a_member_is_restored_only_for_pairs_whose_predictions_are_not_stored(tiny, monkeypatch):
     done, folder = start(tiny, "ensemble", members=",".join(start_two_runs(tiny)))
-    restored, reopen = [], run.reopen
-    model, _ = run.reopen(done, folder, Results(Path("results")), "auto")
-    monkeypatch.setattr(run, "reopen", lambda done, *rest: restored.append(done.run) or reopen(done, *rest))
+    restored = []
+    model, _ = reopen(done, folder, Results(Path("results")), "auto")
+    monkeypatch.setattr(job, "reopen", lambda done, *rest: restored.append(done.run) or reopen(done, *rest))
     split = tiny.split("random90")
     test_pairs = split.test(tiny.ratings).pairs
     model.predict(split.valid(tiny.ratings).pairs)
@@ -319,8 +321,8 @@ def test_a_blend_of_the_same_members_is_already_finished_however_they_are_named(
     run_ids = start_two_runs(tiny)
     start(tiny, "ensemble", members=",".join(run_ids))
     short_ids = ",".join(run_id[-4:] for run_id in run_ids)
-    setup = run.configure("ensemble", dataset="tiny", flags={"members": short_ids}, preset=None)
-    request = run.new_request(setup, tiny, tiny.split("random90"), 0)
+    setup = configure("ensemble", dataset="tiny", flags={"members": short_ids}, preset=None)
+    request = new_request(setup, tiny, tiny.split("random90"), 0)
     assert run.finished_run(request, tiny, Results(Path("results"))) is not None
     assert run.ensure(request, tiny, Results(Path("results")), run.SilentRunListener())[1]
 
@@ -329,7 +331,7 @@ def test_an_ensemble_can_be_a_member(tiny):
     run_ids = start_two_runs(tiny)
     inner, _ = start(tiny, "ensemble", members=",".join(run_ids))
     outer, folder = start(tiny, "ensemble", members=f"{inner.run},{run_ids[0]}")
-    model, _ = run.reopen(outer, folder, Results(Path("results")), "auto")
+    model, _ = reopen(outer, folder, Results(Path("results")), "auto")
     codes = np.array([0, 1], np.int32)
     assert np.isfinite(model.predict(Pairs(codes, codes))).all()
 
@@ -377,8 +379,8 @@ def test_a_diverged_member_is_refused(tiny, register):
 
 def test_a_split_without_a_validation_part_is_refused(tiny):
     split = tiny.split("random90")
-    setup = run.configure("ensemble", dataset="tiny", flags={}, preset=None)
-    request = run.new_request(setup, tiny, split, 0)
+    setup = configure("ensemble", dataset="tiny", flags={}, preset=None)
+    request = new_request(setup, tiny, split, 0)
     without_valid = request.split.model_copy(update={"report": split.report | {"valid": 0}})
     message = r"^split random90 of tiny has no validation part to fit ensemble on; choose"
     with pytest.raises(RecordError, match=message):

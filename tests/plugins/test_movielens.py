@@ -5,14 +5,15 @@ import pytest
 
 from cfbench.runs import arrays, run
 from cfbench.runs.results import Results
+from cfbench.runs.setup import configure, new_request
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 
 
 def start(dataset, folder, name, split="random90"):
     """Run a plugin with its preset for the data set; return the record and the folder of the run."""
-    setup = run.configure(name, dataset=dataset.card.name, flags={}, preset=None, device="cpu")
-    request = run.new_request(setup, dataset, dataset.split(split), 0)
+    setup = configure(name, dataset=dataset.card.name, flags={}, preset=None, device="cpu")
+    request = new_request(setup, dataset, dataset.split(split), 0)
     return run.start(request, dataset, Results(folder), run.SilentRunListener())
 
 

@@ -8,7 +8,9 @@ from cfbench.data.split import make_split
 from cfbench.data.split_definitions import KFold
 from cfbench.metrics import rmse
 from cfbench.runs import arrays, registry, run
+from cfbench.runs.job import reopen
 from cfbench.runs.results import Results
+from cfbench.runs.setup import configure, new_request
 
 pytestmark = [pytest.mark.slow, pytest.mark.online]
 
@@ -45,11 +47,11 @@ def test_the_defaults_reproduce_the_five_fold_scores_that_surprise_publishes(nam
 def test_a_preset_scores_as_promised_on_ml_100k_and_predicts_the_same_bits_when_reopened(
     name, at_most, ml_100k, tmp_path
 ):
-    setup = run.configure(name, dataset="ml-100k", flags={}, preset=None)
-    request = run.new_request(setup, ml_100k, ml_100k.split("random90"), 0)
+    setup = configure(name, dataset="ml-100k", flags={}, preset=None)
+    request = new_request(setup, ml_100k, ml_100k.split("random90"), 0)
     done, folder = run.start(request, ml_100k, Results(tmp_path), run.SilentRunListener())
     assert done.outcome.rmse <= at_most
-    model, _ = run.reopen(done, folder, Results(tmp_path), "cpu")
+    model, _ = reopen(done, folder, Results(tmp_path), "cpu")
     test = ml_100k.split("random90").test(ml_100k.ratings)
     predictions = ml_100k.ratings.scale.clip(model.predict(test.pairs))
     assert predictions.tobytes() == arrays.read_predictions(folder).tobytes()

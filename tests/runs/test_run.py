@@ -15,8 +15,10 @@ import pytest
 from cfbench.contract import Config, DivergedError, Epoch, Plugin
 from cfbench.data import card, store
 from cfbench.errors import DeviceError, PredictionError, RecordError, UnknownNameError, WriteError
-from cfbench.runs import arrays, machine, record, registry, run
+from cfbench.runs import arrays, fitting, machine, record, registry, run
+from cfbench.runs.job import reopen
 from cfbench.runs.results import Results
+from cfbench.runs.setup import configure, new_request
 
 
 class Listener:
@@ -77,8 +79,8 @@ def tiny(terminal):
 
 
 def start(tiny, name, *, seed=0, flags=None, split="random90", listener=None, device="auto"):
-    setup = run.configure(name, dataset="tiny", flags=flags or {}, preset=None, device=device)
-    request = run.new_request(setup, tiny, tiny.split(split), seed)
+    setup = configure(name, dataset="tiny", flags=flags or {}, preset=None, device=device)
+    request = new_request(setup, tiny, tiny.split(split), seed)
     return run.start(request, tiny, Results(Path("results")), listener or Listener())
 
 
@@ -123,8 +125,8 @@ def test_a_plugin_that_uses_times_knows_no_date_where_the_data_have_none(termina
     assert terminal("import dateless.csv --name dateless").status == 0
     dataset = store.open_dataset(card.load("dateless"))
     model = fake(uses_times=True)
-    setup = run.configure("fake", dataset="dateless", flags={}, preset=None)
-    request = run.new_request(setup, dataset, dataset.split("random90"), 0)
+    setup = configure("fake", dataset="dateless", flags={}, preset=None)
+    request = new_request(setup, dataset, dataset.split("random90"), 0)
     stored, _ = run.start(request, dataset, Results(Path("results")), Listener())
     assert not stored.request.plugin.uses_times
     assert [part.times for part in (*model.parts, *model.pairs)] == [None] * 4
@@ -506,9 +508,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tiny):
 def test_a_stored_run_predicts_the_same_bits_again(tiny):
     for name, flags in (("bias", {}), ("deepae", SMALL)):
         stored, folder = start(tiny, name, flags=flags)
-        model, dataset = run.reopen(stored, folder, Results(Path("results")), "auto")
+        model, dataset = reopen(stored, folder, Results(Path("results")), "auto")
         test = dataset.split("random90").test(dataset.ratings)
-        again = dataset.ratings.scale.clip(run.predict(name, model, test.pairs))
+        again = dataset.ratings.scale.clip(fitting.predict(name, model, test.pairs))
         assert again.tobytes() == arrays.read_predictions(folder).tobytes()
 
 
@@ -520,7 +522,7 @@ def test_a_run_on_other_data_under_the_same_name_is_not_resumed_or_reopened(tiny
         RecordError,
         match=r"but its fingerprint is now .*: the data or the split's definition have changed",
     ):
-        run.reopen(other, folder, Results(Path("results")), "auto")
+        reopen(other, folder, Results(Path("results")), "auto")
 
 
 def test_resuming_a_finished_or_unknown_run_says_so(tiny):
@@ -554,8 +556,8 @@ def test_a_finished_run_is_found_by_plugin_package_config_seed_and_split(tiny, m
     results = Results(Path("results"))
 
     def finished(name="bias", seed=1, flags=None, split="random90"):
-        setup = run.configure(name, dataset="tiny", flags=flags or {}, preset=None)
-        return run.finished_run(run.new_request(setup, tiny, tiny.split(split), seed), tiny, results)
+        setup = configure(name, dataset="tiny", flags=flags or {}, preset=None)
+        return run.finished_run(new_request(setup, tiny, tiny.split(split), seed), tiny, results)
 
     assert finished() is not None
     assert finished(seed=2) is None

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cfbench.contract import Config, Epoch, Plugin, Tunable
 from cfbench.data import card, store
-from cfbench.runs import run
+from cfbench.runs.setup import configure
 from cfbench.tuning.database import study_url
 from cfbench.tuning.job import WorkerJob
 from cfbench.tuning.plan import plan_study
@@ -192,7 +192,7 @@ def make_plan(terminal):
 
     def make(plugin="bowl"):
         tiny = store.open_dataset(card.load("tiny"))
-        setup = run.configure(plugin, dataset="tiny", flags={}, preset=None)
+        setup = configure(plugin, dataset="tiny", flags={}, preset=None)
         return plan_study(setup, tiny, tiny.split("random90"), 0, [])
 
     return make

@@ -6,7 +6,8 @@ import tomllib
 import pytest
 
 from cfbench.errors import PluginError
-from cfbench.runs import registry, run
+from cfbench.runs import registry
+from cfbench.runs.setup import configure
 from cfbench.tuning.presets import save_preset
 
 
@@ -24,7 +25,7 @@ def save(bowl, file, study_file, make_job):
 
     def save_to(text):
         file.write_text(text)
-        setup = run.configure("bowl", dataset="tiny", flags={"x": "1.5", "shape": "4,2"}, preset=None, use_preset=False)
+        setup = configure("bowl", dataset="tiny", flags={"x": "1.5", "shape": "4,2"}, preset=None, use_preset=False)
         assert save_preset(setup, make_job(study_file("s")), []) == file
         return file.read_text()
 

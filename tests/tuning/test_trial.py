@@ -3,6 +3,7 @@
 import gc
 import inspect
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from cfbench.data import card, store
 from cfbench.data.split import Split
 from cfbench.errors import RecordError
 from cfbench.ratings import Ratings
+from cfbench.runs import registry
 from cfbench.tuning.study import counted_trials, open_or_create
-from cfbench.tuning.trial import Objective, read_parts
+from cfbench.tuning.trial import Objective, read_trial_data
 from cfbench.tuning.workers import run_trials
 
 
@@ -52,7 +54,8 @@ def test_a_model_that_searches_the_memory_finds_no_test_rating(register_bowl, te
         for frame in inspect.stack():
             sizes.extend(len(value) for value in frame.frame.f_locals.values() if isinstance(value, Ratings))
         for part in (train, valid):
-            for column in (part.users, part.items, part.ratings, part.times):
+            assert part.times is None
+            for column in (part.users, part.items, part.ratings):
                 assert len(column.base) == len(part)  # a view of a copy, not of the whole table
                 assert column.base.base is None
         gc.collect()
@@ -65,10 +68,27 @@ def test_a_model_that_searches_the_memory_finds_no_test_rating(register_bowl, te
     assert all_ratings not in sizes
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_trial_gives_times_and_titles_to_a_plugin_that_declares_them(declared, register_bowl, register, terminal):
+    lent = []
+
+    def look(config, train, valid, context):
+        lent.extend([train.times, valid.times, context.titles, context.years])
+
+    def predict(model, pairs):
+        lent.append(pairs.times)
+        return np.full(len(pairs), 3, np.float32)
+
+    register_bowl(look, predict)
+    register("bowl", replace(registry.load("bowl"), uses_times=declared, uses_titles=declared))
+    assert terminal("tune bowl --trials 1").status == 0
+    assert {value is not None for value in lent} == {declared}
+
+
 def test_a_split_that_has_changed_since_the_study_started_is_an_error(bowl, make_plan):
     plan = make_plan().model_copy(update={"fingerprint": "f" * 64})
     with pytest.raises(RecordError, match="split random90 of tiny has changed since the study started; start another"):
-        read_parts(plan)
+        read_trial_data(plan)
 
 
 def test_the_study_continues_after_a_trial_that_fails_diverges_or_needs_too_much_memory(
@@ -147,7 +167,7 @@ def test_workers_that_start_together_do_not_add_a_trial_too_many(bowl, study_fil
     study = study_file().open()
     other_workers_trial = start_trial(study)
     assert job.has_enough(study.get_trials())
-    objective = Objective(job, *read_parts(job.plan), lambda: None)
+    objective = Objective(job, read_trial_data(job.plan), lambda: None)
     study.optimize(objective, n_trials=1, catch=RuntimeError)
     study.tell(other_workers_trial, 1.0)
     trials = study_file().trials()

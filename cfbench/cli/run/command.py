@@ -129,8 +129,9 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     from cfbench.data import card
     from cfbench.runs import run as harness
     from cfbench.runs.results import Results
+    from cfbench.runs.setup import configure, new_request
 
-    setup = harness.configure(
+    setup = configure(
         name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
     )
     names = card.load(chosen(dataset)).expand_split(split)
@@ -144,11 +145,11 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
         from cfbench.cli.run.folds import run_folds
 
         console.say(f"{name} on {data.card.name}, split {split}, {_how(setup.preset, seed, setup.device)}")
-        asked_of = [harness.new_request(setup, data, data.split(fold), seed) for fold in names]
+        asked_of = [new_request(setup, data, data.split(fold), seed) for fold in names]
         run_folds(split, asked_of, data, Results(results), json=json)
         return
     cut = data.split(split)
-    asked = harness.new_request(setup, data, cut, seed)
+    asked = new_request(setup, data, cut, seed)
     console.say(_announcement(asked))
     if cut.mismatches:
         console.say(f"not the ratings that were published under this name: {'; '.join(cut.mismatches)}")

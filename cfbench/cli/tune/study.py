@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from cfbench.runs.record import Record
-    from cfbench.runs.run import Setup
+    from cfbench.runs.setup import Setup
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import StudyPlan
 
@@ -102,7 +102,8 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
 
     The data set is dropped at the end, so that no test part is in memory while trials run.
     """
-    from cfbench.runs import registry, run
+    from cfbench.runs import registry
+    from cfbench.runs.setup import configure
     from cfbench.tuning import database
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import plan_study, with_start_config
@@ -110,7 +111,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     from cfbench.tuning.study import check_name, start_config
 
     fixed = parse_assignments(registry.load(name), options.fixed, "--fix")
-    setup = run.configure(
+    setup = configure(
         name, dataset=chosen(options.dataset), flags=dict(fixed), preset=options.preset,
         use_preset=not options.no_preset, device=options.device,
     )  # fmt: skip

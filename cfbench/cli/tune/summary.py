@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cfbench.runs.record import Record
-    from cfbench.runs.run import Setup
+    from cfbench.runs.setup import Setup
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import StudyPlan
 

@@ -1,0 +1,109 @@
+"""A run's request with everything that carrying it out needs: plugin, config, data, and what the model is lent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cfbench.contract import Config, Context, Model, Plugin, Predictor
+from cfbench.data import card, store
+from cfbench.errors import RecordError
+from cfbench.runs import members, registry
+from cfbench.runs.arrays import read_state
+from cfbench.runs.setup import resolve_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cfbench.data.split import Split
+    from cfbench.data.store import Dataset
+    from cfbench.ratings import Ratings
+    from cfbench.runs.record import Record, Request
+    from cfbench.runs.results import Results
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A request with everything it needs, resolved once."""
+
+    request: Request
+    """Its config names members of an ensemble by their full ids."""
+    plugin: Plugin[Any]
+    config: Config
+    dataset: Dataset
+    results: Results
+
+    @property
+    def split(self) -> Split:
+        """The split; raises `RecordError` if it is no longer the one that was requested."""
+        return requested_split(self.request, self.dataset)
+
+
+def resolve(request: Request, dataset: Dataset, results: Results) -> Job:
+    """Load the plugin and resolve the runs that the config names; raises `RecordError`, `UsageError`, `PluginError`."""
+    plugin = registry.load(request.plugin.name)
+    config: Config = plugin.config.model_validate(request.config)
+    config = config.with_members(partial(members.choose, request, results))
+    request = request.model_copy(update={"config": config.model_dump(mode="json")})
+    return Job(request, plugin, config, dataset, results)
+
+
+def requested_split(request: Request, dataset: Dataset) -> Split:
+    """Return the split of a request; raises `RecordError` if it has changed since."""
+    split = dataset.split(request.split.name)
+    if split.fingerprint != request.split.fingerprint:
+        raise RecordError(
+            f"run {request.run} used split {request.split.name} with fingerprint {request.split.fingerprint[:12]}, but "
+            f"its fingerprint is now {split.fingerprint[:12]}: the data or the split's definition have changed; run "
+            f"the model again: `cfbench run {request.plugin.name} --dataset {request.dataset.name}`"
+        )
+    return split
+
+
+def training_parts(plugin: Plugin[Any], dataset: Dataset, split: Split) -> tuple[Ratings, Ratings]:
+    """Return the training and the validation part as the plugin's model sees them: the test part stays out."""
+    ratings = model_view(plugin, dataset)
+    return split.train(ratings), split.valid(ratings)
+
+
+def model_view(plugin: Plugin[Any], dataset: Dataset) -> Ratings:
+    """Return the ratings with the columns a plugin's model may see: times only if the plugin declares `uses_times`."""
+    return dataset.ratings if plugin.uses_times else dataset.ratings.without_times()
+
+
+def lend_context(job: Job, split: Split) -> Context:
+    """Return what the harness lends the model; the caller adds where to report."""
+    context = Context(job.request.seed, job.request.device, member=_member_lender(job, split))
+    lend_titles(context, job.plugin, job.dataset)
+    return context
+
+
+def lend_titles(context: Context, plugin: Plugin[Any], dataset: Dataset) -> None:
+    """Put the item titles and years into a context if the plugin declares `uses_titles`."""
+    if plugin.uses_titles:
+        context.titles, context.years = dataset.catalogue.titles, dataset.catalogue.years
+
+
+def _member_lender(job: Job, split: Split) -> Callable[[str], Predictor]:
+    parts = members.HeldOutParts(split, job.dataset.ratings)
+
+    def reopen_member(record: Record, folder: Path) -> Predictor:
+        return reopen(record, folder, job.results, "auto")[0]
+
+    return partial(members.lend, job.request, job.results, parts, reopen_member)
+
+
+def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple[Model, Dataset]:
+    """Return the fitted model of a finished run, and its data set; raises `RecordError` if the data have changed."""
+    request = record.request
+    plugin = registry.load(request.plugin.name)
+    dataset = store.open_dataset(card.load(request.dataset.name))
+    job = Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
+    split = job.split
+    model: Model = plugin.build(job.config)
+    context = lend_context(job, split)
+    context.device = resolve_device(request.plugin.name, plugin, device)
+    model.restore(read_state(folder), training_parts(plugin, dataset, split)[0], context)
+    return model, dataset

@@ -1,0 +1,82 @@
+"""What is decided before a run starts: plugin, config, device, data set and split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cfbench.errors import DeviceError, UsageError
+from cfbench.runs import registry
+from cfbench.runs.record import DatasetFacts, PluginFacts, Request, SplitFacts, new_run_id
+
+if TYPE_CHECKING:
+    from cfbench.contract import Config, Plugin
+    from cfbench.data.split import Split
+    from cfbench.data.store import Dataset
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A plugin with its config and device, before any data are loaded."""
+
+    name: str
+    plugin: Plugin[Any]
+    config: Config
+    preset: str | None
+    origins: dict[str, str]
+    """Where each value of the config came from: default, preset, flag or tuning."""
+    device: str
+
+
+def configure(
+    name: str,
+    *,
+    dataset: str,
+    flags: dict[str, str | bool],
+    preset: str | None,
+    use_preset: bool = True,
+    device: str = "auto",
+) -> Setup:
+    """Resolve what a command line says about the model; raises `UsageError`s and `DeviceError`."""
+    plugin = registry.load(name)
+    if preset is not None and not use_preset:
+        raise UsageError(f"--preset {preset} and --no-preset contradict each other; leave out one of them")
+    preset_name, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
+    config, origins = registry.configure(plugin, values, flags)
+    resolved = resolve_device(name, plugin, device)
+    return Setup(name, plugin, config.for_device(resolved), preset_name, origins, resolved)
+
+
+def resolve_device(name: str, plugin: Plugin[Any], device: str) -> str:
+    """Return the device a plugin computes on, for `auto` the best one; raises `DeviceError`."""
+    if plugin.gpu:
+        from cfbench.learning import training
+
+        return training.resolve_device(device)
+    if device not in ("auto", "cpu"):
+        raise DeviceError(f"{name} computes on the CPU only, but --device is {device!r}; leave out --device")
+    return "cpu"
+
+
+def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
+    """Return a new run's request: everything that is decided before the run starts."""
+    plugin, ratings = setup.plugin, dataset.ratings
+    return Request(
+        run=new_run_id(setup.name),
+        started=datetime.now(UTC),
+        plugin=PluginFacts(
+            name=setup.name, title=plugin.title, package=registry.locate(setup.name).package,
+            uses_times=plugin.uses_times and ratings.times is not None,
+        ),
+        dataset=DatasetFacts(
+            name=dataset.card.name, card_version=dataset.card.version, fingerprint=ratings.fingerprint,
+            users=ratings.n_users, items=ratings.n_items, ratings=len(ratings),
+        ),
+        split=SplitFacts(
+            name=split.name, protocol=split.definition.protocol, report=split.report, fingerprint=split.fingerprint,
+            definition=split.definition.model_dump(mode="json", exclude={"protocol", "expected"}),
+        ),
+        preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
+        device=setup.device,
+    )  # fmt: skip
