@@ -1,0 +1,36 @@
+"""Modules that plugins share and that are imported at their first use.
+
+`cfbench run deepae --help` imports the plugin to read its hyper-parameters, and must not wait two seconds for torch. So
+a plugin that computes with torch writes
+
+    from cfbench.learning.lazy import F, layers, precision, torch
+
+and uses these names as if it had imported the modules themselves. The names must not be used while the plugin is being
+imported: neither in a decorator, nor as a base class, nor in a table at the top of the module.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import functional as F  # noqa: N812 (the usual name)
+
+    from cfbench.learning import autoencoder, layers, precision, ridge, training
+else:
+
+    class LazyModule(ModuleType):
+        """Stands for a module; the first use of one of its attributes imports it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(import_module(self.__name__), name)
+
+    torch, F = LazyModule("torch"), LazyModule("torch.nn.functional")
+    autoencoder, layers, precision, ridge, training = (
+        LazyModule(f"cfbench.learning.{name}") for name in ("autoencoder", "layers", "precision", "ridge", "training")
+    )
+
+__all__ = ["F", "autoencoder", "layers", "precision", "ridge", "torch", "training"]
