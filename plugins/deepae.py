@@ -71,7 +71,13 @@ def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: 
     for _ in range(config.refeed):
         x = drop(y.detach(), config.noise, random)  # (B, n): the output before the step
         y = f(x)  # (B, n)
-        yield ((x != 0) * (y - x) ** 2).sum() / (x != 0).sum()  # equation 2; the reference code masks zeros here too
+        target = x != 0 if skips_zeros(config) else torch.ones_like(rated)  # (B, n)
+        yield (target * (y - x) ** 2).sum() / target.sum()  # equation 2
+
+
+def skips_zeros(config: DeepAEConfig) -> bool:
+    """Whether zeros are no target of re-feeding, as in the reference code: only if noise or relu produces them."""
+    return config.noise > 0 or activations()[config.activation].gives_zeros
 
 
 def drop(x: Tensor, rate: float, random: torch.Generator | None) -> Tensor:
@@ -143,8 +149,8 @@ class Autoencoder:
 
     def __init__(self, config: DeepAEConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
         self._config = config
-        activation = activations()[config.activation]
-        self._skip_zeros = config.noise > 0 or activation.gives_zeros
+        activation = activations()[config.activation].function
+        self._skips_zeros = skips_zeros(config)
         kind = precision.resolve(config.precision, device)
 
         def weight(initial: Tensor) -> Weight:
@@ -155,14 +161,13 @@ class Autoencoder:
 
         sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer, from the ratings to the code
         self.encoder = [
-            Layer(weight(xavier(inner, outer).T), weight(torch.zeros(inner)), activation.function)
-            for outer, inner in sizes
+            Layer(weight(xavier(inner, outer).T), weight(torch.zeros(inner)), activation) for outer, inner in sizes
         ]
         self.decoder = [
             Layer(
                 mirrored.weights if config.tied else weight(xavier(outer, inner)),
                 weight(torch.zeros(outer)),
-                activation.function,
+                activation,
             )
             for (outer, inner), mirrored in zip(sizes[::-1], self.encoder[::-1], strict=True)
         ]
@@ -231,9 +236,9 @@ class Autoencoder:
             yield loss  # equation 2
 
     def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Equation 2 for a re-fed example x (B, n), masked only if x can have zeros; and the output (B, n)."""
+        """Equation 2 for a re-fed example x (B, n), and the output (B, n)."""
         y = self.decode(code)
-        return layers.mean_squared_error(y, x, skip_zeros=self._skip_zeros), y
+        return layers.mean_squared_error(y, x, skip_zeros=self._skips_zeros), y
 
     def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
         """Run one iteration; return its first loss."""
