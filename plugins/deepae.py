@@ -187,13 +187,12 @@ class Autoencoder:
         return {f"{part}/{k}": weight for part, weights in parts.items() for k, weight in enumerate(weights)}
 
     def _make_optimizer(self) -> BlockedOptimizer:
-        config, decayed, free = self._config, [], []
-        for name, weight in self.weights().items():
-            group = decayed if config.decay_biases or name.startswith(("encode_w", "decode_w")) else free
-            group.append(weight)
+        config = self._config
+        biases = [] if config.decay_biases else [layer.bias for layer in (*self.encoder, *self.decoder)]
+        decayed = [weight for weight in self.weights().values() if weight not in biases]
         return precision.BlockedOptimizer(
             (decayed, partial(make_optimizer, config, weight_decay=config.weight_decay)),
-            (free, partial(make_optimizer, config, weight_decay=0.0)),
+            (biases, partial(make_optimizer, config, weight_decay=0.0)),
         )
 
     def encode(self, x: Batch | Tensor, random: torch.Generator | None = None) -> Tensor:

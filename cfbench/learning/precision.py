@@ -78,11 +78,10 @@ class Weight:
     @property
     def gradient(self) -> Tensor | None:
         """The sum of all gradients since the last step; None when there are none."""
-        if not self._buffer_in_use:
-            return self.cast.grad
-        if self.cast.grad is None:
-            return self._buffer
-        return self.cast.grad + self._buffer
+        by_autograd = self.cast.grad
+        if not self._buffer_in_use or self._buffer is None:
+            return by_autograd
+        return self._buffer if by_autograd is None else self._buffer + by_autograd
 
     def zero_grad(self) -> None:
         """Drop the gradient."""
