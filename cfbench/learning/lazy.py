@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 else:
 
     class LazyModule(ModuleType):
-        """Stands for a module; the first use of one of its attributes imports it."""
+        """Stands for a module and imports it when an attribute is used for the first time.
+
+        The attribute is stored here, because an import in each use would slow training down.
+        """
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(import_module(self.__name__), name)
+            value = getattr(import_module(self.__name__), name)
+            setattr(self, name, value)
+            return value
 
     torch, F = LazyModule("torch"), LazyModule("torch.nn.functional")
     autoencoder, layers, precision, ridge, training = (
