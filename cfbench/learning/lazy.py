@@ -22,20 +22,24 @@ if TYPE_CHECKING:
     from cfbench.learning import autoencoder, layers, precision, ridge, training
 else:
 
-    class LazyModule(ModuleType):
-        """Stands for a module and imports it when an attribute is used for the first time.
+    def lazy_module(name: str) -> ModuleType:
+        """Stand for the module `name`, and import it when an attribute is used for the first time.
 
-        The attribute is stored here, because an import in each use would slow training down.
+        The attribute is stored, because an import in each use would slow training down. See PEP 562.
         """
+        module = ModuleType(name)
 
-        def __getattr__(self, name: str) -> Any:
-            value = getattr(import_module(self.__name__), name)
-            setattr(self, name, value)
+        def load_attribute(attribute: str) -> Any:
+            value = getattr(import_module(name), attribute)
+            setattr(module, attribute, value)
             return value
 
-    torch, F = LazyModule("torch"), LazyModule("torch.nn.functional")
+        module.__getattr__ = load_attribute
+        return module
+
+    torch, F = lazy_module("torch"), lazy_module("torch.nn.functional")
     autoencoder, layers, precision, ridge, training = (
-        LazyModule(f"cfbench.learning.{name}") for name in ("autoencoder", "layers", "precision", "ridge", "training")
+        lazy_module(f"cfbench.learning.{name}") for name in ("autoencoder", "layers", "precision", "ridge", "training")
     )
 
 __all__ = ["F", "autoencoder", "layers", "precision", "ridge", "torch", "training"]
