@@ -1,9 +1,9 @@
-"""Training and evaluating deepae, against a textbook loop and against this machine's own limits.
+"""The speed of deepae's training and evaluation, beside a textbook loop and beside the limits of this machine.
 
 python bench/deepae.py [ROUNDS]
 
-The textbook loop does what the public reference implementation does: dense float32 batches from Python lists, a plain
-PyTorch module with SGD, a mask of floats, evaluation one user at a time. Both are run alternately, and the ratio is the
+The textbook loop works like the public reference implementation: dense float32 batches from Python lists, a plain
+PyTorch module with SGD, a mask of floats, evaluation of one user at a time. Both run alternately; the ratio is the
 median over rounds.
 """
 
@@ -31,7 +31,7 @@ USERS = 2048
 
 
 class Textbook:
-    """The loop a person writes first."""
+    """The loop that a person writes first."""
 
     def __init__(self, ratings: Ratings, config: DeepAEConfig) -> None:
         self.items, self.config = ratings.n_items, config
@@ -44,10 +44,10 @@ class Textbook:
         encoder = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.SELU())]
         decoder = [part for a, b in pairwise(sizes[::-1]) for part in (nn.Linear(a, b), nn.SELU())]
         self.net = nn.Sequential(*encoder, nn.Dropout(config.dropout), *decoder)
-        self.steps = torch.optim.SGD(self.net.parameters(), config.lr, momentum=config.momentum)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), config.lr, momentum=config.momentum)
 
     def dense(self, users: list[int]) -> torch.Tensor:
-        """(B, n) a batch of users' ratings."""
+        """(B, n) the ratings of a batch of users."""
         cells = [(row, item, rating) for row, user in enumerate(users) for item, rating in self.lists[user]]
         rows, columns, values = zip(*cells, strict=True)
         return torch.sparse_coo_tensor(
@@ -55,100 +55,104 @@ class Textbook:
         ).to_dense()
 
     def train(self) -> float:
-        """Seconds of an iteration, over one epoch."""
+        """Seconds per iteration, over one epoch."""
         order = np.random.default_rng(0).permutation(len(self.lists)).tolist()
         batches = [order[k : k + self.config.batch_size] for k in range(0, len(order), self.config.batch_size)]
         return speed.timed(lambda: [self.iteration(batch) for batch in batches]) / len(batches)
 
     def iteration(self, users: list[int]) -> None:
-        """A step on the ratings, and one on each re-fed output."""
+        """One step on the ratings, and one on each re-fed output."""
         self.net.train()
         x = self.dense(users)
         for _ in range(1 + self.config.refeed):
             y = self.net(x)
             mask = (x != 0).float()
             loss = nn.functional.mse_loss(y * mask, x, reduction="sum") / mask.sum()
-            self.steps.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()
-            self.steps.step()
+            self.optimizer.step()
             loss.item()
             x = y.detach()
 
     @torch.no_grad()
-    def evaluate(self, asked: Ratings, users: int) -> float:
-        """Seconds a user, over some users, one at a time."""
+    def evaluate(self, sample: Ratings, users: int) -> float:
+        """Seconds per user, over the first `users` users, one at a time."""
         self.net.eval()
         targets: dict[int, list[int]] = {}
-        for user, item in zip(asked.users.tolist(), asked.items.tolist(), strict=True):
+        for user, item in zip(sample.users.tolist(), sample.items.tolist(), strict=True):
             targets.setdefault(user, []).append(item)
-        some = list(targets.items())[:users]
+        first = list(targets.items())[:users]
 
         def work() -> None:
-            for user, items in some:
+            for user, items in first:
                 y = self.net(self.dense([user]))[0]
                 [y[item].item() for item in items]
 
-        return speed.timed(work) / len(some)
+        return speed.timed(work) / len(first)
 
 
-def against_the_textbook(rounds: int) -> None:
-    """Training with and without re-feeding, and evaluation: ours and the textbook's in turn."""
+def compare_with_textbook(rounds: int) -> None:
+    """Time training with and without re-feeding, and evaluation: deepae and the textbook alternate."""
     ratings = speed.netflix_shaped(USERS)
-    asked = ratings.take(np.arange(0, len(ratings), 20))
+    sample = ratings.take(np.arange(0, len(ratings), 20))
     for refeed in (1, 0):
         config = DeepAEConfig(refeed=refeed).for_device("cpu")
-        ours, theirs = SpeedTest(deepae.build(config), config, ratings, "cpu"), Textbook(ratings, config)
-        ours.train()
-        theirs.iteration(list(range(config.batch_size)))
-        row(f"iteration, refeed {refeed}, {config.precision}", [(ours.train(), theirs.train()) for _ in range(rounds)])
-    row("evaluation of a user", [(ours.evaluate(), theirs.evaluate(asked, 200)) for _ in range(rounds)])
+        test, textbook = SpeedTest(deepae.build(config), config, ratings, "cpu"), Textbook(ratings, config)
+        test.train()
+        textbook.iteration(list(range(config.batch_size)))
+        seconds = [(test.train(), textbook.train()) for _ in range(rounds)]
+        print_row(f"iteration, refeed {refeed}, {config.precision}", seconds)
+    print_row("evaluation of a user", [(test.evaluate(), textbook.evaluate(sample, 200)) for _ in range(rounds)])
 
 
-def row(what: str, pairs: list[tuple[float, float]]) -> None:
-    """Medians of both, and of their ratios."""
-    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = statistics.median(theirs / ours for ours, theirs in pairs)
-    print(f"{what:34} {mine * 1e3:9.3f} ms   textbook {other * 1e3:9.3f} ms   ratio {ratio:7.1f}", flush=True)
+def print_row(title: str, seconds: list[tuple[float, float]]) -> None:
+    """Print the medians of deepae and of the textbook, and the median of their ratios."""
+    deepae_seconds, textbook_seconds = (statistics.median(column) for column in zip(*seconds, strict=True))
+    ratio = statistics.median(slow / fast for fast, slow in seconds)
+    print(
+        f"{title:34} {deepae_seconds * 1e3:9.3f} ms   textbook {textbook_seconds * 1e3:9.3f} ms   ratio {ratio:7.1f}",
+        flush=True,
+    )
 
 
-def against_the_machine(rounds: int) -> None:
-    """An iteration beside its roofline, in both precisions."""
+def compare_with_roofline(rounds: int) -> None:
+    """Print an iteration beside its roofline, in both precisions."""
     ratings = speed.netflix_shaped(USERS)
     for precision in dict.fromkeys(("fp32", DeepAEConfig().for_device("cpu").precision)):
-        device = speed.machine("cpu", precision)
+        device = speed.measure_device("cpu", precision)
         print(f"{precision}: peak {device.flops / 1e9:.0f} GFLOP/s, copy {device.bandwidth / 1e9:.1f} GB/s")
         for refeed in (1, 0):
             config = DeepAEConfig(refeed=refeed, precision=precision)
-            ours = SpeedTest(deepae.build(config), config, ratings, "cpu")
-            ours.train()
-            seconds = statistics.median(ours.train() for _ in range(rounds))
-            products, steps = ours.roofline(device)
+            test = SpeedTest(deepae.build(config), config, ratings, "cpu")
+            test.train()
+            seconds = statistics.median(test.train() for _ in range(rounds))
+            products, traffic = test.roofline(device)
             print(
                 f"  refeed {refeed}: iteration {seconds * 1e3:7.1f} ms; roofline {products * 1e3:6.1f} ms products + "
-                f"{steps * 1e3:5.1f} ms steps, {(products + steps) / seconds:6.0%} of it reached",
+                f"{traffic * 1e3:5.1f} ms optimizer, {(products + traffic) / seconds:6.0%} of it reached",
                 flush=True,
             )
 
 
-def growth(rounds: int) -> None:
-    """How an epoch grows with users, and with items."""
+def print_growth(rounds: int) -> None:
+    """Print how the time of an epoch grows with users and with items."""
     base = None
     for users, items in ((USERS, 17_768), (2 * USERS, 17_768), (4 * USERS, 17_768), (USERS, 35_536), (USERS, 71_072)):
         ratings, config = speed.netflix_shaped(users, items), DeepAEConfig().for_device("cpu")
-        ours = SpeedTest(deepae.build(config), config, ratings, "cpu")
-        ours.train()
-        seconds = statistics.median(ours.train() * ours.iterations for _ in range(max(1, rounds // 2)))
+        test = SpeedTest(deepae.build(config), config, ratings, "cpu")
+        test.train()
+        seconds = statistics.median(test.train() * test.iterations for _ in range(max(1, rounds // 2)))
         base = base or seconds
         print(f"epoch of {users:5,} users, {items:6,} items {seconds:7.2f} s   ×{seconds / base:.2f}", flush=True)
 
 
 def main() -> None:
-    """All of it."""
+    """Print all three tables."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    against_the_textbook(rounds)
-    against_the_machine(rounds)
-    growth(rounds)
+    compare_with_textbook(rounds)
+    compare_with_roofline(rounds)
+    print_growth(rounds)
 
 
 if __name__ == "__main__":

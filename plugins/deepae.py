@@ -2,52 +2,295 @@
 
 O. Kuchaiev and B. Ginsburg, "Training Deep AutoEncoders for Collaborative Filtering", arXiv:1708.01715, 2017.
 
-A user's ratings, a sparse vector x over the items, go through n → h₁ → … → h_k (the code) and back h_k → … → h₁ → n;
-the output is a rating for every item. The loss is the mean squared error over the rated cells only. The code is dropped
-out heavily. After each step on x, the dense output f(x) is fed back as a new example that f should leave as it is
-(equations 1 and 2, section 2.3).
+One example is the vector x of a user's ratings over the n items. The encoder maps it to a code, n → h1 → … → hk, and
+the decoder maps the code back, hk → … → h1 → n, to a rating of every item. The loss is the mean squared error over the
+rated items only. Dropout with a high rate falls on the code. After each step on x, the dense output f(x) is fed to the
+network again as a new example, because a good f does not change it: f(f(x)) = f(x).
 
-`orientation="item"` turns the model on its side: an item's vector over the users, as in I-AutoRec.
+`forward` and `losses` state the model in plain torch. `Autoencoder` computes the same from sparse ratings, in the
+precision that the device computes quickly; a test holds both equal, outputs and gradients.
+
+With `orientation="item"`, one example is the vector of an item's ratings over the users, as in I-AutoRec.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, cast
 
-import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.learning import precision
-from cfbench.learning.autoencoder import model_of_rows, one_cycle
-from cfbench.learning.layers import linear, linear_at, linear_back, mean_square, output_at
-from cfbench.learning.precision import BlockedOptimizer, Weight
+from cfbench.learning.lazy import F, autoencoder, layers, precision, torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
 
     from cfbench.learning.autoencoder import RowModel
     from cfbench.learning.layers import Batch
+    from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.ratings import Scale
 
-# name → function, and the open ends of its range
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float, float]] = {
-    "selu": (F.selu, -1.7581, math.inf),
-    "elu": (F.elu, -1.0, math.inf),
-    "relu": (F.relu, 0.0, math.inf),
-    "relu6": (F.relu6, 0.0, 6.0),
-    "lrelu": (F.leaky_relu, -math.inf, math.inf),
-    "tanh": (torch.tanh, -1.0, 1.0),
-    "sigmoid": (torch.sigmoid, 0.0, 1.0),
-    "swish": (F.silu, -0.2785, math.inf),
-    "none": (lambda x: x, -math.inf, math.inf),
-}
+    Function: TypeAlias = Callable[[Tensor], Tensor]
+
+
+# The model in plain torch
+
+
+def forward(
+    x: Tensor,
+    encoder: list[tuple[Tensor, Tensor]],
+    decoder: list[tuple[Tensor, Tensor]],
+    activation: Function,
+    last_activation: Function,
+    dropout: Function,
+) -> Tensor:
+    """f(x): (B, n) → (B, n), section 2.1. With tied weights the decoder's matrices are the encoder's, reversed."""
+    for w, b in encoder:  # (n, h1), (h1,) … (h(k-1), hk), (hk,)
+        x = activation(x @ w + b)  # (B, h1) … (B, hk)
+    h = dropout(x)  # (B, hk), the code
+    for w, b in decoder[:-1]:  # (h(k-1), hk), (h(k-1),) … (h1, h2), (h1,)
+        h = activation(h @ w.T + b)  # (B, h(k-1)) … (B, h1)
+    w, b = decoder[-1]  # (n, h1), (n,)
+    return last_activation(h @ w.T + b)  # (B, n)
+
+
+def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: torch.Generator) -> Iterator[Tensor]:
+    """The losses of one iteration on x (B, n), rated where `rated` (B, n) is True. Sections 2.2 and 2.3.
+
+    The caller does a backward pass and an optimizer step after each loss, before it takes the next one.
+    """
+    visible = x.masked_scatter(rated, drop(x[rated], config.input_dropout, random))  # (B, n)
+    y = f(visible)  # (B, n)
+    yield (rated * (y - x) ** 2).sum() / rated.sum()  # equation 1
+    for _ in range(config.refeed):
+        x = drop(y.detach(), config.noise, random)  # (B, n): the output before the step
+        y = f(x)  # (B, n)
+        target = x != 0 if skips_zeros(config) else torch.ones_like(rated)  # (B, n)
+        yield (target * (y - x) ** 2).sum() / target.sum()  # equation 2
+
+
+def skips_zeros(config: DeepAEConfig) -> bool:
+    """Whether zeros are no target of re-feeding, as in the reference code: only if noise or relu produces them."""
+    return config.noise > 0 or activations()[config.activation].gives_zeros
+
+
+def drop(x: Tensor, rate: float, random: torch.Generator | None) -> Tensor:
+    """Dropout: set each element to zero with probability `rate`, and divide the others by 1 - `rate`."""
+    if random is None or not rate:
+        return x
+    mask = torch.rand(x.shape, generator=random, device=x.device) >= rate
+    return x * mask.to(x.dtype).div_(1 - rate)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function; its outputs lie between `low` and `high`."""
+
+    function: Function
+    low: float = -math.inf
+    high: float = math.inf
+    gives_zeros: bool = False
+    """Whether the output is exactly 0 for a whole range of inputs."""
+
+
+def activations() -> dict[str, Activation]:
+    """All activations by name: a function, so that importing the plugin does not load torch."""
+    return {
+        "selu": Activation(F.selu, low=-1.7581),
+        "elu": Activation(F.elu, low=-1.0),
+        "relu": Activation(F.relu, low=0.0, gives_zeros=True),
+        "relu6": Activation(F.relu6, low=0.0, high=6.0, gives_zeros=True),
+        "lrelu": Activation(F.leaky_relu),
+        "tanh": Activation(torch.tanh, low=-1.0, high=1.0),
+        "sigmoid": Activation(torch.sigmoid, low=0.0, high=1.0),
+        "swish": Activation(F.silu, low=-0.2785),
+        "none": Activation(identity),
+    }
+
+
+def identity(x: Tensor) -> Tensor:
+    """No activation: the layer is linear."""
+    return x
+
+
+# The same model over sparse ratings
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An affine layer and its activation."""
+
+    weights: Weight
+    """(outer, inner), where outer is the side of the ratings and inner the side of the code."""
+    bias: Weight
+    """(inner,) in the encoder, (outer,) in the decoder."""
+    activation: Function
+
+    def encode(self, x: Batch | Tensor) -> Tensor:
+        """(B, outer) → (B, inner)."""
+        return self.activation(layers.linear(x, self.weights, self.bias))
+
+    def decode(self, h: Tensor) -> Tensor:
+        """(B, inner) → (B, outer)."""
+        return self.activation(layers.linear_transposed(h, self.weights, self.bias))
+
+
+class Autoencoder:
+    """The network n → h1 → … → hk → … → h1 → n and its optimizer.
+
+    Matrices begin Xavier-uniform, drawn from `random`, and biases begin at zero.
+    """
+
+    def __init__(self, config: DeepAEConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
+        self._config = config
+        activation = activations()[config.activation].function
+        self._skips_zeros = skips_zeros(config)
+        kind = precision.resolve(config.precision, device)
+
+        def weight(initial: Tensor) -> Weight:
+            return precision.Weight(initial.contiguous().to(device), kind)
+
+        def xavier(outputs: int, inputs: int) -> Tensor:
+            return torch.nn.init.xavier_uniform_(torch.empty(outputs, inputs), generator=random)
+
+        sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer, from the ratings to the code
+        self.encoder = [
+            Layer(weight(xavier(inner, outer).T), weight(torch.zeros(inner)), activation) for outer, inner in sizes
+        ]
+        self.decoder = [
+            Layer(
+                mirrored.weights if config.tied else weight(xavier(outer, inner)),
+                weight(torch.zeros(outer)),
+                activation,
+            )
+            for (outer, inner), mirrored in zip(sizes[::-1], self.encoder[::-1], strict=True)
+        ]
+        if not has_last_activation(config, scale):
+            self.decoder[-1] = replace(self.decoder[-1], activation=identity)
+        self.optimizer = self._make_optimizer()
+        self._refed_loss = torch.compile(self._dense_loss) if config.compile else self._dense_loss
+
+    def weights(self) -> dict[str, Weight]:
+        """All weights by name; tied matrices appear once, in the encoder."""
+        parts = {
+            "encode_w": [layer.weights for layer in self.encoder],
+            "encode_b": [layer.bias for layer in self.encoder],
+            "decode_w": [] if self._config.tied else [layer.weights for layer in self.decoder],
+            "decode_b": [layer.bias for layer in self.decoder],
+        }
+        return {f"{part}/{k}": weight for part, weights in parts.items() for k, weight in enumerate(weights)}
+
+    def _make_optimizer(self) -> BlockedOptimizer:
+        config = self._config
+        biases = [] if config.decay_biases else [layer.bias for layer in (*self.encoder, *self.decoder)]
+        decayed = [weight for weight in self.weights().values() if weight not in biases]
+        return precision.BlockedOptimizer(
+            (decayed, partial(make_optimizer, config, weight_decay=config.weight_decay)),
+            (biases, partial(make_optimizer, config, weight_decay=0.0)),
+        )
+
+    def encode(self, x: Batch | Tensor, random: torch.Generator | None = None) -> Tensor:
+        """(B, n) → (B, hk), the code. Training passes `random`, the generator of the code's dropout."""
+        for layer in self.encoder:
+            x = layer.encode(x)  # (B, h1) … (B, hk)
+        return drop(cast("Tensor", x), self._config.dropout, random)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(B, hk) → (B, n)."""
+        return self.decoder[-1].decode(self._decode_hidden(code))
+
+    def _decode_hidden(self, code: Tensor) -> Tensor:
+        """(B, hk) → (B, h1), the input of the last layer."""
+        for layer in self.decoder[:-1]:
+            code = layer.decode(code)  # (B, h(k-1)) … (B, h1)
+        return code
+
+    def outputs(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
+        """(m,) the output at m cells of the batch, without gradients."""
+        last = self.decoder[-1]
+        h = self._decode_hidden(self.encode(batch))  # (B, h1)
+        return last.activation(layers.linear_transposed_at(h, last.weights, last.bias, rows, columns))
+
+    def losses(self, batch: Batch, random: torch.Generator) -> Iterator[Tensor]:
+        """The losses of one iteration, as the function `losses` states them."""
+        config, last = self._config, self.decoder[-1]
+        visible = batch
+        if config.input_dropout:
+            visible = replace(batch, ratings=drop(batch.ratings, config.input_dropout, random))
+        h = self._decode_hidden(self.encode(visible, random))  # (B, h1)
+        at_ratings, everywhere = layers.linear_transposed_at_ratings(h, last.weights, last.bias, batch)
+        yield F.mse_loss(last.activation(at_ratings).float(), batch.ratings)  # equation 1
+        if not config.refeed:
+            return
+        y = last.activation(everywhere)  # (B, n)
+        for _ in range(config.refeed):
+            x = drop(y.detach(), config.noise, random)  # (B, n)
+            loss, y = self._refed_loss(self.encode(x, random), x)
+            yield loss  # equation 2
+
+    def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Equation 2 for a re-fed example x (B, n), and the output (B, n)."""
+        y = self.decode(code)
+        return layers.mean_squared_error(y, x, skip_zeros=self._skips_zeros), y
+
+    def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """Run one iteration; return its first loss."""
+        return self.train_losses(batch, random)[0]
+
+    def train_losses(self, batch: Batch, random: torch.Generator) -> list[Tensor]:
+        """Run one iteration: a step on the ratings, then `refeed` steps on outputs; return the losses."""
+        results = []
+        for loss in self.losses(batch, random):
+            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+            self.optimizer.step()
+            results.append(loss.detach())
+        return results
+
+
+def has_last_activation(config: DeepAEConfig, scale: Scale) -> bool:
+    """Whether the activation follows the last layer too; `auto`: if its range covers the ratings'."""
+    if config.last_activation != "auto":
+        return config.last_activation == "on"
+    activation = activations()[config.activation]
+    lowest = scale.low - scale.high if config.residuals else scale.low
+    return activation.low <= lowest and scale.high <= activation.high
+
+
+def make_optimizer(config: DeepAEConfig, weights: list[Tensor], *, weight_decay: float) -> torch.optim.Optimizer:
+    """The config's optimizer of these weights."""
+    match config.optimizer:
+        case "momentum":
+            return torch.optim.SGD(weights, config.lr, momentum=config.momentum, weight_decay=weight_decay, fused=True)
+        case "adam":
+            return torch.optim.Adam(weights, config.lr, weight_decay=weight_decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(weights, config.lr, weight_decay=weight_decay, fused=True)
+        case "adagrad":
+            return torch.optim.Adagrad(weights, config.lr, weight_decay=weight_decay)
+        case "rmsprop":
+            return torch.optim.RMSprop(weights, config.lr, momentum=config.momentum, weight_decay=weight_decay)
+
+
+def learning_rate(config: DeepAEConfig, epoch: int) -> float:
+    """The learning rate of an epoch (from 1)."""
+    if config.schedule == "one-cycle":
+        return autoencoder.one_cycle(epoch, config.epochs, config.lr)
+    return config.lr * config.gamma ** sum(milestone < epoch for milestone in config.milestones)
+
+
+def build(config: DeepAEConfig) -> RowModel:
+    """The model over the rows of users or items."""
+    return autoencoder.build_row_model(
+        partial(Autoencoder, config), orientation=config.orientation, residuals=config.residuals,
+        batch_size=config.batch_size, epochs=config.epochs, patience=config.patience,
+        learning_rate=partial(learning_rate, config), average=config.average,
+    )  # fmt: skip
 
 
 class DeepAEConfig(Config):
@@ -71,19 +314,20 @@ class DeepAEConfig(Config):
     dropout: Annotated[float, Tunable(0, 0.9)] = Field(0.8, ge=0, lt=1, description="rate on the code")
     refeed: Annotated[int, Tunable(0, 2)] = Field(1, ge=0, description="dense re-feeding steps after each step")
     input_dropout: Annotated[float, Tunable(0, 0.5)] = Field(
-        0.0, ge=0, lt=1, description="rate on a batch's ratings as input; the loss keeps them all"
+        0.0, ge=0, lt=1, description="rate on a batch's ratings as input; the loss uses all of them"
     )
     residuals: Annotated[bool, Tunable(choices=(False, True))] = Field(
-        False, description="learn what the biases leave of the ratings, not the ratings"
+        False, description="learn the ratings minus the predictions of the biases, instead of the ratings"
     )
     noise: Annotated[float, Tunable(0, 0.5)] = Field(0.0, ge=0, lt=1, description="dropout rate on a re-fed example")
     optimizer: Annotated[
         Literal["momentum", "adam", "adamw", "adagrad", "rmsprop"], Tunable(choices=("momentum", "adam"))
-    ] = Field("momentum", description="step rule")
+    ] = Field("momentum", description="optimizer; momentum is SGD with momentum")
     lr: Annotated[float, Tunable(1e-4, 1e-1, log=True)] = Field(0.005, gt=0, description="learning rate")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of momentum and rmsprop")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the optimizers momentum and rmsprop")
     schedule: Annotated[Literal["milestones", "one-cycle"], Tunable(choices=("milestones", "one-cycle"))] = Field(
-        "milestones", description="how the learning rate goes; one-cycle: up to lr, then down to 0 at the last epoch"
+        "milestones",
+        description="schedule of the learning rate; one-cycle: up to lr, then down to 0 at the last epoch",
     )
     milestones: tuple[PositiveInt, ...] = Field(
         (24, 36, 48, 66, 72), description="epochs after which the learning rate is multiplied by gamma"
@@ -91,165 +335,27 @@ class DeepAEConfig(Config):
     gamma: float = Field(0.5, gt=0, le=1, description="factor at each milestone")
     weight_decay: Annotated[float, Tunable(1e-7, 1e-2, log=True)] = Field(0.0, ge=0, description="L2 on the weights")
     decay_biases: Annotated[bool, Tunable(choices=(True, False))] = Field(
-        True, description="weight decay on the layers' biases too, as the reference has it"
+        True, description="weight decay on the layers' biases too, as in the reference implementation"
     )
     average: Annotated[int, Tunable(choices=(0, 10, 20))] = Field(
-        0, ge=0, description="keep the weights' moving average over about so many epochs; 0: the weights"
+        0, ge=0, description="use the moving average of the weights over about this many epochs; 0: the weights"
     )
-    batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(128, description="examples a step")
-    epochs: PositiveInt = Field(100, description="at most")
+    batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(
+        128, description="examples per batch"
+    )
+    epochs: PositiveInt = Field(100, description="highest number of epochs")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="of the products; auto: bf16 where the device computes it natively. Weights stay float32"
+        "auto",
+        description="precision of products; auto: bf16 where the device computes it natively. Weights stay float32",
     )
-    compile: bool = Field(False, description="fuse re-feeding's elementwise work (torch.compile; needs a C++ compiler)")
-    patience: int = Field(20, ge=0, description="stop after so many epochs without a better validation; 0: never")
+    compile: bool = Field(
+        False, description="fuse the elementwise work of re-feeding (torch.compile; needs a C++ compiler)"
+    )
+    patience: int = Field(20, ge=0, description="stop after this many epochs without a better validation; 0: never")
 
     def for_device(self, device: str) -> Self:
-        """The precision decided."""
+        """The same config with the precision resolved."""
         return self.model_copy(update={"precision": precision.resolve(self.precision, device)})
-
-
-class Autoencoder:
-    """n → hidden → n. Weights (outer, inner), Xavier-uniform; biases zero. Section 2.1 of the paper."""
-
-    def __init__(self, config: DeepAEConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
-        self._config = config
-        self._act, low, high = ACTIVATIONS[config.activation]
-        least = scale.low - scale.high if config.residuals else scale.low
-        covers = low <= least and scale.high <= high
-        self._last_act = config.last_activation == "on" or (config.last_activation == "auto" and covers)
-        self._skip_zeros = config.noise > 0 or config.activation.startswith("relu")
-        kind = precision.resolve(config.precision, device)
-        self._refed = torch.compile(self._dense_loss) if config.compile else self._dense_loss
-
-        def matrix(out: int, into: int) -> Tensor:
-            return torch.nn.init.xavier_uniform_(torch.empty(out, into), generator=random)
-
-        def learned(master: Tensor) -> Weight:
-            return Weight(master.contiguous().to(device), kind)
-
-        sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer
-        self.encode_w = [learned(matrix(inner, outer).T) for outer, inner in sizes]
-        self.encode_b = [learned(torch.zeros(inner)) for _, inner in sizes]
-        self._decode_w = [] if config.tied else [learned(matrix(outer, inner)) for outer, inner in sizes[::-1]]
-        self.decode_b = [learned(torch.zeros(outer)) for outer, _ in sizes[::-1]]
-        free = [] if config.decay_biases else [*self.encode_b, *self.decode_b]
-        decayed = [each for each in self.learned().values() if each not in free]
-        self.steps = BlockedOptimizer(
-            (decayed, lambda masters: rule(masters, config, config.weight_decay)),
-            (free, lambda masters: rule(masters, config, 0.0)),
-        )
-
-    @property
-    def decode_w(self) -> list[Weight]:
-        """The decoder's weights; when tied, the encoder's."""
-        return self._decode_w or self.encode_w[::-1]
-
-    def learned(self) -> dict[str, Weight]:
-        """All that is learned, by name."""
-        parts = {
-            "encode_w": self.encode_w, "encode_b": self.encode_b, "decode_w": self._decode_w, "decode_b": self.decode_b,
-        }  # fmt: skip
-        return {f"{part}/{k}": learned for part, layers in parts.items() for k, learned in enumerate(layers)}
-
-    def encode(self, x: Batch | Tensor, random: torch.Generator | None = None) -> Tensor:
-        """(B, n) → (B, h_k), the code. Training passes `random`, from which the code's dropout is drawn."""
-        for w, b in zip(self.encode_w, self.encode_b, strict=True):
-            x = self._act(linear(x, w, b))  # (B, h)
-        code = cast("Tensor", x)
-        return drop(code, self._config.dropout, random) if random is not None and self._config.dropout else code
-
-    def decode(self, code: Tensor) -> Tensor:
-        """(B, h_k) → (B, n)."""
-        return self._last(linear_back(self._widen(code), self.decode_w[-1], self.decode_b[-1]))
-
-    def decode_at(self, code: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(B, h_k) → (cells,) outputs at the batch's cells, through which gradients flow, and (B, n) all of them."""
-        at_cells, everywhere = linear_at(self._widen(code), self.decode_w[-1], self.decode_b[-1], batch)
-        return self._last(at_cells), everywhere
-
-    def _widen(self, code: Tensor) -> Tensor:
-        for w, b in zip(self.decode_w[:-1], self.decode_b[:-1], strict=True):
-            code = self._act(linear_back(code, w, b))  # (B, h)
-        return code
-
-    def _last(self, y: Tensor) -> Tensor:
-        return self._act(y) if self._last_act else y
-
-    def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
-        """The loss of the first of `train_losses`."""
-        return self.train_losses(batch, random)[0]
-
-    def train_losses(self, batch: Batch, random: torch.Generator) -> list[Tensor]:
-        """One iteration (section 2.3): a step on the rated cells of the batch, then `refeed` steps on the output.
-
-        Returns the losses: masked mean squared error on the ratings, then that of each re-fed example.
-        """
-        x = batch
-        if self._config.input_dropout:
-            x = replace(batch, ratings=drop(batch.ratings, self._config.input_dropout, random))
-        y_rated, everywhere = self.decode_at(self.encode(x, random), batch)  # (cells,), (B, n)
-        losses = [self._step(F.mse_loss(y_rated.float(), batch.ratings))]  # equation 1: m are the rated cells
-        dense = self._last(everywhere) if self._config.refeed else everywhere  # (B, n), computed before the step
-        for _ in range(self._config.refeed):
-            if self._config.noise:
-                dense = drop(dense, self._config.noise, random)
-            loss, y = self._refed(self.encode(dense, random), dense)
-            losses.append(self._step(loss))
-            dense = y.detach()
-        return losses
-
-    def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Equation 2 for a re-fed x (B, n), zeros skipped where the reference masks them; and the output (B, n)."""
-        y = self.decode(code)
-        return mean_square(y, x, skip_zeros=self._skip_zeros), y
-
-    def _step(self, loss: Tensor) -> Tensor:
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self.steps.step()
-        return loss.detach()
-
-    def outputs(self, batch: Batch, places: Tensor, columns: Tensor) -> Tensor:
-        """(m,) the output at m cells of the batch's rows."""
-        widened = self._widen(self.encode(batch))
-        return self._last(output_at(widened, self.decode_w[-1], self.decode_b[-1], places, columns))
-
-
-def drop(x: Tensor, rate: float, random: torch.Generator) -> Tensor:
-    """Zero each element with probability `rate` and scale the rest up by 1 / (1 - rate)."""
-    kept = torch.rand(x.shape, generator=random, device=x.device) >= rate
-    return x * kept.to(x.dtype).div_(1 - rate)
-
-
-def rule(masters: list[Tensor], config: DeepAEConfig, decay: float) -> torch.optim.Optimizer:
-    """The config's step rule over these numbers, with this weight decay."""
-    match config.optimizer:
-        case "momentum":
-            return torch.optim.SGD(masters, config.lr, momentum=config.momentum, weight_decay=decay, fused=True)
-        case "adam":
-            return torch.optim.Adam(masters, config.lr, weight_decay=decay, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(masters, config.lr, weight_decay=decay, fused=True)
-        case "adagrad":
-            return torch.optim.Adagrad(masters, config.lr, weight_decay=decay)
-        case "rmsprop":
-            return torch.optim.RMSprop(masters, config.lr, momentum=config.momentum, weight_decay=decay)
-
-
-def build(config: DeepAEConfig) -> RowModel:
-    """The model over users' or items' rows."""
-    return model_of_rows(
-        partial(Autoencoder, config), orientation=config.orientation, residuals=config.residuals,
-        batch_size=config.batch_size, epochs=config.epochs, patience=config.patience,
-        learning_rate=partial(learning_rate, config), average=config.average,
-    )  # fmt: skip
-
-
-def learning_rate(config: DeepAEConfig, epoch: int) -> float:
-    """That of an epoch (from 1)."""
-    if config.schedule == "one-cycle":
-        return one_cycle(epoch, config.epochs, config.lr)
-    return config.lr * config.gamma ** sum(milestone < epoch for milestone in config.milestones)
 
 
 PLUGIN = Plugin(

@@ -1,1 +1,1 @@
-"""LEARNING: what models share: biases, ridge regressions, the epoch loop, autoencoders over sparse rows."""
+"""What models share: biases, ridge regressions, the training loop, autoencoders over sparse rows."""

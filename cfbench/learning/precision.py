@@ -1,8 +1,9 @@
-"""PRECISION: learned numbers in float32, products in what the device is quick in.
+"""Float32 weights, and matrix products in the precision that the device computes quickly.
 
-In bfloat16 (8 bits of precision, float32's range) products are computed from copies of the float32 numbers, cast once a
-step, as in Micikevicius et al., "Mixed Precision Training", ICLR 2018; the range makes a scaled loss unnecessary
-(Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training", arXiv:1905.12322, 2019).
+In bfloat16 (8 bits of precision, float32's range) products are computed from copies of the float32 weights, cast once
+after each optimizer step, as in Micikevicius et al., "Mixed Precision Training", ICLR 2018. The loss needs no scaling
+because bfloat16 has the range of float32 (Kalamkar et al., "A Study of BFLOAT16 for Deep Learning Training",
+arXiv:1905.12322, 2019).
 """
 
 from __future__ import annotations
@@ -16,165 +17,182 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
-Rule: TypeAlias = "Callable[[list[Tensor]], torch.optim.Optimizer]"
-"""Makes the step rule of some tensors."""
+OptimizerFactory: TypeAlias = "Callable[[list[Tensor]], torch.optim.Optimizer]"
+"""Makes the optimizer of some tensors."""
+Piece: TypeAlias = tuple[int, slice]
+"""The index of a weight, and which of its flattened numbers."""
 
 BLOCK = 2**21
-"""So many numbers, with their gradients and the step rule's memory, stay in a processor's cache."""
+"""This many numbers, with their gradients and the optimizer's state, fit into a processor's cache."""
 
 
-def resolve(asked: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
-    """What products are computed in; `auto`: bf16 where the processor or GPU has instructions for it, not emulated."""
-    if asked != "auto":
-        return asked
+def resolve(precision: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
+    """The precision of products; `auto` is bf16 if the processor or GPU has instructions for it, not an emulation."""
+    if precision != "auto":
+        return precision
     kind = device.partition(":")[0]
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if kind == "cpu" and _processor_has_bf16() else "fp32"
+    return "bf16" if kind == "cpu" and processor_has_bf16() else "fp32"
 
 
-def _processor_has_bf16() -> bool:
+def processor_has_bf16() -> bool:
+    """Whether the processor has instructions for products in bfloat16."""
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe() for probe in probes if probe is not None)
 
 
 class Weight:
-    """A learned matrix or vector: the float32 `master`, the `copy` products are computed with, and its gradient.
+    """A matrix or vector of parameters: `master` in float32, and its copy `cast`, with which products are computed.
 
-    In float32 the copy is the master. The gradient of a matrix keeps its memory from step to step.
+    In float32 `cast` is `master` itself. The backward pass leaves the gradient of a matrix here (`add_product`,
+    `add_gradient`), in memory that is used again in every step; autograd leaves other gradients in `cast.grad`.
     """
 
-    def __init__(self, master: Tensor, kind: Precision) -> None:
+    def __init__(self, master: Tensor, precision: Precision) -> None:
         self.master = master
-        self.copy = master if kind == "fp32" else master.to(torch.bfloat16)
-        self.copy.requires_grad_()
-        self.buffer: Tensor | None = None
-        self.collected = False
+        self.cast = master if precision == "fp32" else master.to(torch.bfloat16)
+        self.cast.requires_grad_()
+        self._buffer: Tensor | None = None
+        self._buffer_in_use = False
 
-    def collect(self, left: Tensor, right: Tensor) -> None:
-        """Add the product of both to this step's gradient."""
-        if self.buffer is None:
-            self.buffer = torch.empty_like(self.copy)
-        torch.addmm(self.buffer, left, right, beta=float(self.collected), out=self.buffer)
-        self.collected = True
+    @property
+    def value(self) -> Tensor:
+        """What to compute with: `cast` in training, `master` where no gradients are recorded."""
+        return self.cast if torch.is_grad_enabled() else self.master
 
-    def take(self, gradient: Tensor) -> None:
-        """Add a whole matrix to this step's gradient."""
-        self.buffer = self.buffer.add_(gradient) if self.collected and self.buffer is not None else gradient
-        self.collected = True
+    def add_product(self, left: Tensor, right: Tensor) -> None:
+        """Add left @ right to the gradient."""
+        if self._buffer is None:
+            self._buffer = torch.empty_like(self.cast)
+        torch.addmm(self._buffer, left, right, beta=float(self._buffer_in_use), out=self._buffer)
+        self._buffer_in_use = True
+
+    def add_gradient(self, gradient: Tensor) -> None:
+        """Add a tensor of the weight's shape to the gradient."""
+        if self._buffer_in_use and self._buffer is not None:
+            self._buffer.add_(gradient)
+        else:
+            self._buffer, self._buffer_in_use = gradient, True
 
     @property
     def gradient(self) -> Tensor | None:
-        """What this step's backward passes left, in the copy's precision."""
-        return self.buffer if self.collected else self.copy.grad
+        """The sum of all gradients since the last step; None when there are none."""
+        by_autograd = self.cast.grad
+        if not self._buffer_in_use or self._buffer is None:
+            return by_autograd
+        return self._buffer if by_autograd is None else self._buffer + by_autograd
 
-    def clear(self) -> None:
-        """Forget this step's gradient."""
-        self.collected, self.copy.grad = False, None
+    def zero_grad(self) -> None:
+        """Drop the gradient."""
+        self._buffer_in_use, self.cast.grad = False, None
 
     @torch.no_grad()
-    def load(self, master: Tensor) -> None:
-        """Take other numbers."""
-        self.master.copy_(master)
-        if self.copy is not self.master:
-            self.copy.copy_(self.master)
+    def load(self, values: Tensor) -> None:
+        """Replace the numbers by others."""
+        self.master.copy_(values)
+        if self.cast is not self.master:
+            self.cast.copy_(self.master)
 
 
 class BlockedOptimizer:
-    """Torch step rules over float32 masters, each group of learned numbers under its own, block by block.
+    """Torch optimizers over float32 masters: each group of weights has its own kind, each block its own instance.
 
-    A block's gradients are cast up, its numbers stepped and cast down while they are in the processor's cache, so that
-    a step goes through memory once. An accelerator has no use for blocks: there all is one.
+    On the CPU a block's gradients are cast to float32, its numbers changed and cast to the products' precision while
+    they are in the processor's cache, so that a step reads and writes the memory once. An accelerator gains nothing
+    from blocks: there a group is one block.
     """
 
-    def __init__(self, *groups: tuple[Sequence[Weight], Rule]) -> None:
-        self._learned = [each for learned, _ in groups for each in learned]
-        block = BLOCK if all(each.master.device.type == "cpu" for each in self._learned) else None
-        self._blocks: list[tuple[list[tuple[int, slice]], torch.optim.Optimizer]] = []
+    def __init__(self, *groups: tuple[Sequence[Weight], OptimizerFactory], block: int = BLOCK) -> None:
+        self._weights = [weight for weights, _ in groups for weight in weights]
+        on_cpu = all(weight.master.device.type == "cpu" for weight in self._weights)
+        self._blocks: list[tuple[list[Piece], torch.optim.Optimizer]] = []
         first = 0
-        for learned, rule in groups:
-            for pieces in _packed(first, [each.master.numel() for each in learned], block):
-                masters = [_flat(self._learned[k].master)[part] for k, part in pieces]
-                self._blocks.append((pieces, rule(masters)))
-            first += len(learned)
+        for weights, make_optimizer in groups:
+            sizes = [weight.master.numel() for weight in weights]
+            for pieces in _split_into_blocks(first, sizes, block if on_cpu else sum(sizes)):
+                masters = [_flat(self._weights[k].master)[part] for k, part in pieces]
+                self._blocks.append((pieces, make_optimizer(masters)))
+            first += len(weights)
 
     @property
-    def rate(self) -> float:
-        """The learning rate."""
-        rate: float = self._blocks[0][1].param_groups[0]["lr"]
-        return rate
+    def learning_rate(self) -> float:
+        """The learning rate of all groups."""
+        learning_rate: float = self._blocks[0][1].param_groups[0]["lr"]
+        return learning_rate
 
-    @rate.setter
-    def rate(self, rate: float) -> None:
-        for _, rule in self._blocks:
-            for group in rule.param_groups:
-                group["lr"] = rate
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        for _, optimizer in self._blocks:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
 
     @torch.no_grad()
     def step(self) -> None:
-        """Change the learned numbers by their gradients, and forget these."""
-        gradients = [each.gradient for each in self._learned]
-        for pieces, rule in self._blocks:
-            masters = rule.param_groups[0]["params"]
+        """Change the weights by their gradients, then drop the gradients."""
+        gradients = [weight.gradient for weight in self._weights]
+        for pieces, optimizer in self._blocks:
+            masters = optimizer.param_groups[0]["params"]
             for (k, part), master in zip(pieces, masters, strict=True):
                 gradient = gradients[k]
                 master.grad = None if gradient is None else _flat(gradient)[part].float()
-            rule.step()
+            optimizer.step()
             for (k, part), master in zip(pieces, masters, strict=True):
                 master.grad = None
-                if self._learned[k].copy is not self._learned[k].master:
-                    _flat(self._learned[k].copy)[part].copy_(master)
-        for each in self._learned:
-            each.clear()
+                weight = self._weights[k]
+                if weight.cast is not weight.master:
+                    _flat(weight.cast)[part].copy_(master)
+        for weight in self._weights:
+            weight.zero_grad()
 
-    def state(self) -> dict[str, Any]:
-        """What the rule remembers of each learned tensor, flat tensors and numbers by name."""
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizers' state by `<index of the weight>/<name in torch>`, as flat tensors and numbers."""
         parts: dict[str, list[Any]] = {}
-        for pieces, rule in self._blocks:
-            for index, slots in rule.state_dict()["state"].items():
-                for slot, value in slots.items():
-                    parts.setdefault(f"{pieces[index][0]}/{slot}", []).append(value)
-        return {name: torch.cat(values) if _each(values[0]) else values[0] for name, values in parts.items()}
+        for pieces, optimizer in self._blocks:
+            for index, state in optimizer.state_dict()["state"].items():
+                for name, value in state.items():
+                    parts.setdefault(f"{pieces[index][0]}/{name}", []).append(value)
+        return {key: torch.cat(values) if _is_elementwise(values[0]) else values[0] for key, values in parts.items()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave; raises `ValueError` when it is not of these tensors."""
-        memory: dict[int, dict[str, Any]] = {k: {} for k in range(len(self._learned))}
-        for name, value in state.items():
-            k, _, slot = name.partition("/")
-            if (
-                not slot
-                or int(k) not in memory
-                or (_each(value) and len(value) != self._learned[int(k)].master.numel())
-            ):
-                raise ValueError(f"{name!r} is not of this model's step rule")
-            memory[int(k)][slot] = value
-        for pieces, rule in self._blocks:
-            slots = {
-                index: {slot: _part(value, part) for slot, value in memory[k].items()}
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned; raises `ValueError` when it belongs to other weights."""
+        by_weight: dict[int, dict[str, Any]] = {k: {} for k in range(len(self._weights))}
+        for key, value in state.items():
+            k, _, name = key.partition("/")
+            if not name or int(k) not in by_weight or not self._fits(int(k), value):
+                raise ValueError(f"{key!r} is not of this model's optimizer")
+            by_weight[int(k)][name] = value
+        for pieces, optimizer in self._blocks:
+            states = {
+                index: {name: _part(value, part) for name, value in by_weight[k].items()}
                 for index, (k, part) in enumerate(pieces)
+                if by_weight[k]
             }
-            rule.load_state_dict(rule.state_dict() | {"state": {k: v for k, v in slots.items() if v}})
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": states})
+
+    def _fits(self, k: int, value: Any) -> bool:
+        return not _is_elementwise(value) or len(value) == self._weights[k].master.numel()
 
 
-def _each(value: Any) -> bool:
-    """Whether it is one number for each learned number."""
+def _is_elementwise(value: Any) -> bool:
+    """Whether an optimizer's state has one number for each number of the weight."""
     return isinstance(value, Tensor) and value.dim() > 0
 
 
 def _part(value: Any, part: slice) -> Any:
     if not isinstance(value, Tensor):
         return value
-    return (value[part] if _each(value) else value).clone()
+    return (value[part] if _is_elementwise(value) else value).clone()
 
 
 def _flat(tensor: Tensor) -> Tensor:
     return tensor.detach().view(-1)
 
 
-def _packed(first: int, sizes: list[int], block: int | None) -> Iterator[list[tuple[int, slice]]]:
-    """Runs of (which tensor, from `first`; which of its numbers) of at most `block` numbers together."""
-    pieces: list[tuple[int, slice]] = []
-    room = block or sum(sizes)
+def _split_into_blocks(first: int, sizes: list[int], block: int) -> Iterator[list[Piece]]:
+    """Group the numbers of weights of these sizes, the first one having index `first`, into blocks of `block`."""
+    pieces: list[Piece] = []
+    room = block
     for k, size in enumerate(sizes, first):
         start = 0
         while start < size:
@@ -184,6 +202,6 @@ def _packed(first: int, sizes: list[int], block: int | None) -> Iterator[list[tu
             start = end
             if not room:
                 yield pieces
-                pieces, room = [], block or sum(sizes)
+                pieces, room = [], block
     if pieces:
         yield pieces

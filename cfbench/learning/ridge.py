@@ -1,12 +1,13 @@
-"""RIDGE: a regularised least-squares problem for every row of a sparse matrix, solved many at a time on any device.
+"""A regularised least-squares problem for every row of a sparse matrix, solved in batches on any device.
 
-For row r with n ratings y_c at columns c, and features x_c shared by all rows, the w that minimises
+Row r has n ratings y_c at columns c; the features x_c of a column are shared by all rows. The w that minimises
 
     Σ_c (y_c - offset_c - x_c·w)² + n^exponent Σ_j penalty_j w_j²
 
-solves (XᵀX + Λ) w = Xᵀ(y - offset). SparseRows of like length go together, the shorter ones padded by a zero row of
-features, so a block costs one batched product and one batched Cholesky factorisation. A row too long for a block is
-summed up in pieces. So the memory needed beside the ratings is that of a block, whatever the data.
+solves (XᵀX + Λ) w = Xᵀ(y - offset). Rows of similar length form a block, in which shorter ones are padded by features
+of zero. A block takes one batched product and one batched Cholesky factorisation. The products of a row that is too
+long for a block are summed in pieces. So the memory beside the ratings is that of one block, however many ratings there
+are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 (torch's own custom)
+from torch.nn import functional as F  # noqa: N812 (the usual name)
 
 from cfbench.ratings import blocks
 
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
 
     from cfbench.ratings import SparseRows
 
-CACHE, MEMORY = 2**20, 2**26
-"""So many numbers are a block on the CPU, where they should stay in its cache, and on an accelerator."""
+CPU_BLOCK = 2**20
+"""This many numbers stay in a processor's cache."""
+ACCELERATOR_BLOCK = 2**26
+"""This many numbers keep an accelerator busy."""
 
 
 class Regressions:
-    """The problems of all rows, their ratings on `device`, longest row first."""
+    """The problems of all rows, with their ratings on `device`, the longest row first."""
 
-    def __init__(self, rows: SparseRows, device: str) -> None:
+    def __init__(self, rows: SparseRows, device: str, *, block: int | None = None) -> None:
         lengths = np.diff(rows.starts)
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
-        self._size = CACHE if device == "cpu" else MEMORY
+        self._block = block or (CPU_BLOCK if device == "cpu" else ACCELERATOR_BLOCK)
         self._longest = lengths[order]
         self._n_rows = len(rows)
         self._order, self._lengths, self._starts, self._columns, self._values = (
@@ -47,14 +50,14 @@ class Regressions:
 
     @torch.no_grad()
     def solve(self, features: Tensor, offsets: Tensor, penalty: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
-        """(rows, k) every row's w, and (rows,) the squared error Σ (y - offset - x·w)² it leaves.
+        """(rows, k) the w of every row, and (rows,) its squared error Σ (y - offset - x·w)².
 
-        `features` (columns, k), `offsets` (columns,), `penalty` (k,). A row without ratings has w = 0. A w is NaN where
-        the equations are singular in float32, which a larger penalty cures.
+        `features` (columns, k), `offsets` (columns,), `penalty` (k,). A row without ratings has w = 0. The w is NaN
+        where the equations are singular in float32; a larger penalty cures that.
         """
         width = features.shape[1] + 1
         table = torch.cat([features, offsets[:, None]], 1)  # (columns, k + 1)
-        table = torch.cat([table, table.new_zeros(1, width)])  # (columns + 1, k + 1): the last is that of no rating
+        table = torch.cat([table, table.new_zeros(1, width)])  # (columns + 1, k + 1): the last row pads
         solutions, errors = features.new_zeros(self._n_rows, width - 1), features.new_zeros(self._n_rows)
         for batch in self._batches(width):
             products = self._products(batch, table)  # (B, k + 1, k + 1)
@@ -69,25 +72,25 @@ class Regressions:
         return solutions, errors
 
     def _batches(self, width: int) -> Iterator[slice]:
-        """SparseRows whose padded features, and whose products, fill at most a block."""
+        """Slices of the rows whose padded features and whose products fill at most one block."""
         start = 0
         while start < len(self._longest):
             longest = int(self._longest[start])
-            end = start + max(1, self._size // (width * max(width, longest)))
+            end = start + max(1, self._block // (width * max(width, longest)))
             yield slice(start, end)
             start = end
 
     def _products(self, batch: slice, table: Tensor) -> Tensor:
-        """(B, k + 1, k + 1) for each row ZᵀZ, where Z (n, k + 1) is its features and, last, y - offset."""
+        """(B, k + 1, k + 1) ZᵀZ for each row, where Z (n, k + 1) holds its features and, last, y - offset."""
         starts, lengths = self._starts[batch, None], self._lengths[batch, None]  # (B, 1)
         products = table.new_zeros(len(starts), table.shape[1], table.shape[1])
-        for piece in blocks(int(self._longest[batch.start]), max(1, self._size // table.shape[1])):
+        for piece in blocks(int(self._longest[batch.start]), max(1, self._block // table.shape[1])):
             at = torch.arange(piece.start, piece.stop, device=table.device)  # (L,)
             rated = at < lengths  # (B, L)
-            places = torch.where(rated, starts + at, 0)
-            columns = torch.where(rated, self._columns[places], len(table) - 1)  # (B, L)
+            cells = torch.where(rated, starts + at, 0)  # (B, L)
+            columns = torch.where(rated, self._columns[cells], len(table) - 1)  # (B, L)
             z = F.embedding(columns, table)  # (B, L, k + 1), several times as fast as table[columns] on the CPU
-            z[..., -1] = (self._values[places] - z[..., -1]) * rated
+            z[..., -1] = (self._values[cells] - z[..., -1]) * rated
             products.baddbmm_(z.mT, z)
         return products
 

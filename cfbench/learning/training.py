@@ -1,10 +1,10 @@
-"""TRAINING: the loop that epoch-based models share.
+"""The training loop of epoch-based models.
 
-It keeps the best weights on validation, or the best average of them over epochs, stops early, notices divergence, and
-keeps a checkpoint from which a killed run goes on to the same bits. Three things make that possible: the randomness of
-epoch k is a generator made of (seed, k) and nothing else, the learning rate is a function of the epoch, and all the
-rest (weights, their average, best weights, optimizer state, curve) is in one safetensors file, replaced by one rename
-at the end of an epoch.
+It keeps the weights of the best epoch on validation (or their average over epochs), stops early, notices divergence,
+and keeps a checkpoint from which an interrupted run resumes and ends with the same bits. Three things make that
+possible: the random numbers of epoch k come from a generator that is made of (seed, k) alone; the learning rate is a
+function of the epoch; everything else (weights, their average, best weights, optimizer state, learning curve) is in one
+safetensors file, which one rename replaces at the end of an epoch.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from cfbench.ratings import Pairs, Ratings, Scale, Scores
 
 SHARE_OF_TIME = 0.05
-"""Checkpoints may cost this share of the training time; cheap ones are written after every epoch."""
+"""Checkpoints may take this share of the training time; cheap ones are written after every epoch."""
 
 
 class Trainable(Protocol):
-    """What the loop drives: a network with its data."""
+    """What the loop trains: weights together with their data."""
 
     @property
-    def steps(self) -> BlockedOptimizer:
-        """The step rule over all that is learned."""
+    def optimizer(self) -> BlockedOptimizer | None:
+        """The optimizer of the weights; None for a model that computes its weights in closed form."""
 
-    def learned(self) -> Mapping[str, Weight]:
-        """All that is learned, by name."""
+    def weights(self) -> Mapping[str, Weight]:
+        """All weights by name."""
 
     def epoch(self, number: int) -> float:
-        """Go once through the training ratings; returns the root mean squared error met on the way.
+        """Train on all training ratings once; return the root mean squared error measured during the epoch.
 
-        Draws all its randomness from generators made of the run's seed and the epoch's number.
+        All random numbers come from generators that are made of the run's seed and the epoch's number.
         """
 
     def validate(self) -> float | None:
@@ -62,183 +62,201 @@ class Trainable(Protocol):
 
 
 @dataclass
-class _Progress:
-    """Where training stands after an epoch."""
+class TrainingState:
+    """The state of a training after some epochs, beside the weights and the optimizer."""
 
     curve: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best_valid: float = math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
+    """The weights of the best epoch, on the CPU."""
     average: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
+        """How many epochs are finished."""
         return len(self.curve)
 
-    @contextmanager
-    def averaged(self, learned: Mapping[str, Weight], over: int) -> Iterator[None]:
-        """Take the weights of the next epoch into the moving average, which stands in their place meanwhile.
+    @property
+    def seconds(self) -> float:
+        """How long they took."""
+        return self.curve[-1].seconds if self.curve else 0.0
 
-        Each of the first `over` epochs weighs the same; later ones 1 / `over`, and what was before fades.
+    @contextmanager
+    def average_as_weights(self, weights: Mapping[str, Weight], over: int) -> Iterator[None]:
+        """Update the moving average, and let it replace the weights inside the `with` block.
+
+        Each of the first `over` epochs has the same share in the average. Afterwards a new epoch has the share
+        1 / `over`, and the shares of older ones shrink. 0 changes nothing.
         """
         if not over:
             yield
             return
-        own = {name: each.master.detach().clone() for name, each in learned.items()}
-        self.average = self.average or {name: torch.zeros_like(weights) for name, weights in own.items()}
+        own = {name: weight.master.detach().clone() for name, weight in weights.items()}
+        self.average = self.average or {name: torch.zeros_like(values) for name, values in own.items()}
         for name, mean in self.average.items():
             mean.lerp_(own[name], 1 / min(self.epoch + 1, over))
-        _load(learned, self.average)
+        _load(weights, self.average)
         try:
             yield
         finally:
-            _load(learned, own)
+            _load(weights, own)
 
-    def add(self, epoch: Epoch, learned: Mapping[str, Weight]) -> None:
+    def add(self, epoch: Epoch, weights: Mapping[str, Weight]) -> None:
+        """Append a finished epoch, and copy its weights if it is the best one; without validation the last one is."""
         self.curve.append(epoch)
         if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
-            self.best_epoch, self.best_valid = epoch.epoch, math.inf if epoch.valid_rmse is None else epoch.valid_rmse
-            self.best = {name: each.master.detach().to("cpu", copy=True) for name, each in learned.items()}
+            self.best_epoch = epoch.epoch
+            self.best_valid = math.inf if epoch.valid_rmse is None else epoch.valid_rmse
+            self.best = {name: weight.master.detach().to("cpu", copy=True) for name, weight in weights.items()}
 
-    def over(self, epochs: int, patience: int) -> bool:
+    def is_finished(self, epochs: int, patience: int) -> bool:
+        """Whether all epochs are finished, or `patience` epochs have passed since the best one."""
         return self.epoch >= epochs or bool(patience and self.epoch - self.best_epoch >= patience)
 
 
 def train(
-    learner: Trainable,
+    model: Trainable,
     context: Context,
     *,
     epochs: int,
     patience: int,
-    learning_rate: Callable[[int], float],
     scale: Scale,
+    learning_rate: Callable[[int], float] | None = None,
     average: int = 0,
 ) -> int:
-    """Train, leave the best epoch's weights in the learner, and return that epoch (from 1).
+    """Train, leave the best epoch's weights in the model, and return that epoch (from 1).
 
-    `patience`: stop after so many epochs without a better validation error; 0 never stops early. `learning_rate(k)` is
-    that of epoch k. `average`: validate and keep, in place of the weights at the end of an epoch, their moving average
-    over about so many epochs; 0: the weights (Polyak and Juditsky, "Acceleration of Stochastic Approximation by
-    Averaging", 1992; Izmailov et al., "Averaging Weights Leads to Wider Optima", UAI 2018). Goes on from
-    `context.checkpoint` when it is there. Raises `DivergedError` with the best weights restored.
+    `patience`: stop after this many epochs without a better validation error; 0 never stops early. `learning_rate(k)`
+    is the learning rate of epoch k, for a model with an optimizer. `average`: validate and keep the moving average of
+    the weights over about this many epochs instead of the weights at the end of an epoch; 0 keeps the weights (Polyak
+    and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Izmailov et al., "Averaging Weights
+    Leads to Wider Optima", UAI 2018).
+
+    Resumes from `context.checkpoint` if that file exists. Raises `DivergedError` with the best weights restored.
     """
     checkpoint = Checkpoint(context)
-    progress = checkpoint.load(learner)
-    for past in progress.curve:
-        context.report(past)
-    began = time.perf_counter() - (progress.curve[-1].seconds if progress.curve else 0.0)
+    state = checkpoint.load(model)
+    for finished_epoch in state.curve:
+        context.report(finished_epoch)
+    start = time.perf_counter() - state.seconds
     try:
-        while not progress.over(epochs, patience):
-            k = progress.epoch + 1
-            learner.steps.rate = learning_rate(k)
-            train_rmse = learner.epoch(k)
-            with progress.averaged(learner.learned(), average):
-                valid_rmse = learner.validate()
-                _check(k, train_rmse, valid_rmse, scale, usable=progress.best_epoch > 0)
-                progress.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - began), learner.learned())
-            checkpoint.offer(learner, progress)
-            context.report(progress.curve[-1])
+        while not state.is_finished(epochs, patience):
+            k = state.epoch + 1
+            if model.optimizer is not None and learning_rate is not None:
+                model.optimizer.learning_rate = learning_rate(k)
+            train_rmse = model.epoch(k)
+            with state.average_as_weights(model.weights(), average):
+                valid_rmse = model.validate()
+                _check_divergence(k, train_rmse, valid_rmse, scale, usable=state.best_epoch > 0)
+                state.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - start), model.weights())
+            checkpoint.update(model, state)
+            context.report(state.curve[-1])
     except KeyboardInterrupt:
         checkpoint.write()
         raise
     finally:
-        _load(learner.learned(), progress.best)
-    return progress.best_epoch
+        _load(model.weights(), state.best)
+    return state.best_epoch
 
 
-def _check(epoch: int, train_rmse: float, valid_rmse: float | None, scale: Scale, *, usable: bool) -> None:
+def _check_divergence(epoch: int, train_rmse: float, valid_rmse: float | None, scale: Scale, *, usable: bool) -> None:
     limit = 10 * max(abs(scale.low), abs(scale.high), scale.high - scale.low)
     for name, rmse in (("training", train_rmse), ("validation", valid_rmse)):
         if rmse is not None and not rmse < limit:  # NaN is not below anything
             raise DivergedError(f"{name} RMSE became {rmse:.4g} in epoch {epoch}", usable=usable)
 
 
-def _load(into: Mapping[str, Weight], weights: Mapping[str, Tensor]) -> None:
-    for name, tensor in weights.items():
-        into[name].load(tensor)
+def _load(weights: Mapping[str, Weight], values: Mapping[str, Tensor]) -> None:
+    for name, tensor in values.items():
+        weights[name].load(tensor)
 
 
 def generator(seed: int, purpose: str, device: str = "cpu") -> torch.Generator:
-    """A generator of its own for each purpose, from the run's seed; torch's global one is never touched."""
+    """A separate generator for each purpose, made of the run's seed; torch's global generator is never used."""
     digest = hashlib.sha256(f"{seed} {purpose}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 class Checkpoint:
-    """The state at the end of an epoch, in memory at once and on disk when it is due."""
+    """The state at the end of the last epoch, copied in memory, and written to disk when enough time has passed."""
 
     def __init__(self, context: Context) -> None:
         self._path: Path | None = context.checkpoint
         self._seed = context.seed
         self._pending: tuple[dict[str, Tensor], dict[str, str]] | None = None
-        self._cost = 0.0
-        self._written = -math.inf
+        self._write_seconds = 0.0
+        self._last_write = -math.inf
 
-    def offer(self, learner: Trainable, progress: _Progress) -> None:
-        """Take the state; write it if that keeps to the share of time."""
+    def update(self, model: Trainable, state: TrainingState) -> None:
+        """Copy the state; write it if writing stays within its share of the time."""
         if self._path is None:
             return
-        self._pending = _pack(learner, progress, self._seed)
-        if time.perf_counter() - self._written >= self._cost / SHARE_OF_TIME:
+        self._pending = _pack(model, state, self._seed)
+        if time.perf_counter() - self._last_write >= self._write_seconds / SHARE_OF_TIME:
             self.write()
 
     def write(self) -> None:
-        """Put the last state on disk, unless it is there; raises `WriteError`."""
+        """Write the last copy, unless it is on disk already; raises `WriteError`."""
         if self._path is None or self._pending is None:
             return
-        began = time.perf_counter()
-        tensors, notes = self._pending
-        with write_errors(self._path), atomic_file(self._path) as beside:
-            save_file(tensors, beside, notes)
+        start = time.perf_counter()
+        tensors, metadata = self._pending
+        with write_errors(self._path), atomic_file(self._path) as temporary:
+            save_file(tensors, temporary, metadata)
         self._pending = None
-        self._written = time.perf_counter()
-        self._cost = self._written - began
+        self._last_write = time.perf_counter()
+        self._write_seconds = self._last_write - start
 
-    def load(self, learner: Trainable) -> _Progress:
-        """Put the learner where the checkpoint left off; a fresh start when there is none. Raises `RecordError`."""
+    def load(self, model: Trainable) -> TrainingState:
+        """Restore the model and return the state; an empty state when there is no file. Raises `RecordError`."""
         if self._path is None or not self._path.exists():
-            return _Progress()
+            return TrainingState()
         try:
             with safe_open(self._path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-                notes = json.loads(file.metadata()["cfbench"])
-            return _unpack(learner, tensors, notes, self._seed)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as fault:
-            raise RecordError(f"checkpoint {self._path} cannot be gone on from: {fault}; start the run anew") from fault
+                numbers = json.loads(file.metadata()["cfbench"])
+            return _unpack(model, tensors, numbers, self._seed)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise RecordError(
+                f"checkpoint {self._path} cannot be resumed: {error}; start the run again from the beginning"
+            ) from error
 
 
-def _pack(learner: Trainable, progress: _Progress, seed: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Everything as named CPU tensors of their own, and the numbers as JSON."""
-    tensors = {f"weights/{name}": each.master for name, each in learner.learned().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in progress.best.items()}
-    tensors |= {f"average/{name}": tensor for name, tensor in progress.average.items()}
-    memory = learner.steps.state()
-    tensors |= {f"steps/{name}": value for name, value in memory.items() if isinstance(value, Tensor)}
-    scalars = {name: value for name, value in memory.items() if not isinstance(value, Tensor)}
-    notes = {
-        "seed": seed, "best_epoch": progress.best_epoch, "steps": scalars,
-        "best_valid": None if math.isinf(progress.best_valid) else progress.best_valid,
-        "curve": [asdict(epoch) for epoch in progress.curve],
+def _pack(model: Trainable, state: TrainingState, seed: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Copies of all tensors by name, on the CPU, and all numbers as JSON."""
+    tensors = {f"weights/{name}": weight.master for name, weight in model.weights().items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in state.average.items()}
+    optimizer = model.optimizer.state_dict() if model.optimizer is not None else {}
+    tensors |= {f"steps/{name}": value for name, value in optimizer.items() if isinstance(value, Tensor)}
+    numbers = {
+        "seed": seed, "best_epoch": state.best_epoch,
+        "steps": {name: value for name, value in optimizer.items() if not isinstance(value, Tensor)},
+        "best_valid": None if math.isinf(state.best_valid) else state.best_valid,
+        "curve": [asdict(epoch) for epoch in state.curve],
     }  # fmt: skip
     copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    return copies, {"cfbench": json.dumps(notes)}
+    return copies, {"cfbench": json.dumps(numbers)}
 
 
-def _unpack(learner: Trainable, tensors: dict[str, Tensor], notes: dict[str, Any], seed: int) -> _Progress:
-    if notes["seed"] != seed:
-        raise ValueError(f"it was made with seed {notes['seed']}, not {seed}")
+def _unpack(model: Trainable, tensors: dict[str, Tensor], numbers: dict[str, Any], seed: int) -> TrainingState:
+    if numbers["seed"] != seed:
+        raise ValueError(f"its seed is {numbers['seed']}, expected {seed}")
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "average": {}, "steps": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        parts[part][rest] = tensor
-    if parts["weights"].keys() != learner.learned().keys():
-        raise ValueError("it holds another model's weights")
-    _load(learner.learned(), parts["weights"])
-    learner.steps.load_state(parts["steps"] | notes["steps"])
-    best_valid = math.inf if notes["best_valid"] is None else notes["best_valid"]
-    average = {name: tensor.to(learner.learned()[name].master.device) for name, tensor in parts["average"].items()}
-    curve = [Epoch(**epoch) for epoch in notes["curve"]]
-    return _Progress(curve, notes["best_epoch"], best_valid, parts["best"], average)
+    for key, tensor in tensors.items():
+        part, _, name = key.partition("/")
+        parts[part][name] = tensor
+    weights = model.weights()
+    if parts["weights"].keys() != weights.keys():
+        raise ValueError("its weights are those of another model")
+    _load(weights, parts["weights"])
+    if model.optimizer is not None:
+        model.optimizer.load_state_dict(parts["steps"] | numbers["steps"])
+    best_valid = math.inf if numbers["best_valid"] is None else numbers["best_valid"]
+    average = {name: tensor.to(weights[name].master.device) for name, tensor in parts["average"].items()}
+    curve = [Epoch(**epoch) for epoch in numbers["curve"]]
+    return TrainingState(curve, numbers["best_epoch"], best_valid, parts["best"], average)
 
 
 def validation_rmse(predict: Callable[[Pairs], Scores], valid: Ratings) -> float | None:
@@ -248,28 +266,31 @@ def validation_rmse(predict: Callable[[Pairs], Scores], valid: Ratings) -> float
     return metrics.rmse(valid.scale.clip(predict(valid.pairs)), valid.ratings)
 
 
-def resolve_device(asked: str) -> str:
-    """The device to compute on; `auto` takes the best there is. Raises `DeviceError` when it is not here."""
+def resolve_device(device: str) -> str:
+    """The device to compute on; `auto` is the best available one. Raises `DeviceError` when it is not available."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if asked == "auto":
+    if device == "auto":
         return "cuda:0" if cuda else "mps" if mps else "cpu"
-    kind, _, number = asked.partition(":")
-    here = {"cpu": 1, "cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps)}
-    if kind not in here or (number and not (kind == "cuda" and number.isdecimal())):
-        raise DeviceError(f"no device {asked!r}; there are: auto, cpu, cuda, cuda:N, mps")
-    if int(number or 0) >= here[kind]:
-        found = f"this machine has {here['cuda']}" if here[kind] else f"torch {torch.__version__} finds none here"
-        raise DeviceError(f"device {asked!r} asked for, but {found}; use --device auto or --device cpu")
+    kind, _, number = device.partition(":")
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps)}
+    if kind not in counts or (number and not (kind == "cuda" and number.isdecimal())):
+        raise DeviceError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps")
+    if int(number or 0) >= counts[kind]:
+        available = f"this machine has {counts['cuda']}" if counts[kind] else f"torch {torch.__version__} finds none"
+        raise DeviceError(f"device {device!r} is not available: {available}; use --device auto or --device cpu")
     return f"cuda:{number or 0}" if kind == "cuda" else kind
 
 
-def arrays(learned: Mapping[str, Weight]) -> dict[str, NDArray[np.float32]]:
-    """What was learned as arrays, to be stored."""
-    return {name: each.master.detach().cpu().numpy() for name, each in learned.items()}
+def arrays(weights: Mapping[str, Weight]) -> dict[str, NDArray[np.float32]]:
+    """The weights as arrays, for storage."""
+    return {name: weight.master.detach().cpu().numpy() for name, weight in weights.items()}
 
 
-def load_arrays(into: Mapping[str, Weight], state: Mapping[str, NDArray[Any]]) -> None:
-    """Put stored arrays back; raises `RecordError` when they are not of this model."""
-    if into.keys() != state.keys() or any(into[name].master.shape != state[name].shape for name in into):
-        raise RecordError("the stored weights are not of this model: names or shapes differ; train it anew")
-    _load(into, {name: torch.tensor(array) for name, array in state.items()})
+def load_arrays(weights: Mapping[str, Weight], state: Mapping[str, NDArray[Any]]) -> None:
+    """Restore stored arrays; raises `RecordError` when they belong to another model."""
+    shapes = {name: tuple(weight.master.shape) for name, weight in weights.items()}
+    if shapes != {name: array.shape for name, array in state.items()}:
+        raise RecordError(
+            "the stored weights are those of another model: their names or shapes differ; train the model again"
+        )
+    _load(weights, {name: torch.tensor(array) for name, array in state.items()})

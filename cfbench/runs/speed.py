@@ -1,8 +1,8 @@
-"""BENCH: what a device can do, and what training an autoencoder makes of it.
+"""How fast a device trains an autoencoder, and how fast it could be at most.
 
-The roofline of an iteration is the time its matrix products would take, all of them dense, at the device's measured
-peak, and its step rule's memory traffic at the measured bandwidth. Products that go by the ratings need not be dense,
-so that an iteration may come under it.
+The roofline of an iteration is the time that its matrix products would take, all of them dense, at the measured peak
+speed of the device, plus the time of the optimizer's memory traffic at the measured bandwidth. Products that use the
+rated cells alone are cheaper than dense ones, so that an iteration may be faster than its roofline.
 """
 
 from __future__ import annotations
@@ -25,85 +25,87 @@ if TYPE_CHECKING:
     from cfbench.learning.precision import Precision
 
 STEP_BYTES = {"momentum": 20, "adam": 28, "adamw": 28, "adagrad": 20, "rmsprop": 28}
-"""Memory traffic of a step a learned number: numbers and memory read and written, gradients read, all float32."""
+"""Memory traffic of one optimizer step per parameter: the weight and the optimizer's state are read and written, the
+gradient is read, all in float32."""
 
 
 @dataclass(frozen=True)
 class DeviceSpeed:
-    """What a device was measured to do."""
+    """The measured speed of a device."""
 
     device: str
     precision: Precision
     flops: float
-    """Floating-point operations a second of large square matrix products in that precision."""
+    """Floating-point operations per second of large square matrix products in that precision."""
     bandwidth: float
-    """Bytes a second, read and written, of a copy that leaves the caches."""
+    """Bytes read and written per second by a copy that is larger than the caches."""
 
 
 def timed(work: Callable[[], object], device: str = "cpu") -> float:
-    """Wall time of one call, the device's work included."""
-    began = time.perf_counter()
+    """Seconds of one call, including the work on the device."""
+    start = time.perf_counter()
     work()
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     elif device == "mps":
         torch.mps.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def machine(device: str, kind: Precision) -> DeviceSpeed:
-    """Measure the device: the best of several tries, after a warm-up."""
-    dtype = torch.bfloat16 if kind == "bf16" else torch.float32
+def measure_device(device: str, precision: Precision) -> DeviceSpeed:
+    """Measure the device: the best of 12 tries."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     size = 2048 if device == "cpu" else 8192
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     products = [timed(lambda: a @ b, device) for _ in range(12)]
     source = torch.zeros(2**26 if device == "cpu" else 2**28, device=device)
     target = torch.empty_like(source)
     copies = [timed(lambda: target.copy_(source), device) for _ in range(12)]
-    return DeviceSpeed(device, kind, 2 * size**3 / min(products), 2 * source.nbytes / min(copies))
+    return DeviceSpeed(device, precision, 2 * size**3 / min(products), 2 * source.nbytes / min(copies))
 
 
 def netflix_shaped(users: int, items: int = 17_768, *, rated: int = 207, seed: int = 0) -> Ratings:
-    """Ratings of the Netflix Prize's shape: `rated` items a user on average, activity and popularity long-tailed."""
+    """Random ratings of the Netflix Prize's shape: `rated` items per user on average, few users and items have most."""
     rng = np.random.default_rng(seed)
     lengths = np.clip(rng.lognormal(np.log(rated) - 0.5, 1.0, users), 1, items // 4).astype(np.int64)
-    who = np.repeat(np.arange(users), lengths)
-    what = np.minimum(rng.exponential(items / 9.0, len(who)).astype(np.int64), items - 1)
-    pairs = np.unique(who * items + what)
+    user_codes = np.repeat(np.arange(users), lengths)
+    item_codes = np.minimum(rng.exponential(items / 9.0, len(user_codes)).astype(np.int64), items - 1)
+    pairs = np.unique(user_codes * items + item_codes)
     stars = rng.integers(1, 6, len(pairs))
     return Ratings(pairs // items, pairs % items, stars, users, items, Scale(low=1, high=5, step=1))  # type: ignore[arg-type]  # converted
 
 
 class SpeedTest:
-    """A model over ratings, to be timed: its epochs, and its predictions."""
+    """Times the epochs and the predictions of a model over some ratings."""
 
     def __init__(self, model: RowModel, config: Any, ratings: Ratings, device: str) -> None:
         self._model, self._config, self._ratings, self._device = model, config, ratings, device
         self._epochs = 0
-        model.begin(ratings, Context(device=device))
+        model.prepare(ratings, Context(device=device))
 
     @property
     def iterations(self) -> int:
-        """How many batches an epoch has."""
+        """The number of batches in an epoch."""
         size: int = self._config.batch_size
         return -(-int(self._ratings.seen_users.sum()) // size)
 
     def train(self) -> float:
-        """Seconds of an iteration, over one epoch."""
+        """Seconds per iteration, over one epoch."""
         self._epochs += 1
         return timed(lambda: self._model.epoch(self._epochs), self._device) / self.iterations
 
     def evaluate(self) -> float:
-        """Seconds a user, of predicting every twentieth rating."""
-        asked = self._ratings.take(np.arange(0, len(self._ratings), 20))
-        seconds = timed(lambda: self._model.predict(asked.pairs), self._device)
-        return seconds / len(np.unique(asked.users))
+        """Seconds per user for predictions of every twentieth rating."""
+        sample = self._ratings.take(np.arange(0, len(self._ratings), 20))
+        seconds = timed(lambda: self._model.predict(sample.pairs), self._device)
+        return seconds / len(np.unique(sample.users))
 
-    def roofline(self, machine: DeviceSpeed) -> tuple[float, float]:
-        """Seconds of an iteration's matrix products, and of its steps' memory traffic (see the module's docstring)."""
+    def roofline(self, speed: DeviceSpeed) -> tuple[float, float]:
+        """Seconds of an iteration's matrix products and of its memory traffic (see the module's docstring)."""
         sizes = [self._ratings.n_items, *self._config.hidden]
         matrices = 2 * sum(outer * inner for outer, inner in pairwise(sizes))
         steps = 1 + getattr(self._config, "refeed", 0)
-        flops = 2 * self._config.batch_size * (3 * matrices - sizes[0] * sizes[1])  # no gradient of the input is wanted
+        # forward, and backward to weights and to inputs, except to the network's input
+        flops = 2 * self._config.batch_size * (3 * matrices - sizes[0] * sizes[1])
         traffic = self._model.parameters * STEP_BYTES[getattr(self._config, "optimizer", "adam")]
-        return steps * flops / machine.flops, steps * traffic / machine.bandwidth
+        return steps * flops / speed.flops, steps * traffic / speed.bandwidth

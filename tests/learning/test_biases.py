@@ -12,23 +12,23 @@ STARS = Scale(low=1, high=5)
 
 def test_planted_biases_are_recovered_from_a_full_table():
     rng = np.random.default_rng(0)
-    of_users, of_items = rng.normal(size=50) * 0.3, rng.normal(size=30) * 0.3
-    of_users -= of_users.mean()
-    of_items -= of_items.mean()
+    user_biases, item_biases = rng.normal(size=50) * 0.3, rng.normal(size=30) * 0.3
+    user_biases -= user_biases.mean()
+    item_biases -= item_biases.mean()
     users, items = (codes.ravel() for codes in np.indices((50, 30)))
-    table = Ratings(users, items, 3 + of_users[users] + of_items[items], 50, 30, STARS)
-    found = biases.fit(table, user_reg=0, item_reg=0)
-    np.testing.assert_allclose(found.users, of_users, atol=1e-5)
-    np.testing.assert_allclose(found.items, of_items, atol=1e-5)
-    assert found.mean == pytest.approx(3, abs=1e-6)
+    table = Ratings(users, items, 3 + user_biases[users] + item_biases[items], 50, 30, STARS)
+    fitted = biases.fit(table, user_reg=0, item_reg=0)
+    np.testing.assert_allclose(fitted.users, user_biases, atol=1e-5)
+    np.testing.assert_allclose(fitted.items, item_biases, atol=1e-5)
+    assert fitted.mean == pytest.approx(3, abs=1e-6)
 
 
 def test_the_fixed_point_satisfies_the_normal_equations():
     table = planted(seed=1).train
-    found = biases.fit(table, user_reg=4, item_reg=7, sweeps=200)
-    rest = table.ratings - found.predict(table.pairs)
-    for codes, of, reg in ((table.users, found.users, 4), (table.items, found.items, 7)):
-        gradient = np.bincount(codes, weights=rest, minlength=len(of)) - reg * of
+    fitted = biases.fit(table, user_reg=4, item_reg=7, sweeps=200)
+    residuals = table.ratings - fitted.predict(table.pairs)
+    for codes, values, reg in ((table.users, fitted.users, 4), (table.items, fitted.items, 7)):
+        gradient = np.bincount(codes, weights=residuals, minlength=len(values)) - reg * values
         np.testing.assert_allclose(gradient, 0, atol=1e-3)
 
 
@@ -40,11 +40,11 @@ def test_more_regularisation_means_smaller_biases():
 
 def test_a_cold_user_and_item_have_bias_zero():
     data = planted(seed=3)
-    found = biases.fit(data.train)
+    fitted = biases.fit(data.train)
     cold = np.array([79], np.int32), np.array([59], np.int32)
-    assert found.predict(Pairs(*cold)) == pytest.approx(data.train.ratings.mean(), abs=1e-6)
+    assert fitted.predict(Pairs(*cold)) == pytest.approx(data.train.ratings.mean(), abs=1e-6)
 
 
 def test_without_ratings_the_middle_of_the_scale_is_predicted():
-    nothing = planted(seed=3).train.take(np.arange(0))
-    assert biases.fit(nothing).mean == 3
+    empty = planted(seed=3).train.take(np.arange(0))
+    assert biases.fit(empty).mean == 3

@@ -1,4 +1,4 @@
-"""Row regressions against NumPy's least squares, row by row."""
+"""Regressions of rows against NumPy's least squares, row by row."""
 
 from itertools import pairwise
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from cfbench.learning import ridge
 from cfbench.learning.ridge import Regressions, solve_one
 from cfbench.ratings import SparseRows
 from cfbench.testing import planted
@@ -16,7 +15,7 @@ PENALTY = np.array([0.5, 2.0, 1.0, 0.1], np.float32)
 
 
 def problem(by="user", seed=1):
-    """SparseRows of planted ratings, the last without any, with features and offsets for their columns."""
+    """Rows of planted ratings, the last one without any, with features and offsets of their columns."""
     rows = planted(seed=seed).train.rows(by)
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows.n_columns, len(PENALTY))).astype(np.float32)
@@ -24,7 +23,7 @@ def problem(by="user", seed=1):
 
 
 def by_lstsq(rows, features, offsets):
-    """A plain loop over rows: the penalty as further ratings of zero. (rows, k) solutions and (rows,) errors."""
+    """(rows, k) solutions and (rows,) errors by a plain loop over rows; the penalty is added as ratings of zero."""
     solutions, errors = np.zeros((len(rows), features.shape[1])), np.zeros(len(rows))
     for row, (start, end) in enumerate(pairwise(rows.starts)):
         columns = rows.columns[start:end]
@@ -36,42 +35,41 @@ def by_lstsq(rows, features, offsets):
     return solutions, errors
 
 
-def by_blocks(rows, features, offsets, device="cpu"):
+def by_blocks(rows, features, offsets, device="cpu", block=None):
     tensors = (torch.from_numpy(array).to(device) for array in (features, offsets, PENALTY))
-    return [part.cpu().numpy() for part in Regressions(rows, device).solve(*tensors, EXPONENT)]
+    return [part.cpu().numpy() for part in Regressions(rows, device, block=block).solve(*tensors, EXPONENT)]
 
 
 @pytest.mark.parametrize("by", ["user", "item"])
 @pytest.mark.parametrize("block", [1, 64, 300, 2**20], ids="block of {}".format)
-def test_every_row_is_numpys_least_squares_whatever_the_size_of_a_block(by, block, monkeypatch):
-    monkeypatch.setattr(ridge, "CACHE", block)
-    for found, expected in zip(by_blocks(*problem(by)), by_lstsq(*problem(by)), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+def test_every_row_is_numpys_least_squares_for_any_size_of_block(by, block):
+    for actual, expected in zip(by_blocks(*problem(by), block=block), by_lstsq(*problem(by)), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_row_without_ratings_has_zero_weights_and_no_error():
-    rows, *rest = problem()
-    solutions, errors = by_blocks(rows, *rest)
+    rows, features, offsets = problem()
+    solutions, errors = by_blocks(rows, features, offsets)
     assert rows.starts[-1] == rows.starts[-2]
     assert not solutions[-1].any()
     assert not errors[-1]
-    nobody = SparseRows(np.zeros(4, np.int64), rows.columns[:0], rows.values[:0], rows.n_columns)
-    assert not by_blocks(nobody, *rest)[0].any()
+    empty = SparseRows(np.zeros(4, np.int64), rows.columns[:0], rows.values[:0], rows.n_columns)
+    assert not by_blocks(empty, features, offsets)[0].any()
 
 
 def test_singular_equations_give_nan_for_their_row_alone():
     rows, features, offsets = problem()
     features[rows.columns[rows.starts[3] : rows.starts[4]]] = np.nan
-    spoiled = np.flatnonzero(np.isnan(by_blocks(rows, features, offsets)[0]).any(1))
-    assert 3 in spoiled
-    only = SparseRows(np.array([0, 1, 3]), np.array([0, 1, 2], np.int32), np.ones(3, np.float32), 3)
+    rows_of_nan = np.flatnonzero(np.isnan(by_blocks(rows, features, offsets)[0]).any(1))
+    assert 3 in rows_of_nan
+    two_rows = SparseRows(np.array([0, 1, 3]), np.array([0, 1, 2], np.int32), np.ones(3, np.float32), 3)
     flat = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
-    solutions, _ = Regressions(only, "cpu").solve(flat, torch.zeros(3), torch.zeros(2), 0.0)
+    solutions, _ = Regressions(two_rows, "cpu").solve(flat, torch.zeros(3), torch.zeros(2), 0.0)
     assert solutions[0].isnan().all()
     assert solutions[1].tolist() == [1, 1]
 
 
-def test_one_row_alone_is_solved_as_among_others():
+def test_a_single_row_is_solved_as_it_is_among_others():
     rows, features, offsets = problem()
     first = slice(rows.starts[0], rows.starts[1])
     columns = rows.columns[first]
@@ -82,7 +80,7 @@ def test_one_row_alone_is_solved_as_among_others():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_finds_what_the_cpu_finds():
-    for here, there in zip(by_blocks(*problem()), by_blocks(*problem(), device="cuda:0"), strict=True):
-        np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-4)
+    for on_cpu, on_gpu in zip(by_blocks(*problem()), by_blocks(*problem(), device="cuda:0"), strict=True):
+        np.testing.assert_allclose(on_cpu, on_gpu, rtol=1e-3, atol=1e-4)

@@ -1,19 +1,25 @@
-"""deepae against the reference implementation's exact numbers, and against what each option must do."""
+"""deepae against the reference implementation's numbers, its own specification, and the meaning of each option."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cfbench import metrics
 from cfbench.contract import Context, FoldIn
 from cfbench.learning import biases, training
-from cfbench.learning.layers import Cells
+from cfbench.learning import precision as precisions
+from cfbench.learning.layers import RatedCells
 from cfbench.learning.training import generator
 from cfbench.plugins import deepae
-from cfbench.plugins.deepae import ACTIVATIONS, Autoencoder, DeepAEConfig
+from cfbench.plugins.deepae import Autoencoder, DeepAEConfig, activations, has_last_activation
 from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.testing import planted
 
@@ -28,20 +34,20 @@ def network(n, config, scale=STARS):
 
 
 def outputs(net, dense):
-    """The whole output for dense rows, computed as for prediction."""
+    """(B, n) the outputs for dense rows, computed as for prediction."""
     with torch.inference_mode():
         return net.decode(net.encode(dense))
 
 
-def only_batch(table, *, sparse=True):
+def one_batch(table, *, sparse=True):
     """All rows of a table as one batch."""
-    cells = Cells(table.rows("user"), "cpu")
+    cells = RatedCells(table.rows("user"), "cpu")
     cells.sparse = sparse
     return next(cells.batches(torch.arange(table.n_users), table.n_users))
 
 
-def as_stored(name, array):
-    """Our encoder's matrices are (outer, inner), the reference's the other way round."""
+def from_reference(name, array):
+    """The stored matrix in this plugin's layout: its encoder has (outer, inner), the reference has (inner, outer)."""
     return torch.tensor(array.T if name.startswith("encode_w") else array)
 
 
@@ -53,8 +59,8 @@ def config_of(case):
     )  # fmt: skip
 
 
-def whole_table(dense):
-    """The table whose rated cells are the non-zero ones."""
+def table_of(dense):
+    """The ratings at the non-zero cells of an array."""
     users, items = np.nonzero(dense)
     return Ratings(users, items, dense[users, items], *dense.shape, scale=STARS)
 
@@ -65,23 +71,96 @@ def test_three_iterations_match_the_reference_to_1e_5(case, sparse):
     config, name = config_of(case), case["case"]
     dense = VECTORS["ratings"]
     net = network(dense.shape[1], config)
-    for key, each in net.learned().items():
-        each.load(as_stored(key, VECTORS[f"{name}/before/{key}"]))
+    for key, weight in net.weights().items():
+        weight.load(from_reference(key, VECTORS[f"{name}/before/{key}"]))
     np.testing.assert_allclose(outputs(net, torch.tensor(dense)), VECTORS[f"{name}/forward"], atol=1e-5)
 
-    batch, random = only_batch(whole_table(dense), sparse=sparse), generator(0, "epoch")
+    batch, random = one_batch(table_of(dense), sparse=sparse), generator(0, "epoch")
     losses = [[float(x) for x in net.train_losses(batch, random)] for _ in range(3)]
 
     np.testing.assert_allclose(losses, VECTORS[f"{name}/losses"], rtol=1e-5, atol=1e-5)
     after = {key for key in VECTORS.files if key.startswith(f"{name}/after/")}
-    assert after == {f"{name}/after/{key}" for key in net.learned()}
-    for key, each in net.learned().items():
-        np.testing.assert_allclose(each.master.detach(), as_stored(key, VECTORS[f"{name}/after/{key}"]), atol=1e-5)
+    assert after == {f"{name}/after/{key}" for key in net.weights()}
+    for key, weight in net.weights().items():
+        np.testing.assert_allclose(
+            weight.master.detach(), from_reference(key, VECTORS[f"{name}/after/{key}"]), atol=1e-5
+        )
 
 
-def test_the_vectors_cover_every_curved_activation_each_refeed_and_both_ties():
+OPTIONS = st.fixed_dictionaries({
+    "hidden": st.sampled_from([(7,), (8, 5), (8, 6, 5)]),
+    "tied": st.booleans(),
+    "last_activation": st.sampled_from(["auto", "on", "off"]),
+    "dropout": st.sampled_from([0.0, 0.5]),
+    "input_dropout": st.sampled_from([0.0, 0.4]),
+    "noise": st.sampled_from([0.0, 0.3]),
+    "residuals": st.booleans(),
+})  # fmt: skip
+
+
+def plain_layers(net):
+    """Copies of the network's weights as plain leaf tensors by name, and the pairs of `deepae.forward` made of them."""
+    plain = {name: weight.master.detach().clone().requires_grad_() for name, weight in net.weights().items()}
+    depth = len(net.encoder)
+    encoder = [(plain[f"encode_w/{k}"], plain[f"encode_b/{k}"]) for k in range(depth)]
+    if "decode_w/0" in plain:
+        matrices = [plain[f"decode_w/{k}"] for k in range(depth)]
+    else:
+        matrices = [w for w, _ in encoder[::-1]]
+    return plain, encoder, [(w, plain[f"decode_b/{k}"]) for k, w in enumerate(matrices)]
+
+
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+@pytest.mark.parametrize("refeed", [0, 1, 2])
+@pytest.mark.parametrize("activation", deepae.activations())
+@given(options=OPTIONS)
+@settings(max_examples=12, derandomize=True)
+def test_losses_and_gradients_are_those_of_the_specification(activation, refeed, sparse, options):
+    config = DeepAEConfig(activation=activation, refeed=refeed, lr=0.01, momentum=0.0, **options)
+    table = table_of(VECTORS["ratings"])
+    if config.residuals:
+        table = replace(table, ratings=table.ratings - np.float32(3))  # a residual may be 0
+    net, batch = network(table.n_items, config), one_batch(table, sparse=sparse)
+    for layer in (*net.encoder, *net.decoder):
+        layer.bias.load(0.1 * torch.randn(layer.bias.master.shape, generator=generator(2, "biases")))
+    plain, encoder, decoder = plain_layers(net)
+    function, random = activations()[activation].function, generator(1, "epoch")
+    f = partial(
+        deepae.forward, encoder=encoder, decoder=decoder, activation=function,
+        last_activation=function if has_last_activation(config, STARS) else deepae.identity,
+        dropout=partial(deepae.drop, rate=config.dropout, random=random),
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(plain.values(), config.lr)
+    rated = batch.dense(torch.ones_like(batch.ratings)).bool()
+
+    expected_losses = deepae.losses(f, batch.dense(batch.ratings), rated, config, random)
+    for loss, expected in zip(net.losses(batch, generator(1, "epoch")), expected_losses, strict=True):
+        torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+        loss.backward()
+        expected.backward()
+        for name, weight in net.weights().items():
+            torch.testing.assert_close(weight.gradient, plain[name].grad, rtol=1e-3, atol=1e-4, msg=name)
+        net.optimizer.step()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def test_predictions_are_those_of_the_specification():
+    dense = torch.tensor(VECTORS["ratings"])
+    net = network(dense.shape[1], DeepAEConfig(hidden=(8, 5)))
+    _, encoder, decoder = plain_layers(net)
+    function = activations()["selu"].function
+    expected = deepae.forward(dense, encoder, decoder, function, function, deepae.identity)
+    torch.testing.assert_close(outputs(net, dense), expected.detach())
+
+
+def test_every_activation_of_the_config_has_a_function():
+    assert set(get_args(DeepAEConfig.model_fields["activation"].annotation)) == set(activations())
+
+
+def test_the_vectors_cover_every_activation_every_refeed_and_tied_weights():
     assert len(CASES) == 19
-    assert {c["activation"] for c in CASES} == set(ACTIVATIONS) - {"none"}
+    assert {c["activation"] for c in CASES} == set(activations()) - {"none"}
     assert {c["refeed"] for c in CASES} == {0, 1, 2}
     assert {c["tied"] for c in CASES} == {False, True}
 
@@ -92,12 +171,12 @@ def test_the_vectors_cover_every_curved_activation_each_refeed_and_both_ties():
 )
 def test_parameter_counts_are_those_of_the_depth_table(layers, parameters):
     net = network(17_768, DeepAEConfig(hidden=(128,) * (layers // 2)))
-    assert sum(each.master.numel() for each in net.learned().values()) == parameters
+    assert sum(weight.master.numel() for weight in net.weights().values()) == parameters
 
 
-def test_tied_weights_are_counted_once_and_biases_stay_apart():
+def test_tied_matrices_are_counted_once_and_every_layer_has_its_own_biases():
     net = network(50, DeepAEConfig(hidden=(8, 4), tied=True))
-    assert sum(each.master.numel() for each in net.learned().values()) == 50 * 8 + 8 * 4 + (8 + 4) + (8 + 50)
+    assert sum(weight.master.numel() for weight in net.weights().values()) == 50 * 8 + 8 * 4 + (8 + 4) + (8 + 50)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +197,13 @@ def test_the_last_layer_is_linear_when_the_activation_cannot_reach_the_scale(act
 def test_weights_begin_xavier_uniform_and_biases_zero():
     net = network(400, DeepAEConfig(hidden=(100,)))
     bound = (6 / 500) ** 0.5
-    for w in (*net.encode_w, *net.decode_w):
-        assert w.master.abs().max() <= bound
-        assert w.master.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
-    assert not any(b.master.any() for b in (*net.encode_b, *net.decode_b))
+    for layer in (*net.encoder, *net.decoder):
+        assert layer.weights.master.abs().max() <= bound
+        assert layer.weights.master.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+        assert not layer.bias.master.any()
 
 
-def test_dropout_falls_on_the_code_only_when_training_and_keeps_its_mean():
+def test_dropout_changes_the_code_only_in_training_and_keeps_its_mean():
     x = torch.ones(2000, 50)
     dropped = deepae.drop(x, 0.8, generator(0, "drop"))
     assert set(dropped.unique().tolist()) == {0.0, 5.0}
@@ -134,15 +213,15 @@ def test_dropout_falls_on_the_code_only_when_training_and_keeps_its_mean():
     assert not torch.equal(net.encode(x[:, :20]), net.encode(x[:, :20], generator(0, "drop")))
 
 
-def test_noise_makes_a_zeroed_copy_both_input_and_target():
+def test_the_noised_output_is_both_input_and_target_of_re_feeding():
     config = DeepAEConfig(hidden=(8,), dropout=0, noise=0.5, refeed=1, lr=1e-9)
-    table = whole_table(VECTORS["ratings"])
+    table = table_of(VECTORS["ratings"])
     net = network(table.n_items, config)
     y = outputs(net, torch.tensor(VECTORS["ratings"]))
     noised = deepae.drop(y, 0.5, generator(1, "epoch"))
-    kept = noised != 0
-    expected = ((outputs(net, noised) - noised)[kept] ** 2).mean().item()
-    losses = net.train_losses(only_batch(table), generator(1, "epoch"))
+    mask = noised != 0
+    expected = ((outputs(net, noised) - noised)[mask] ** 2).mean().item()
+    losses = net.train_losses(one_batch(table), generator(1, "epoch"))
     assert losses[1].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -150,8 +229,8 @@ def test_a_rating_of_zero_is_learned_as_a_rating():
     rng = np.random.default_rng(0)
     users, items = (x.ravel() for x in np.indices((40, 30)))
     ratings = np.where(items % 2, 0.0, 4.0)
-    kept = rng.random(len(users)) < 0.6
-    table = Ratings(users[kept], items[kept], ratings[kept], 40, 30, Scale(low=0, high=4, step=1))
+    rated = rng.random(len(users)) < 0.6
+    table = Ratings(users[rated], items[rated], ratings[rated], 40, 30, Scale(low=0, high=4, step=1))
     config = DeepAEConfig(hidden=(8,), dropout=0, activation="none", epochs=150, batch_size=8, lr=0.005, milestones=())
     model = deepae.PLUGIN.build(config)
     model.fit(table, table.take(np.arange(0)), Context())
@@ -175,13 +254,18 @@ def test_every_optimizer_learns_in_both_orientations(optimizer, orientation):
 
 @pytest.mark.parametrize("batch_size", [7, 10_000])
 def test_the_last_partial_batch_is_trained_on_and_a_batch_may_exceed_the_rows(batch_size, monkeypatch):
-    data, met = planted(seed=1), []
+    data, batches = planted(seed=1), []
     train_batch = Autoencoder.train_batch
-    monkeypatch.setattr(Autoencoder, "train_batch", lambda net, b, random: met.append(b) or train_batch(net, b, random))
+
+    def recorded(net, batch, random):
+        batches.append(batch)
+        return train_batch(net, batch, random)
+
+    monkeypatch.setattr(Autoencoder, "train_batch", recorded)
     empty = data.valid.take(np.arange(0))
     deepae.PLUGIN.build(DeepAEConfig(hidden=(4,), epochs=1, batch_size=batch_size)).fit(data.train, empty, Context())
-    assert sum(len(batch) for batch in met) == data.train.seen_users.sum()
-    ratings = np.concatenate([batch.ratings.numpy() for batch in met])
+    assert sum(len(batch) for batch in batches) == data.train.seen_users.sum()
+    ratings = np.concatenate([batch.ratings.numpy() for batch in batches])
     np.testing.assert_array_equal(np.sort(ratings), np.sort(data.train.ratings))
 
 
@@ -195,18 +279,19 @@ def test_weight_decay_shrinks_the_weights():
     assert norms[1] < norms[0]
 
 
-def test_weight_decay_leaves_the_biases_when_told():
+def test_weight_decay_spares_the_biases_when_decay_biases_is_off():
     data = planted(seed=2)
     sizes = {}
-    for free in (False, True):
+    for decay_biases in (False, True):
         config = DeepAEConfig(
             hidden=(8,), epochs=20, batch_size=16, optimizer="adam", lr=0.1, weight_decay=1.0, dropout=0, refeed=0,
-            decay_biases=not free,
+            decay_biases=decay_biases,
         )  # fmt: skip
         model = deepae.PLUGIN.build(config)
         model.fit(data.train, data.valid, Context())
-        sizes[free] = {name: float(np.abs(array).mean()) for name, array in model.state().items()}
-    assert sizes[True]["decode_b/0"] > 5 * sizes[False]["decode_b/0"]  # it alone speaks where the weights are gone
+        sizes[decay_biases] = {name: float(np.abs(array).mean()) for name, array in model.state().items()}
+    # the decay makes the matrices vanish, so that the output bias alone has to predict
+    assert sizes[False]["decode_b/0"] > 5 * sizes[True]["decode_b/0"]
 
 
 def test_milestones_multiply_the_learning_rate_after_their_epoch():
@@ -214,7 +299,7 @@ def test_milestones_multiply_the_learning_rate_after_their_epoch():
     config = DeepAEConfig(hidden=(4,), epochs=6, milestones=(2, 4), gamma=0.1, lr=0.01, patience=0)
     model = deepae.PLUGIN.build(config)
     rates = []
-    model.fit(data.train, data.valid, Context(report=lambda _: rates.append(model.steps.rate)))
+    model.fit(data.train, data.valid, Context(report=lambda _: rates.append(model.optimizer.learning_rate)))
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
 
 
@@ -230,12 +315,12 @@ def test_averaged_weights_predict_better_where_steps_are_too_large_to_settle(pre
         model = deepae.PLUGIN.build(config)
         model.fit(data.train, data.valid, Context(report=curve.append))
         best[average] = min(e.valid_rmse for e in curve)
-        answers = data.valid.scale.clip(model.predict(data.valid.pairs))
-        assert metrics.rmse(answers, data.valid.ratings) == pytest.approx(best[average])  # what was validated is kept
+        predictions = data.valid.scale.clip(model.predict(data.valid.pairs))
+        assert metrics.rmse(predictions, data.valid.ratings) == pytest.approx(best[average])
     assert best[10] < best[0]
 
 
-def test_refeeding_brings_the_output_closer_to_a_fixed_point():
+def test_re_feeding_brings_the_output_closer_to_a_fixed_point():
     data = planted(seed=5)
     gaps = []
     for refeed in (0, 2):
@@ -243,9 +328,9 @@ def test_refeeding_brings_the_output_closer_to_a_fixed_point():
         model = deepae.PLUGIN.build(config)
         model.fit(data.train, data.valid, Context(seed=1))
         net = network(data.train.n_items, config)
-        for name, each in net.learned().items():
-            each.load(torch.tensor(model.state()[name]))
-        batch = only_batch(data.train)
+        for name, weight in net.weights().items():
+            weight.load(torch.tensor(model.state()[name]))
+        batch = one_batch(data.train)
         y = outputs(net, batch.dense(batch.ratings))
         gaps.append((outputs(net, y) - y).square().mean().item())
     assert gaps[1] < 0.5 * gaps[0]
@@ -261,7 +346,7 @@ def test_predictions_do_not_depend_on_how_they_are_batched():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_learns_what_the_cpu_learns():
     data = planted(seed=6)
     config = DeepAEConfig(hidden=(16,), dropout=0.2, epochs=30, batch_size=16, lr=0.02, patience=0)
@@ -292,7 +377,7 @@ def test_bfloat16_products_learn_what_float32_learns():
 
 @pytest.mark.parametrize("average", [0, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_killed_training_goes_on_to_the_same_bits(precision, average, tmp_path, monkeypatch):
+def test_an_interrupted_training_resumes_to_the_same_bits(precision, average, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SHARE_OF_TIME", float("inf"))
     data, config = small_training()
     config = config.model_copy(update={"precision": precision, "average": average})
@@ -311,32 +396,36 @@ def test_a_killed_training_goes_on_to_the_same_bits(precision, average, tmp_path
         np.testing.assert_array_equal(array, resumed.state()[name])
 
 
-def test_the_config_says_which_precision_was_computed_in(monkeypatch):
-    monkeypatch.setattr(deepae.precision, "resolve", lambda asked, device: "bf16" if asked == "auto" else asked)
+def test_the_config_names_the_precision_that_was_used(monkeypatch):
+    monkeypatch.setattr(precisions, "processor_has_bf16", lambda: True)
     assert DeepAEConfig().for_device("cpu").precision == "bf16"
     assert DeepAEConfig(precision="fp32").for_device("cpu").precision == "fp32"
 
 
-@pytest.mark.parametrize("orientation", ["user", "item"])
-def test_a_user_folded_in_gets_what_a_user_of_the_same_ratings_gets(orientation):
+def test_a_folded_in_user_gets_the_predictions_of_a_training_user_with_the_same_ratings():
     data = planted(seed=8)
-    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(16,), epochs=10, batch_size=16, lr=0.02, orientation=orientation))
+    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(16,), epochs=10, batch_size=16, lr=0.02))
     model.fit(data.train, data.valid, Context())
-    mine = data.train.take(data.train.users == 3)
-    asked = np.arange(data.train.n_items, dtype=np.int32)
-    if orientation == "item":
-        assert not isinstance(model, FoldIn)
-        return
+    own = data.train.take(data.train.users == 3)
+    targets = np.arange(data.train.n_items, dtype=np.int32)
     rated = data.train.seen_items
-    shuffled = np.random.default_rng(0).permutation(len(mine))
-    folded = model.fold_in(mine.items[shuffled], mine.ratings[shuffled], asked)
-    np.testing.assert_allclose(folded[rated], model.predict(Pairs(np.full_like(asked, 3), asked))[rated], atol=1e-5)
+    order = np.random.default_rng(0).permutation(len(own))
+    folded = model.fold_in(own.items[order], own.ratings[order], targets)
+    expected = model.predict(Pairs(np.full_like(targets, 3), targets))
+    np.testing.assert_allclose(folded[rated], expected[rated], atol=1e-5)
+
+
+def test_only_a_model_of_user_rows_folds_in_users():
+    assert isinstance(deepae.PLUGIN.build(DeepAEConfig(orientation="user")), FoldIn)
+    assert not isinstance(deepae.PLUGIN.build(DeepAEConfig(orientation="item")), FoldIn)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_compiling_changes_speed_only():
+@pytest.mark.parametrize("tied", [False, True])
+def test_compiling_changes_speed_only(tied):
     data, config = small_training()
+    config = config.model_copy(update={"tied": tied})
     curves = []
     for compiled in (False, True):
         curve = []
@@ -346,45 +435,50 @@ def test_compiling_changes_speed_only():
     assert curves[0] == pytest.approx(curves[1], abs=1e-3)
 
 
-def test_input_dropout_hides_ratings_from_the_input_and_none_from_the_loss():
-    table = whole_table(VECTORS["ratings"])
+def test_input_dropout_hides_ratings_from_the_input_but_not_from_the_loss():
+    table = table_of(VECTORS["ratings"])
     config = DeepAEConfig(hidden=(8,), dropout=0, refeed=0, input_dropout=0.5, lr=1e-9)
-    net, batch = network(table.n_items, config), only_batch(table)
-    seen = deepae.drop(batch.ratings, 0.5, generator(1, "epoch"))
-    y = outputs(net, batch.dense(seen))
-    expected = ((y[batch.places, batch.columns] - batch.ratings) ** 2).mean().item()
+    net, batch = network(table.n_items, config), one_batch(table)
+    visible = deepae.drop(batch.ratings, 0.5, generator(1, "epoch"))
+    y = outputs(net, batch.dense(visible))
+    expected = ((y[batch.rows, batch.columns] - batch.ratings) ** 2).mean().item()
     assert net.train_losses(batch, generator(1, "epoch"))[0].item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("orientation", ["user", "item"])
-def test_a_network_of_residuals_that_says_nothing_predicts_the_biases(orientation):
+def test_a_network_of_residuals_whose_weights_are_zero_predicts_the_biases(orientation):
     data = planted(seed=9)
     config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1, activation="none", lr=1e-9)
     model = deepae.PLUGIN.build(config)
     model.fit(data.train, data.valid, Context())
-    for each in model.learned().values():
-        each.load(torch.zeros_like(each.master))
+    for weight in model.weights().values():
+        weight.load(torch.zeros_like(weight.master))
     expected = biases.fit(data.train).predict(data.test.pairs)
     np.testing.assert_allclose(model.predict(data.test.pairs), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("orientation", ["user", "item"])
-def test_residuals_of_the_training_ratings_are_what_the_network_meets(orientation, monkeypatch):
-    data, met = planted(seed=9), []
-    monkeypatch.setattr(Autoencoder, "train_batch", lambda _, batch, random: met.append(batch) or torch.zeros(()))
+def test_the_network_is_trained_on_the_residuals_of_the_training_ratings(orientation, monkeypatch):
+    data, batches = planted(seed=9), []
+
+    def recorded(net, batch, random):
+        batches.append(batch)
+        return torch.zeros(())
+
+    monkeypatch.setattr(Autoencoder, "train_batch", recorded)
     config = DeepAEConfig(hidden=(8,), residuals=True, orientation=orientation, epochs=1)
     deepae.PLUGIN.build(config).fit(data.train, data.valid, Context())
-    left = data.train.ratings - biases.fit(data.train).predict(data.train.pairs)
-    got = np.concatenate([batch.ratings.numpy() for batch in met])
-    np.testing.assert_allclose(np.sort(got), np.sort(left), atol=1e-4)
+    residuals = data.train.ratings - biases.fit(data.train).predict(data.train.pairs)
+    trained_on = np.concatenate([batch.ratings.numpy() for batch in batches])
+    np.testing.assert_allclose(np.sort(trained_on), np.sort(residuals), atol=1e-4)
 
 
-def test_residuals_reach_below_zero_where_relu_cannot_follow():
-    assert not network(6, DeepAEConfig(hidden=(4,), residuals=True, activation="relu"))._last_act
-    assert network(6, DeepAEConfig(hidden=(4,), activation="relu"))._last_act
+def test_the_last_layer_is_linear_for_residuals_because_relu_cannot_be_negative():
+    assert not has_last_activation(DeepAEConfig(residuals=True, activation="relu"), STARS)
+    assert has_last_activation(DeepAEConfig(activation="relu"), STARS)
 
 
-def test_a_one_cycle_rises_to_its_peak_and_falls_to_almost_nothing():
+def test_one_cycle_rises_to_its_peak_and_falls_almost_to_zero():
     config = DeepAEConfig(schedule="one-cycle", epochs=100, lr=0.01)
     rates = [deepae.learning_rate(config, epoch) for epoch in range(1, 101)]
     assert rates[29] == max(rates) == pytest.approx(0.01)
