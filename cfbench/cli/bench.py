@@ -48,7 +48,7 @@ def bench(
         config = registry.configure(found, {}, flags)[0].for_device(place)
         rows.append(_measure(measure, found.build(config), config, ratings, place, rounds) | {"refeed": refeed})
     if json:
-        console.as_json(rows)
+        console.print_json(rows)
         return
     _print(plugin, rows)
 

@@ -29,7 +29,7 @@ def check_plugin(
         if not json:
             _show(row)
     if json:
-        console.as_json(rows)
+        console.print_json(rows)
     else:
         console.result(f"{name}: {_summary(rows)}")
     if any(row["holds"] is False for row in rows):

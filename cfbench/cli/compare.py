@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.options import HERE, SPLIT, DatasetOption, JsonOption, ResultsOption, SplitOption, chosen
+from cfbench.cli.options import (
+    DEFAULT_RESULTS,
+    DEFAULT_SPLIT,
+    DatasetOption,
+    JsonOption,
+    ResultsOption,
+    SplitOption,
+    dataset_name,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +39,7 @@ _KEYS = {
 
 def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
     dataset: DatasetOption = None,
-    split: SplitOption = SPLIT,
+    split: SplitOption = DEFAULT_SPLIT,
     metric: Annotated[Metric, typer.Option("--metric", help="What ranks; intervals and tests are of it.")] = "rmse",
     plugin: Annotated[
         list[str] | None,
@@ -49,7 +57,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
         bool, typer.Option("--pareto", help="By time of fitting; mark those that none beats in score and time.")
     ] = False,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "table",
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Rank the models of a data set and split, best first; published scores of the same protocol stand apart.
@@ -63,11 +71,11 @@ def compare(  # noqa: PLR0913, PLR0917 (each an option of the command line)
     """
     from cfbench.leaderboard.ranking import rank_rows
 
-    board, kept, data, card = opened(chosen(dataset), split, results, plugins=plugin or [], all_runs=all_runs)
+    board, kept, data, card = opened(dataset_name(dataset), split, results, plugins=plugin or [], all_runs=all_runs)
     ranks = rank_rows(board, kept, data, metric=metric, by=by)
     ordered = _sorted(ranks, "fit" if pareto and sort == "score" else sort)
     if json or form == "json":
-        console.as_json(as_json(board, ordered, metric))
+        console.print_json(as_json(board, ordered, metric))
     elif form == "csv":
         typer.echo(_csv(ordered, sliced=by is not None), nl=False)
     elif form == "table":

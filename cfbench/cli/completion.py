@@ -24,10 +24,10 @@ def presets(ctx: typer.Context) -> list[str]:
 
 def splits(ctx: typer.Context) -> list[str]:
     """The splits of the data set the command works on."""
-    from cfbench.cli.options import chosen
+    from cfbench.cli.options import dataset_name
     from cfbench.data import card
 
-    name = chosen(ctx.params.get("dataset"))
+    name = dataset_name(ctx.params.get("dataset"))
     return card.load(name).split_names if name in card.names() else []
 
 

@@ -65,12 +65,12 @@ def error(message: str) -> None:
         err().print(text, soft_wrap=not err().is_terminal)
 
 
-def as_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     """Data for scripts, on standard output."""
     sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
-class Transfers:
+class DownloadProgress:
     """Watches a download: bars with speed and time left on a terminal, a line at the end of each elsewhere."""
 
     def __init__(self) -> None:
@@ -117,19 +117,19 @@ class Transfers:
 
 
 @contextmanager
-def training(what: str, stopped: Callable[[InterruptedRunError], str]) -> Iterator[Training]:
+def run_progress(what: str, stopped: Callable[[InterruptedRunError], str]) -> Iterator[RunProgress]:
     """Watch a run; when Ctrl-C ends it, tell what `stopped` says of that, and exit with status 130."""
     from cfbench.runs.run import InterruptedRunError
 
     try:
-        with Training(what) as watcher:
+        with RunProgress(what) as watcher:
             yield watcher
     except InterruptedRunError as fault:
         say(stopped(fault))
         raise typer.Exit(130) from None
 
 
-class Training:
+class RunProgress:
     """Watches a run: one live line on a terminal, gone on leaving; a plain line now and then elsewhere."""
 
     PAUSE = 30.0

@@ -30,13 +30,13 @@ def datasets(
 
         one = card.load(name)
         told = dataset_page.facts(one, store.open_dataset(one) if store.is_ready(one) else None)
-        console.as_json(told) if json else dataset_page.show(told)
+        console.print_json(told) if json else dataset_page.show(told)
         return
     cards = [card.load(name) for name in card.names()]
     here = {c.name: store.is_ready(c) for c in cards}
     current = store.current()
     if json:
-        console.as_json(
+        console.print_json(
             [
                 c.model_dump(include={"name", "title", "licence", "scale", "version"})
                 | c.expected.model_dump(exclude={"fingerprint"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunArgument
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def diff(
         str,
         typer.Argument(metavar="RUN", help="The run it is compared with.", autocompletion=completion.runs),
     ],
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.
@@ -43,7 +43,7 @@ def diff(
     tested, reason = _tested(one, place, two, elsewhere)
     if json:
         rows = {name: list(values) for name, values in differing.items()}
-        console.as_json({"runs": [one.run, two.run], "differing": rows, "test": tested and tested._asdict()})
+        console.print_json({"runs": [one.run, two.run], "differing": rows, "test": tested and tested._asdict()})
         return
     _print(one.run, two.run, differing)
     if tested is None:

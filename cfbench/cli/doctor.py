@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 
 
-def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
+def doctor(results: ResultsOption = DEFAULT_RESULTS, json: JsonOption = False) -> None:
     """Say which versions, devices and folders cfbench uses, to be quoted in a bug report.
 
     Example: cfbench doctor
@@ -38,7 +38,7 @@ def doctor(results: ResultsOption = HERE, json: JsonOption = False) -> None:
         "current data set": store.current() or "none",
     }  # fmt: skip
     if json:
-        console.as_json(facts)
+        console.print_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():

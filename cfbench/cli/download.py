@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import FIRST, complete_datasets, obtain
+from cfbench.cli.options import DEFAULT_DATASET, complete_datasets, open_or_download
 
 
 def download(
@@ -17,7 +17,7 @@ def download(
         typer.Argument(
             metavar="[NAME]", help="The data set; see `cfbench datasets`.", autocompletion=complete_datasets
         ),
-    ] = FIRST,
+    ] = DEFAULT_DATASET,
     from_file: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Use a file already held instead of the network.", show_default=False),
@@ -31,7 +31,7 @@ def download(
     from cfbench.data import store
     from cfbench.files import data_home
 
-    dataset = obtain(name, from_file=from_file, again=again)
+    dataset = open_or_download(name, from_file=from_file, again=again)
     store.make_current(name)
     table = dataset.ratings
     console.say(

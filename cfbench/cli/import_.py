@@ -63,7 +63,7 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         scale=None if scale is None else parse_scale(scale), duplicates=duplicates.value, skip_bad=skip_bad,
         titles=titles, force=force,
     )  # fmt: skip
-    with console.Transfers() as watcher:
+    with console.DownloadProgress() as watcher:
         dataset = import_file(wish, watcher)
     table = dataset.ratings
     console.say(

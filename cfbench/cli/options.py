@@ -12,7 +12,7 @@ from cfbench.cli import completion, console
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
 
-FIRST = "ml-100k"
+DEFAULT_DATASET = "ml-100k"
 """What is fetched when nothing was chosen."""
 
 
@@ -30,22 +30,22 @@ DatasetOption = Annotated[
 ]  # fmt: skip
 
 
-def chosen(name: str | None) -> str:
+def dataset_name(name: str | None) -> str:
     """The data set a command works on: the one named, else the current one, else the first."""
     from cfbench.data import store
 
-    return name or store.current() or FIRST
+    return name or store.current() or DEFAULT_DATASET
 
 
-def obtain(name: str | None, *, from_file: Path | None = None, again: bool = False) -> Dataset:
+def open_or_download(name: str | None, *, from_file: Path | None = None, again: bool = False) -> Dataset:
     """The data set a command works on, fetched when it is not here; its terms are shown the first time."""
     from cfbench.data import card, store
 
-    asked = card.load(chosen(name))
+    asked = card.load(dataset_name(name))
     if not store.terms_shown(asked.name):
         console.say(f"{asked.title}, {asked.homepage}\n{asked.terms.strip()}\nPlease cite: {asked.citation}\n")
         store.mark_terms_shown(asked.name)
-    with console.Transfers() as watcher:
+    with console.DownloadProgress() as watcher:
         return store.prepare(asked, listener=watcher, from_file=from_file, again=again)
 
 
@@ -85,10 +85,10 @@ DeviceOption = Annotated[
 ]
 
 
-HERE = Path("results")
+DEFAULT_RESULTS = Path("results")
 
 
-SPLIT = "random90"
+DEFAULT_SPLIT = "random90"
 
 
 StorageOption = Annotated[

@@ -32,7 +32,7 @@ def plugins(
 
     told = [_facts(each) for each in (registry.names() if name is None else [name])]
     if json:
-        console.as_json(told if name is None else told[0])
+        console.print_json(told if name is None else told[0])
     elif name is None:
         _list(told)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, DeviceOption, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
     from cfbench.contract import Predictor
@@ -47,7 +47,7 @@ def predict(
         Path | None, typer.Option("--output", metavar="PATH", help="Write CSV there instead.", show_default=False)
     ] = None,
     device: DeviceOption = "auto",
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Predict ratings with the model of a stored run.
@@ -114,7 +114,7 @@ def _lines(file: Path) -> Iterator[tuple[str, str]]:
 def show_predictions(rows: list[dict[str, object]], *, json: bool, output: Path | None = None) -> None:
     """As JSON, as CSV when piped or written to a file, or as a table."""
     if json:
-        console.as_json(rows)
+        console.print_json(rows)
     elif output or not console.out().is_terminal:
         _csv(rows, output)
     else:

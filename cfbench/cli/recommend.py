@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, DeviceOption, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, ResultsOption, RunArgument
 from cfbench.cli.predict import RatingsOption, prediction_rows, reopen, show_predictions
 
 
@@ -19,7 +19,7 @@ def recommend(
     ratings: RatingsOption = None,
     number: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many items.")] = 10,
     device: DeviceOption = "auto",
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """List the items a user is predicted to like best, of those without a rating of theirs in training.

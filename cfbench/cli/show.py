@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunArgument
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ BY: tuple[By, ...] = ("rating", "user-activity")
 
 def show(
     run: RunArgument,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Show everything that is known of a run: its record, learning curve, and errors by rating and by user activity.
@@ -34,7 +34,7 @@ def show(
     parts: dict[By, list[Slice]] = {} if errors is None else {by: slices([errors], by) for by in BY}
     if json:
         told = {by: [part._asdict() for part in of] for by, of in parts.items()}
-        console.as_json(record.model_dump(mode="json") | {"curve": curve, "slices": told})
+        console.print_json(record.model_dump(mode="json") | {"curve": curve, "slices": told})
         return
     _print(_facts(record), curve, parts)
     if record.scored and errors is None:

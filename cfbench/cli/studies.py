@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, StorageOption
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, StorageOption
 from cfbench.cli.tune import summary
 
 
-def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: JsonOption = False) -> None:
+def studies(results: ResultsOption = DEFAULT_RESULTS, storage: StorageOption = None, json: JsonOption = False) -> None:
     """List the studies that `cfbench tune` keeps, and how far they are.
 
     Example: cfbench studies
@@ -17,4 +17,4 @@ def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: 
 
     urls = [storage] if storage else storages.in_results(results)
     rows = [summary.summary(each) for url in urls for each in study.everything(url)]
-    console.as_json(rows) if json else summary.list_studies(rows, storage or str(results))
+    console.print_json(rows) if json else summary.list_studies(rows, storage or str(results))

@@ -9,7 +9,7 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.compare import as_json, opened, show_board
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, obtain
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, open_or_download
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What to run, in TOML.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list its runs.")] = False,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     r"""Make many runs: plugins with overrides, on data sets, splits and seeds, as a file declares them.
@@ -41,7 +41,7 @@ def sweep(
     made = _make(planned, results, file)
     boards = [(name, split) for name in declared.datasets for split in declared.splits]
     if json:
-        console.as_json({"runs": [_row(one) for one in made], "boards": [_board(*at, results) for at in boards]})
+        console.print_json({"runs": [_row(one) for one in made], "boards": [_board(*at, results) for at in boards]})
     else:
         for at in boards:
             _show(*at, results)
@@ -53,7 +53,7 @@ def sweep(
 
 def _list(planned: list[PlannedRun], *, json: bool) -> None:
     if json:
-        console.as_json([_what(one) for one in planned])
+        console.print_json([_what(one) for one in planned])
         return
     for one in planned:
         console.result(str(one))
@@ -63,11 +63,11 @@ def _make(planned: list[PlannedRun], results: Path, file: Path) -> list[SweepRes
     from cfbench.runs import sweep as sweeping
     from cfbench.runs.record import Results
 
-    data = {name: obtain(name) for name in dict.fromkeys(one.dataset for one in planned)}
+    data = {name: open_or_download(name) for name in dict.fromkeys(one.dataset for one in planned)}
     made = []
     for at, one in enumerate(planned, 1):
         stopped = f"stopped at run {at} of {len(planned)}; go on with: cfbench sweep {file}"
-        with console.training(f"{at}/{len(planned)} {one}", lambda _: stopped) as watcher:  # noqa: B023 (called in here)
+        with console.run_progress(f"{at}/{len(planned)} {one}", lambda _: stopped) as watcher:  # noqa: B023 (called in here)
             done = sweeping.make(one, data[one.dataset], Results(results), watcher)
         console.say(f"{at}/{len(planned)} {one}: {_outcome(done)}")
         made.append(done)

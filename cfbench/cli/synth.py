@@ -38,7 +38,7 @@ def synth(
     if out.exists() and (out.is_dir() or not force):
         advice = "choose another name" if out.is_dir() else "choose another name, or replace it with --force"
         raise UsageError(f"{out} is there already; {advice}")
-    with console.Transfers() as watcher:
+    with console.DownloadProgress() as watcher:
         twin = write_netflix(out, scale=scale, seed=seed, listener=watcher)
     console.say(
         f"a twin of {name.value} at scale {scale:g}: {len(twin.ids):,} users, {len(twin.years):,} items, "

@@ -84,7 +84,7 @@ def test_download_shows_the_terms_once_and_makes_the_set_current(empty_terminal)
 
 def test_run_fetches_what_is_not_there(empty_terminal, monkeypatch):
 
-    monkeypatch.setattr(options, "FIRST", "tiny")
+    monkeypatch.setattr(options, "DEFAULT_DATASET", "tiny")
     monkeypatch.setattr(store, "fetch", lambda card, folder, **_: (Path("tiny.zip"), card.sources[0]))
     said = empty_terminal("run bias")
     assert said.status == 0
@@ -267,7 +267,7 @@ def test_ctrl_c_says_how_to_go_on_and_ends_with_130(terminal, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.Training, "epoch", interrupt)
+        patch.setattr(console.RunProgress, "epoch", interrupt)
         said = terminal(f"run deepae {SMALL}")
     assert said.status == 130
     line = next(line for line in said.err.splitlines() if line.startswith("stopped after epoch 2; go on with: "))
@@ -286,7 +286,7 @@ def test_compare_tells_of_interrupted_runs_of_its_own_split_alone(terminal, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.Training, "begin", interrupt)
+        patch.setattr(console.RunProgress, "begin", interrupt)
         terminal("run bias --split 5fold-2")
     assert "interrupted: " not in terminal("compare").err
     for split in ("5fold-2", "5fold"):
@@ -350,7 +350,7 @@ def test_a_reader_that_goes_away_is_no_error(terminal):
 def test_the_split_that_commands_use_is_the_default_one():
     from cfbench.data import split
 
-    assert options.SPLIT == split.DEFAULT_SPLIT
+    assert options.DEFAULT_SPLIT == split.DEFAULT_SPLIT
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])

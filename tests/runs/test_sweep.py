@@ -140,7 +140,7 @@ def test_ctrl_c_in_a_sweep_says_how_to_go_on_and_the_same_command_does(write, mo
 
     terminal = write(DEEPAE)
     with monkeypatch.context() as patch:
-        patch.setattr(console.Training, "epoch", interrupt)
+        patch.setattr(console.RunProgress, "epoch", interrupt)
         said = terminal("sweep s.toml")
     assert said.status == 130
     assert "stopped at run 2 of 2; go on with: cfbench sweep s.toml" in said.err
@@ -160,7 +160,7 @@ def test_ctrl_c_between_folds_keeps_what_is_done(terminal, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.Training, "epoch", interrupt)
+        patch.setattr(console.RunProgress, "epoch", interrupt)
         said = terminal(line)
     assert said.status == 130
     assert "stopped in 5fold-2 after epoch 2; the same command goes on from there" in said.err

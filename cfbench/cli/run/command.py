@@ -9,15 +9,15 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import (
-    HERE,
-    SPLIT,
+    DEFAULT_RESULTS,
+    DEFAULT_SPLIT,
     DatasetOption,
     DeviceOption,
     JsonOption,
     ResultsOption,
     SplitOption,
-    chosen,
-    obtain,
+    dataset_name,
+    open_or_download,
 )
 from cfbench.cli.run.flags import give_signature, option
 
@@ -63,7 +63,7 @@ def run(
             autocompletion=completion.unfinished,
         ),
     ] = None,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Train a plugin on a split, score it on the test part, and keep the record.
@@ -98,7 +98,7 @@ def command(name: str) -> Any:
         _run(name, flags, **own)
 
     common = {
-        "dataset": (DatasetOption, None), "split": (SplitOption, SPLIT),
+        "dataset": (DatasetOption, None), "split": (SplitOption, DEFAULT_SPLIT),
         "seed": (Annotated[int, typer.Option("--seed", min=0, help="All randomness of the model comes from it.")], 0),
         "device": (DeviceOption, "auto"),
         "preset": (Annotated[str | None, typer.Option(
@@ -108,7 +108,7 @@ def command(name: str) -> Any:
         "no_preset": (Annotated[bool, typer.Option("--no-preset", help="Use the plugin's plain defaults.")], False),
         "skip_finished": (Annotated[bool, typer.Option(
             "--skip-finished", help="Do nothing when the same run is among the results.")], False),
-        "results": (ResultsOption, HERE), "json": (JsonOption, False),
+        "results": (ResultsOption, DEFAULT_RESULTS), "json": (JsonOption, False),
     }  # fmt: skip
     options = common | {key: (option(key, field, f"Hyper-parameters of {name}"), None) for key, field in fields.items()}
     give_signature(run_plugin, options)
@@ -131,13 +131,13 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     from cfbench.runs.record import Results
 
     setup = harness.configure(
-        name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
+        name, dataset=dataset_name(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
     )
-    names = card.load(chosen(dataset)).family(split)
-    data = obtain(dataset)
-    if setup.preset == data.card.name and names != [SPLIT]:
+    names = card.load(dataset_name(dataset)).family(split)
+    data = open_or_download(dataset)
+    if setup.preset == data.card.name and names != [DEFAULT_SPLIT]:
         console.say(
-            f"preset {setup.preset} was chosen by {SPLIT}'s validation ratings, and some of them are test ratings of "
+            f"preset {setup.preset} was chosen by {DEFAULT_SPLIT}'s validation ratings, and some of them are test ratings of "
             f"{split}; --no-preset leaves it out"
         )
     if len(names) > 1:
@@ -155,7 +155,7 @@ def _run(  # noqa: PLR0913 (the options every plugin has)
     if skip_finished and (twin := harness.finished_twin(asked, Results(results))):
         console.say(f"already there: run {twin.run}, test RMSE {twin.outcome.rmse:.4f}")
         if json:
-            console.as_json(twin.model_dump(mode="json"))
+            console.print_json(twin.model_dump(mode="json"))
         return
     _carry_out(lambda watcher: harness.start(asked, data, Results(results), watcher), name, json=json)
 
@@ -173,18 +173,18 @@ def _how(preset: str | None, seed: int, device: str) -> str:
 
 
 def _carry_out(work: Callable[[RunListener], tuple[Record, Path]], what: str, *, json: bool) -> None:
-    with console.training(
+    with console.run_progress(
         what, lambda stop: f"stopped after epoch {stop.epoch}; go on with: cfbench run --resume {stop.run}"
     ) as watcher:
         done, place = work(watcher)
     if json:
-        console.as_json(done.model_dump(mode="json"))
+        console.print_json(done.model_dump(mode="json"))
         return
-    console.result(conclusion(done))
+    console.result(summary_line(done))
     console.say(f"kept in {place}; `cfbench compare` ranks it")
 
 
-def conclusion(done: Record) -> str:
+def summary_line(done: Record) -> str:
     """What came of a run, in a line."""
     outcome = done.outcome
     best = ""

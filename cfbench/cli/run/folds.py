@@ -22,7 +22,9 @@ def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results
         for name in ("rmse", "mae")
     )
     if json:
-        console.as_json({"split": family, "rmse": rmse, "mae": mae, "runs": [r.model_dump(mode="json") for r in done]})
+        console.print_json(
+            {"split": family, "rmse": rmse, "mae": mae, "runs": [r.model_dump(mode="json") for r in done]}
+        )
     elif rmse is None:
         console.result(f"no mean: {len(scored)} of {len(folds)} folds have a score; try a lower learning rate")
     else:
@@ -35,7 +37,7 @@ def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results
 def _fold(asked: Request, dataset: Dataset, kept: Results, place: str) -> Record:
     from cfbench.runs import run as harness
 
-    with console.training(
+    with console.run_progress(
         f"{asked.plugin.name} {asked.split.name} ({place})",
         lambda stop: f"stopped in {asked.split.name} after epoch {stop.epoch}; the same command goes on from there",
     ) as watcher:

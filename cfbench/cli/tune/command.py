@@ -9,15 +9,15 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import (
-    HERE,
-    SPLIT,
+    DEFAULT_RESULTS,
+    DEFAULT_SPLIT,
     DatasetOption,
     DeviceOption,
     JsonOption,
     ResultsOption,
     StorageOption,
-    chosen,
-    obtain,
+    dataset_name,
+    open_or_download,
 )
 from cfbench.cli.tune import study as tuning
 
@@ -55,7 +55,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         bool, typer.Option("--all", help="Every plugin that can be used here, one after the other.")
     ] = False,
     dataset: DatasetOption = None,
-    split: SplitOption = SPLIT,
+    split: SplitOption = DEFAULT_SPLIT,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -120,7 +120,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         typer.Option(
             "--save-preset",
             help="Keep the best as your own preset of the data set, which `cfbench run` uses; as DATASET-SPLIT, which "
-            f"`--preset` asks for, if tuned on another split than {SPLIT}.",
+            f"`--preset` asks for, if tuned on another split than {DEFAULT_SPLIT}.",
         ),
     ] = False,
     then_run: Annotated[bool, typer.Option("--then-run", help="Run the best, score it on the test part.")] = False,
@@ -134,7 +134,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             help="With --then-run: run it with so many seeds; by default one.",
         ),
     ] = None,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Search a plugin's hyper-parameters for the best validation RMSE; the test part is not touched.
@@ -157,10 +157,10 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         device, save_preset, (seeds or 1) if then_run else 0, results, json,
     )  # fmt: skip
     _check_split(dataset, split)
-    obtain(dataset)
+    open_or_download(dataset)
     told = tuning.tune_all(asked) if all_ else [tuning.tune_one(str(plugin), asked)]
     if json:
-        console.as_json(told if all_ else told[0])
+        console.print_json(told if all_ else told[0])
     raise typer.Exit(0 if any(each["best"] for each in told) else 1)
 
 
@@ -169,7 +169,7 @@ def _check_split(dataset: str | None, split: str) -> None:
     from cfbench.data import card
     from cfbench.errors import UnknownNameError, UsageError
 
-    asked = card.load(chosen(dataset))
+    asked = card.load(dataset_name(dataset))
     if split.partition("@")[0] in asked.split_names:
         return
     wish = "tuning needs one split with a validation part"
@@ -178,4 +178,4 @@ def _check_split(dataset: str | None, split: str) -> None:
         asked.family(split)
     except UnknownNameError:
         raise UnknownNameError("split", split, good, advice=wish) from None
-    raise UsageError(f"--split {split} is all its folds, {wish}; choose another, such as {SPLIT}")
+    raise UsageError(f"--split {split} is all its folds, {wish}; choose another, such as {DEFAULT_SPLIT}")

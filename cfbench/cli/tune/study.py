@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import chosen, obtain
-from cfbench.cli.run.command import conclusion
+from cfbench.cli.options import dataset_name, open_or_download
+from cfbench.cli.run.command import summary_line
 from cfbench.cli.tune import summary
 from cfbench.cli.tune.progress import Trials
 
@@ -78,8 +78,8 @@ def tune_one(name: str, asked: Asked) -> dict[str, Any]:
 
     fixed = space.assignments(registry.load(name), asked.fixed, "--fix")
     setup = harness.configure(
-        name, dataset=chosen(asked.dataset), flags=dict(fixed), preset=asked.preset, use_preset=not asked.no_preset,
-        device=asked.device,
+        name, dataset=dataset_name(asked.dataset), flags=dict(fixed), preset=asked.preset,
+        use_preset=not asked.no_preset, device=asked.device,
     )  # fmt: skip
     setup, job = _job(setup, asked)
     trials, shares = _carry_out(job, asked, setup.preset)
@@ -103,7 +103,7 @@ def _job(setup: Setup, asked: Asked) -> tuple[Setup, Job]:
     """What is to be done, and from where. The data set is let go: trials shall find no test part in memory."""
     from cfbench.tuning import database, search, study
 
-    data = obtain(asked.dataset)
+    data = open_or_download(asked.dataset)
     split = data.split(asked.split)
     plan = search.plan(setup, data, split, asked.seed, asked.ranges)  # what is wrong shows before a database is made
     name = study.checked_name(asked.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
@@ -148,16 +148,16 @@ def _runs(found: Setup, job: Job, trials: list[FrozenTrial], asked: Asked) -> li
     from cfbench.runs import run as harness
     from cfbench.tuning import search
 
-    data, kept = obtain(asked.dataset), search.TunedResults(asked.results)
+    data, kept = open_or_download(asked.dataset), search.TunedResults(asked.results)
     runs = []
     for seed in range(asked.seeds):
         request = search.request(found, job, trials, data, seed)
-        with console.training(
+        with console.run_progress(
             f"{found.name} seed {seed}",
             lambda stop: f"stopped after epoch {stop.epoch}; the same command goes on from there",
         ) as watcher:
             done, _ = harness.ensure(request, data, kept, watcher)
         runs.append(done)
         if not asked.json:
-            console.result(conclusion(done))
+            console.result(summary_line(done))
     return runs
