@@ -224,7 +224,7 @@ def test_an_imported_set_that_is_lost_or_damaged_is_imported_again(imported, emp
 def test_the_page_of_an_imported_set_that_is_not_here_says_to_import_it(imported, empty_terminal):
     imported(text())
     shutil.rmtree(empty_terminal.folder / "home" / "datasets" / "mine")
-    assert "not here: `cfbench import FILE --name mine --force` (it was" in empty_terminal("datasets mine").out
+    assert "get it with `cfbench import FILE --name mine --force` (it was" in empty_terminal("datasets mine").out
 
 
 U = "user,item,rating,time\n"

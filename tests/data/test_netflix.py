@@ -741,10 +741,10 @@ def test_synth_replaces_nothing_unless_forced(synth, tmp_path):
     path.write_text("mine")
     status, err = synth("--out", path)
     assert (status, path.read_text()) == (2, "mine")
-    assert f"{path} is there already; choose another name, or replace it with --force" in err
+    assert f"{path} already exists; choose another path with --out, or replace it with --force" in err
     assert synth("--out", path, "--force")[0] == 0
     assert path.stat().st_size > 1000
-    assert "choose another name" in synth("--out", tmp_path, "--force")[1]
+    assert "is a folder; choose another path with --out" in synth("--out", tmp_path, "--force")[1]
 
 
 @pytest.mark.slow

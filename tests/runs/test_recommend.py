@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cfbench.cli import console, predict
+from cfbench.cli import console
+from cfbench.cli.view import predictions
 from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
 from cfbench.data.split import TRAIN
@@ -98,7 +99,7 @@ def test_when_there_are_fewer_all_are_listed_and_a_note_says_so(terminal):
     said = terminal("recommend last --user u1 -n 1000")
     left = 39 - len(rated_in_training("u1"))
     assert len(rows(said)) == left
-    assert f"{left} of 1000: there are no more items without a rating of this user" in said.err
+    assert f"{left} of 1000: there are no more items that this user has not rated" in said.err
 
 
 def test_a_new_user_gets_what_their_ratings_say_by_the_formula_of_the_biases(terminal):
@@ -176,15 +177,15 @@ def test_what_a_model_says_of_a_new_user_has_to_be_finite(terminal, register):
 def test_titles_are_shown_as_they_are_on_a_terminal(monkeypatch):
     wide = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr(console, "out", lambda: wide)
-    predict.show_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
+    predictions.print_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
     assert "[REC] [/x]" in wide.file.getvalue()
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("recommend last", "whom for? give either --user ID or --ratings PATH"),
-        ("recommend last --user u1 --ratings x.csv", "whom for? give either --user ID or --ratings PATH"),
+        ("recommend last", "whose items? give either --user ID or --ratings PATH"),
+        ("recommend last --user u1 --ratings x.csv", "whose items? give either --user ID or --ratings PATH"),
         ("recommend last --user u1 -n 0", "Invalid value for '-n'"),
         ("recommend last --user u999", "no user 'u999'"),
         ("recommend last --ratings nowhere.csv", "cannot read nowhere.csv"),

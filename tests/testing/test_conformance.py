@@ -485,8 +485,8 @@ def test_a_model_may_diverge_on_a_scale_of_hundreds_when_it_says_so(tmp_path):
 
 
 def test_the_names_that_are_not_free_are_those_of_the_options_of_run():
-    from cfbench.cli.run.command import command
+    from cfbench.cli.run.command import build_command
     from cfbench.testing.declared import TAKEN
 
     own = registry.load("bias").config.model_fields
-    assert {parameter.name for parameter in command("bias").params} - set(own) <= TAKEN
+    assert {parameter.name for parameter in build_command("bias").params} - set(own) <= TAKEN
