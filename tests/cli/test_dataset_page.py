@@ -109,7 +109,7 @@ def test_a_split_whose_counts_differ_from_the_published_ones_says_so(tiny):
         (RandomHoldout(test=0.125, valid=0), "test: 12.5 % of the ratings, at random"),
         (KFold(fold=2), "test: fold 2 of 5; no validation part"),
         (KFold(fold=2, valid=0.1), "test: fold 2 of 5; validation: 10 % of the rest"),
-        (Official(first=0, last=20_000), "test: rows 0 to 19,999 of the source; validation: 5 % of the rest"),
+        (Official(first=0, last=20_000), "test: source rows 0 to 19,999; validation: 5 % of the rest"),
         (
             HeldOut(cold="drop"),
             "test: the ratings that the authors held out; validation: 5 % of the rest; cold ratings are left out",

@@ -178,7 +178,7 @@ def _describe_test(definition: Definition) -> str:
         case "kfold":
             return f"test: fold {definition.fold} of {definition.folds}"
         case "official":
-            return f"test: rows {definition.first:,} to {definition.last - 1:,} of the source"
+            return f"test: source rows {definition.first:,} to {definition.last - 1:,}"
         case "held-out":
             return "test: the ratings that the authors held out"
         case "time":
@@ -259,7 +259,7 @@ def split_lines(split: SplitPage) -> list[str]:
     published = split.definition.expected
     if split.report:
         report = split.report
-        cold = f" ({report['cold_ratings']:,} of them cold)" if report["cold_ratings"] else ""
+        cold = f" ({report['cold_ratings']:,} cold)" if report["cold_ratings"] else ""
         lines.append(
             f"{report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test ratings{cold}"
         )
