@@ -1,14 +1,16 @@
-"""A tiny data set of planted ratings, as a downloaded archive with its card, and a terminal to type into."""
+"""Fixtures: a tiny data set with its card and archive, a terminal that runs commands, and MovieLens."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# small tensors gain nothing from threads, and lose minutes to them when the cores are busy
+# small tensors gain nothing from threads, and threads cost minutes on a busy machine
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -27,7 +29,7 @@ from cfbench.testing import planted
 if TYPE_CHECKING:
     from pathlib import Path
 
-settings.register_profile("cfbench", deadline=None)  # a busy machine is no fault
+settings.register_profile("cfbench", deadline=None)  # a busy machine must not fail a test
 settings.load_profile("cfbench")
 
 CARD = """
@@ -63,25 +65,25 @@ source = "elsewhere"
 
 
 def tiny_table() -> Ratings:
-    """Planted ratings in half stars with times, coded by first appearance."""
+    """Planted ratings in half stars with times. Users and items have codes in the order of their first appearance."""
     data = planted(seed=21, n_users=60, n_items=40, scale=Scale(low=1, high=5, step=0.5))
     users = np.concatenate([data.train.users, data.valid.users, data.test.users])
     items = np.concatenate([data.train.items, data.valid.items, data.test.items])
     ratings = np.concatenate([data.train.ratings, data.valid.ratings, data.test.ratings])
-    (_, users), (_, items) = (_first_appearance(codes) for codes in (users, items))
+    users, items = _codes_by_first_appearance(users), _codes_by_first_appearance(items)
     times = 1_000_000_000 + np.arange(len(users), dtype=np.int64) * 3600
     return Ratings(users, items, ratings, users.max() + 1, items.max() + 1, data.train.scale, times)
 
 
-def _first_appearance(codes):
+def _codes_by_first_appearance(codes):
     distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(distinct), np.int32)
-    rank[np.argsort(first)] = np.arange(len(distinct))
-    return distinct, rank[inverse]
+    new_codes = np.empty(len(distinct), np.int32)
+    new_codes[np.argsort(first)] = np.arange(len(distinct))
+    return new_codes[inverse]
 
 
 def write_tiny(folder: Path) -> Path:
-    """Write `cards/tiny.toml` and `tiny.zip` into a folder; returns the archive."""
+    """Write `cards/tiny.toml` and `tiny.zip` into a folder, and return the path of the archive."""
     table = tiny_table()
     rows = zip(table.users, table.items, table.ratings, table.times, strict=True)
     archive = folder / "tiny.zip"
@@ -98,8 +100,8 @@ def write_tiny(folder: Path) -> Path:
 
 
 @dataclass
-class Said:
-    """What a command answered."""
+class CommandResult:
+    """The exit status of a command, and what it printed on standard output and standard error."""
 
     status: int
     out: str
@@ -107,51 +109,66 @@ class Said:
 
 
 class Terminal:
-    """Types commands in a fresh home with the tiny data set."""
+    """Runs command lines in this process, in a fresh home with the tiny data set: `terminal("run bias")`."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._capsys = folder, capsys
         self.archive = folder / "tiny.zip"
 
-    def __call__(self, line: str) -> Said:
+    def __call__(self, line: str) -> CommandResult:
         """Run a command line."""
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             cli.main(line.split())
         captured = self._capsys.readouterr()
-        return Said(ended.value.code, captured.out, captured.err)
+        return CommandResult(exit_info.value.code, captured.out, captured.err)
 
 
 @pytest.fixture
 def empty_terminal(tmp_path, monkeypatch, capsys):
-    """A terminal in an empty home: the only data set there is a card for is tiny, not yet downloaded."""
+    """A terminal in an empty home. The only card is that of tiny, which is not downloaded yet."""
     write_tiny(tmp_path)
     monkeypatch.setattr(card, "SHIPPED_FOLDER", tmp_path / "cards")
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     monkeypatch.delenv("CFBENCH_RESULTS", raising=False)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(tmp_path)
-    for console_of in (console.out, console.err):
-        console_of.cache_clear()
+    for cached_console in (console.out, console.err):
+        cached_console.cache_clear()
     return Terminal(tmp_path, capsys)
 
 
 @pytest.fixture
 def terminal(empty_terminal):
-    """A terminal where tiny is downloaded and current."""
+    """A terminal where tiny is downloaded and is the current data set."""
     assert empty_terminal("download tiny --from-file tiny.zip").status == 0
     return empty_terminal
 
 
+@pytest.fixture
+def start_cfbench():
+    """A function that starts a command line in another process, with the cards of the folder `cards`."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom cfbench import cli\nfrom cfbench.data import card\n"
+        "card.SHIPPED_FOLDER = Path('cards').absolute()\ncli.main(sys.argv[1:])"
+    )
+
+    def start(*arguments, python=sys.executable):
+        command = [python, "-c", code, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
 @pytest.fixture(scope="module")
 def movielens(tmp_path_factory):
-    """A MovieLens by its name, fetched into a home of its own; without a source the test is skipped."""
+    """A function that returns a MovieLens data set by its name. It skips the test when no source can be reached."""
 
     def get(name):
         try:
             return store.prepare(card.load(name), listener=SilentListener())
-        except FetchError as fault:
-            pytest.skip(f"no source answers: {fault}")
+        except FetchError as error:
+            pytest.skip(f"no source can be reached: {error}")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CFBENCH_DATA", str(tmp_path_factory.mktemp("data")))
@@ -166,13 +183,13 @@ def ml_100k(movielens):
 
 @pytest.fixture
 def register(monkeypatch):
-    """Make a plugin known under a name."""
+    """A function that adds a plugin under a name, until the end of the test."""
 
     def add(name, plugin):
         real_load, real_locate = registry.load, registry.locate
-        monkeypatch.setattr(registry, "load", lambda n: plugin if n == name else real_load(n))
-        location = registry.PluginLocation(name, "cfbench.plugins.bias")
-        monkeypatch.setattr(registry, "locate", lambda n: location if n == name else real_locate(n))
+        monkeypatch.setattr(registry, "load", lambda other: plugin if other == name else real_load(other))
+        place = registry.PluginLocation(name, "cfbench.plugins.bias")
+        monkeypatch.setattr(registry, "locate", lambda other: place if other == name else real_locate(other))
         monkeypatch.setattr(registry, "names", lambda: [*registry.locations(), name])
 
     return add

@@ -1,6 +1,7 @@
-"""The command line: one module a command, bearing the command's name; `options` are shared, `view` is what people see.
+"""The command line: one module for each command, named like the command.
 
-Typer and Rich are imported here and nowhere else. Heavy imports live inside the commands.
+`options` holds what commands share, `console` prints, `view` draws tables and pages. Only this package imports Typer
+and Rich. Other heavy imports stand inside the functions that need them.
 """
 
 from cfbench.cli.app import main

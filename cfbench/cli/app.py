@@ -1,12 +1,12 @@
-"""The command line. Typer only here, Rich only here; one module a group of commands.
+"""The application: all commands, and what `cfbench` does with their errors.
 
-Heavy imports live inside the commands: `cfbench --help` loads neither torch nor polars nor pydantic.
+Heavy imports stand inside the commands: `cfbench --help` loads neither torch nor polars nor pydantic.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,32 +32,55 @@ from cfbench.cli.synth import synth
 from cfbench.cli.tune.command import tune
 from cfbench.errors import CfbenchError
 
-Complaint: Any = typer.BadParameter.__mro__[2]  # Click's ClickException, which Typer may carry as its own copy
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-ORDER = ["download", "datasets", "import", "synth", "plugins", "run", "sweep", "tune", "studies", "compare", "show",
-         "diff", "predict", "recommend", "new-plugin", "check-plugin", "bench", "doctor"]  # fmt: skip
+ClickError: Any = typer.BadParameter.__mro__[2]
+"""ClickException, the root of all errors of Click. Typer may carry its own copy of Click, so it is found this way."""
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "download": download,
+    "datasets": datasets,
+    "import": import_,
+    "synth": synth,
+    "plugins": plugins,
+    "run": run,
+    "sweep": sweep,
+    "tune": tune,
+    "studies": studies,
+    "compare": compare,
+    "show": show,
+    "diff": diff,
+    "predict": predict,
+    "recommend": recommend,
+    "new-plugin": new_plugin,
+    "check-plugin": check_plugin,
+    "bench": bench,
+    "doctor": doctor,
+}
+"""Every command, in the order in which a newcomer needs them."""
 
 
-class Root(typer.core.TyperGroup):
-    """Lists the commands in the order a newcomer needs them."""
+class RootGroup(typer.core.TyperGroup):
+    """The group `cfbench`, whose help lists the commands in the order of `COMMANDS`."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """First things first."""
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (Click passes the context)
+        """Return the names of all commands."""
+        return list(COMMANDS)
 
 
 app = typer.Typer(
-    cls=Root,
+    cls=RootGroup,
     help="Which model predicts these ratings best, and at what cost?",
-    epilog="Begin with: cfbench run bias, then cfbench run deepae, then cfbench compare",
+    epilog="Start with: cfbench run bias, then cfbench run deepae, then cfbench compare",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"cfbench {__version__}")
         raise typer.Exit
 
@@ -65,8 +88,8 @@ def _version(asked: bool) -> None:
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001 (the callback does it)
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    version: Annotated[  # noqa: ARG001 (the callback uses it)
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Which model predicts these ratings best, and at what cost?"""
@@ -74,47 +97,44 @@ def root(
         typer.echo(context.get_help())
 
 
-app.command()(download)
-app.command()(datasets)
-app.command()(synth)
-app.command("import")(import_)
-app.command()(plugins)
-run_plugins = typer.Typer(cls=RunGroup, rich_markup_mode="rich")
-run_plugins.callback(invoke_without_command=True)(run)
-app.add_typer(run_plugins, name="run")
-app.command()(sweep)
-app.command()(tune)
-app.command()(studies)
-app.command()(compare)
-app.command()(show)
-app.command()(diff)
-app.command()(predict)
-app.command()(recommend)
-app.command()(new_plugin)
-app.command()(check_plugin)
-app.command()(bench)
-app.command()(doctor)
+def _add_commands() -> None:
+    """Add every command. `run` is a group, with a command for each plugin."""
+    for name, function in COMMANDS.items():
+        if name != "run":
+            app.command(name)(function)
+    group = typer.Typer(cls=RunGroup, rich_markup_mode="rich")
+    group.callback(invoke_without_command=True)(run)
+    app.add_typer(group, name="run")
+
+
+_add_commands()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 something went wrong, 2 the command line is wrong, 130 Ctrl-C.
+    """Run the command line and exit. `arguments` are those of the process by default.
 
-    A fault that a person can cause is one line on standard error; a traceback means a bug.
+    The exit status is 0 for success, 1 for an error, 2 for a wrong command line, and 130 after Ctrl-C. An error that a
+    person can cause is one line on standard error; a traceback means a bug.
     """
-    sys.exit(_status(arguments))
+    sys.exit(_exit_status(arguments))
 
 
-def _status(arguments: list[str] | None) -> int:
+def _exit_status(arguments: list[str] | None) -> int:
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name="cfbench", standalone_mode=False)
-    except CfbenchError as fault:
-        console.error(str(fault))
-        return fault.exit_code
-    except Complaint as fault:
-        context = getattr(fault, "ctx", None)
-        where = f"; see `{context.command_path} --help`" if context else ""
-        console.error(f"{' '.join(fault.format_message().split()).rstrip('.')}{where}")
+    except CfbenchError as error:
+        console.error(str(error))
+        return error.exit_code
+    except ClickError as error:
+        console.error(_one_line(error))
         return 2
-    except KeyboardInterrupt:  # before or after the command itself, which tells of it in its own way
+    except KeyboardInterrupt:  # a command that can be resumed catches Ctrl-C itself and prints how
         return 130
     return result if isinstance(result, int) else 0
+
+
+def _one_line(error: Any) -> str:
+    """Return the message of an error of Click, and the help that explains the command."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see `{context.command_path} --help`" if context else message

@@ -9,6 +9,7 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.options import DeviceOption, JsonOption
+from cfbench.cli.view.numbers import hyper_parameter
 
 if TYPE_CHECKING:
     from cfbench.contract import Config, Plugin
@@ -52,7 +53,7 @@ def bench(
         test = SpeedTest(_build(definition, config, plugin), config, ratings, device)
         rows.append(_measure(test, config, device, rounds) | {"refeed": refeed})
     if json:
-        console.as_json(rows)
+        console.print_json(rows)
         return
     _print(plugin, rows)
 
@@ -90,7 +91,8 @@ def _print(plugin: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         refeed = "" if row["refeed"] is None else f", refeed {row['refeed']}"
         console.result(
-            f"{plugin} {hyper_parameter(row['hidden'])}, batch {row['batch']}{refeed}, {row['precision']} on {row['device']}\n"
+            f"{plugin} {hyper_parameter(row['hidden'])}, batch {row['batch']}{refeed}, "
+            f"{row['precision']} on {row['device']}\n"
             f"  measured peak {row['flops'] / 1e9:,.0f} GFLOP/s, copy {row['bandwidth'] / 1e9:,.1f} GB/s\n"
             f"  iteration {row['iteration_seconds'] * 1e3:.1f} ms ({row['users_per_second']:,.0f} users/s), roofline "
             f"{row['roofline_products_seconds'] * 1e3:.1f} ms products + {row['roofline_steps_seconds'] * 1e3:.1f} ms "

@@ -1,10 +1,11 @@
-"""`cfbench check-plugin`: holds a plugin to the conformance suite."""
+"""`cfbench check-plugin`: a plugin is tested with the conformance suite."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,36 +16,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+@dataclass(frozen=True)
+class CheckResult:
+    """The result of one check of a plugin."""
+
+    check: str
+    """The rule that was checked, as a sentence whose subject is the plugin."""
+    holds: bool | None
+    """Whether the plugin follows the rule; None when the rule does not apply to it."""
+    reason: str
+    """Why the check failed or does not apply; empty when it passed."""
+    seconds: float
+
+
 def check_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The plugin.", autocompletion=completion.plugins)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The plugin to check.", autocompletion=completion.plugins)
+    ],
     json: JsonOption = False,
 ) -> None:
-    """Hold a plugin against all that every plugin has to hold; exit 1 when something does not.
+    """Check that a plugin follows every rule for plugins. The exit status is 1 when a check fails.
 
     Example: cfbench check-plugin bias
     """
-    rows = []
-    for row in _held(name):
-        rows.append(row)
+    results = []
+    for result in _run_checks(name):
+        results.append(result)
         if not json:
-            _show(row)
+            print_check(result)
     if json:
-        console.as_json(rows)
+        console.print_json([asdict(result) for result in results])
     else:
-        console.result(f"{name}: {_summary(rows)}")
-    if any(row["holds"] is False for row in rows):
+        console.result(f"{name}: {_summary(results)}")
+    if any(result.holds is False for result in results):
         raise typer.Exit(1)
 
 
-def _summary(rows: list[dict[str, Any]]) -> str:
-    told = {True: "hold", None: "have nothing to check", False: "do not hold"}
-    counts = {word: sum(row["holds"] is mark for row in rows) for mark, word in told.items()}
-    seconds = sum(row["seconds"] for row in rows)
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) + f", in {seconds:.1f} s"
-
-
-def _held(name: str) -> Iterator[dict[str, Any]]:
-    """A row a check, as it is done: `holds` is None where there is nothing to check."""
+def _run_checks(name: str) -> Iterator[CheckResult]:
+    """Run the checks one after another and yield each result at once."""
     from functools import partial
 
     from cfbench.runs import registry
@@ -52,48 +61,63 @@ def _held(name: str) -> Iterator[dict[str, Any]]:
 
     plugin = registry.load(name)
 
-    def presets_are_allowed(_: Path) -> str:
+    def check_presets(_: Path) -> str:
         presets = registry.presets(name)
         for values in presets.values():
             registry.configure(plugin, values, {})
         return "" if presets else "has no presets"
 
-    yield _row("has presets that its hyper-parameters allow", presets_are_allowed)
+    yield _run_check("has presets that its hyper-parameters allow", check_presets)
     for sentence in CHECKS:
-        yield _row(sentence, partial(check, plugin, sentence))
+        yield _run_check(sentence, partial(check, plugin, sentence))
 
 
-def _row(sentence: str, done: Callable[[Path], str]) -> dict[str, Any]:
+def _run_check(sentence: str, function: Callable[[Path], str]) -> CheckResult:
+    """Run a check in an empty folder. It returns "" when it passes, or the reason why it does not apply, or raises."""
     import tempfile
 
-    began, holds, reason = time.perf_counter(), True, ""
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            reason = done(Path(folder))
-        except Exception as fault:  # noqa: BLE001 (whatever a plugin raises, it is what is told)
-            kind = "" if isinstance(fault, AssertionError) else f"{type(fault).__name__}: "
-            holds, reason = False, kind + " ".join(str(fault).split())
-    seconds = round(time.perf_counter() - began, 3)
-    return {"check": sentence, "holds": holds and (None if reason else True), "reason": reason, "seconds": seconds}
+            reason = function(Path(folder))
+            holds = None if reason else True
+        except Exception as error:  # noqa: BLE001 (a plugin may raise anything, and the report shows it)
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            holds, reason = False, kind + " ".join(str(error).split())
+    return CheckResult(sentence, holds, reason, round(time.perf_counter() - start, 3))
+
+
+def _summary(results: list[CheckResult]) -> str:
+    counts = {
+        "passed": sum(result.holds is True for result in results),
+        "not applicable": sum(result.holds is None for result in results),
+        "failed": sum(result.holds is False for result in results),
+    }
+    shown = [f"{count} {word}" for word, count in counts.items() if count]
+    seconds = sum(result.seconds for result in results)
+    return f"{', '.join(shown)}, in {seconds:.1f} s"
 
 
 _MARKS = {True: ("✓", "green"), None: ("–", "dim"), False: ("✗", "bold red")}
 
 
-def _show(row: dict[str, Any]) -> None:
-    """A line a check; its reason below on a terminal, behind it elsewhere, where a line is for grep."""
-    mark, style = _MARKS[row["holds"]]
-    seconds, sentence, reason = f"{row['seconds']:.1f} s", row["check"], row["reason"]
+def print_check(result: CheckResult) -> None:
+    """Print a result: a terminal shows the reason on a line below, a pipe gets one line, which suits grep."""
+    mark, mark_style = _MARKS[result.holds]
+    seconds = f"{result.seconds:.1f} s"
     if not console.out().is_terminal:
-        console.result(f"{mark} {seconds:>7}  {sentence}" + (f": {reason}" if reason else ""))
+        reason = f": {result.reason}" if result.reason else ""
+        console.result(f"{mark} {seconds:>7}  {result.check}{reason}")
         return
     from rich.table import Table
     from rich.text import Text
 
-    told = Text(sentence).append(f"\n{reason}" if reason else "", "red" if row["holds"] is False else "dim")
+    text = Text(result.check)
+    if result.reason:
+        text.append(f"\n{result.reason}", "red" if result.holds is False else "dim")
     line = Table.grid(padding=(0, 2, 0, 0))
     for width in (1, 7):
         line.add_column(width=width, justify="right")
     line.add_column(overflow="fold")
-    line.add_row(Text(mark, style), seconds, told)
+    line.add_row(Text(mark, mark_style), seconds, text)
     console.out().print(line)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.options import HERE, SPLIT, DatasetOption, JsonOption, ResultsOption, SplitOption, chosen
+from cfbench.cli.dataset_choice import dataset_name
+from cfbench.cli.options import DEFAULT_RESULTS, DEFAULT_SPLIT, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.leaderboard import Metric, SliceBy
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _SORT_KEYS: dict[Order, str] = {
 
 def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     dataset: DatasetOption = None,
-    split: SplitOption = SPLIT,
+    split: SplitOption = DEFAULT_SPLIT,
     metric: Annotated[
         Metric, typer.Option("--metric", help="The score that ranks; intervals and tests are computed for it.")
     ] = "rmse",
@@ -47,7 +48,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         typer.Option("--pareto", help="Sort by fitting time, and mark models that none beats in score and time."),
     ] = False,
     form: Annotated[Format, typer.Option("--format", help="The output format.")] = "table",
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Rank the models of a data set and split, best first; published scores of the same protocol stand apart.
@@ -66,13 +67,13 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
 
     stored_runs = Results(results)
     ranked_board = load_ranked_board(
-        chosen(dataset), split, stored_runs, metric=metric, by=by, plugins=plugin or [], all_runs=all_runs
+        dataset_name(dataset), split, stored_runs, metric=metric, by=by, plugins=plugin or [], all_runs=all_runs
     )
     if pareto and sort == "score":
         sort = "fit"
     ranked_board = replace(ranked_board, rows=_sort_rows(ranked_board.rows, sort))
     if json or form == "json":
-        console.as_json(board_data(ranked_board))
+        console.print_json(board_data(ranked_board))
     elif form == "csv":
         typer.echo(_csv(ranked_board.rows, by=by), nl=False)
     elif form == "table":

@@ -1,4 +1,4 @@
-"""Names for the shell's completion. (Those of data sets are beside their option.)"""
+"""The words that the shell offers when a person presses Tab."""
 
 from __future__ import annotations
 
@@ -7,47 +7,52 @@ from pathlib import Path
 import typer
 
 
+def datasets() -> list[str]:
+    """Return the names of all data sets."""
+    from cfbench.data import card
+
+    return card.names()
+
+
 def plugins() -> list[str]:
-    """All plugins."""
+    """Return the names of all plugins."""
     from cfbench.runs import registry
 
     return registry.names()
 
 
 def presets(ctx: typer.Context) -> list[str]:
-    """The presets of the plugin named on the line."""
+    """Return the presets of the plugin that the command line names."""
     from cfbench.runs import registry
 
-    words = [*ctx.args, ctx.info_name]  # an option without its value leaves an argument among the unread ones
-    return next(([*registry.presets(word)] for word in words if word in registry.names()), [])
+    words = [*ctx.args, ctx.info_name]  # Click leaves the plugin in `args` while the last option lacks its value
+    known = registry.names()
+    plugin = next((word for word in words if word in known), None)
+    return [] if plugin is None else list(registry.presets(plugin))
 
 
 def splits(ctx: typer.Context) -> list[str]:
-    """The splits of the data set the command works on."""
-    from cfbench.cli.options import chosen
+    """Return the splits of the data set that the command uses."""
+    from cfbench.cli.dataset_choice import dataset_name
     from cfbench.data import card
 
-    name = chosen(ctx.params.get("dataset"))
+    name = dataset_name(ctx.params.get("dataset"))
     return card.load(name).split_names if name in card.names() else []
 
 
 def devices() -> list[str]:
-    """Kinds of devices; whether they are here is asked when they are used."""
+    """Return the kinds of devices, without a check whether this machine has them."""
     return ["auto", "cpu", "cuda", "cuda:0", "mps"]
 
 
 def runs(ctx: typer.Context) -> list[str]:
-    """`last`, and all runs by id, newest first."""
-    ids = (path.parent.name for path in _results(ctx).glob("*/*/*/*/record.json"))
-    return ["last", *sorted(ids, reverse=True)]
+    """Return `last` and the ids of all runs, newest first."""
+    records = Path(ctx.params["results"]).glob("*/*/*/*/record.json")
+    return ["last", *sorted((path.parent.name for path in records), reverse=True)]
 
 
 def unfinished(ctx: typer.Context) -> list[str]:
-    """Interrupted runs by id."""
+    """Return the ids of the interrupted runs."""
     from cfbench.runs.results import Results
 
-    return Results(_results(ctx)).unfinished()
-
-
-def _results(ctx: typer.Context) -> Path:
-    return Path(ctx.params["results"])
+    return Results(Path(ctx.params["results"])).unfinished()

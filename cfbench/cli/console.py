@@ -1,6 +1,6 @@
-"""What the commands say, and how: results on standard output, everything else on standard error.
+"""What the commands print: results on standard output, messages and progress on standard error.
 
-Colours, live progress and tables follow the terminal: none of them when output is piped, no colour under `NO_COLOR`.
+Colours and live progress appear on a terminal only. `NO_COLOR` turns the colours off.
 """
 
 from __future__ import annotations
@@ -28,36 +28,39 @@ if TYPE_CHECKING:
     from cfbench.contract import Epoch
     from cfbench.runs.run import InterruptedRunError
 
+PIPE_WIDTH = 200
+"""Columns of a table whose output is piped, unless `COLUMNS` gives another number."""
+
 
 @cache
 def out() -> Console:
-    """Where results go. Piped, a table is never cut to a width."""
+    """Return the console of standard output, for results."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(highlight=False, soft_wrap=False, width=width)
 
 
 @cache
 def err() -> Console:
-    """Where progress and complaints go."""
+    """Return the console of standard error, for messages and progress."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def say(line: str) -> None:
-    """A line for people, not a result; wrapped between words on a terminal, whole elsewhere."""
+    """Print a message on standard error. A terminal wraps it between words; a pipe gets one line."""
     err().print(line, markup=False, soft_wrap=not err().is_terminal)
 
 
 def result(line: str) -> None:
-    """A line of a result, on standard output; wrapped between words on a terminal, whole elsewhere."""
+    """Print a line of a result on standard output. A terminal wraps it between words; a pipe gets one line."""
     out().print(line, markup=False, soft_wrap=not out().is_terminal)
 
 
 def error(message: str) -> None:
-    """One line a fault."""
+    """Print each line of an error message on standard error, after `error: `."""
     from rich.text import Text
 
     for line in message.splitlines() or [""]:
@@ -65,119 +68,117 @@ def error(message: str) -> None:
         err().print(text, soft_wrap=not err().is_terminal)
 
 
-def as_json(data: Any) -> None:
-    """Data for scripts, on standard output."""
+def print_json(data: Any) -> None:
+    """Print data for scripts on standard output."""
     sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
-class Transfers:
-    """Watches a download: bars with speed and time left on a terminal, a line at the end of each elsewhere."""
+class FileProgress:
+    """Shows work on files, such as a download: one bar for each file on a terminal, only messages elsewhere."""
 
     def __init__(self) -> None:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._began: dict[str, tuple[float, int]] = {}
+        self._starts: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Self:
         if err().is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text, done, left = (
-                TextColumn("{task.description}"),
-                TextColumn("{task.fields[done]}"),
-                TimeRemainingColumn(),
-            )
-            self._bars = Progress(text, BarColumn(), done, left, console=err(), transient=True)
+            self._bars = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+                TimeRemainingColumn(), console=err(), transient=True,
+            )  # fmt: skip
             self._bars.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bars:
             self._bars.stop()
 
     def message(self, line: str) -> None:
-        """Above the bars."""
+        """Print a message above the bars."""
         say(line)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """Move the bar of `what`: a file of so many bytes, or a work such as "reading netflix" of so many steps."""
+        """Move the bar of `what`: a file name counts bytes; a phrase such as "reading netflix" counts steps."""
         if self._bars is None:
             return
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total, done="")
-            self._began[what] = time.monotonic(), done
-        told = f"{100 * done / max(total, 1):3.0f} %"
-        if " " not in what:
-            began, at_first = self._began[what]
-            speed = (done - at_first) / max(time.monotonic() - began, 0.1)
-            told = f"{format_bytes(done)} of {format_bytes(total)}, {format_bytes(speed)}/s"
-        self._bars.update(self._tasks[what], completed=done, total=total, done=told)
+            self._tasks[what] = self._bars.add_task(what, total=total, state="")
+            self._starts[what] = time.monotonic(), done
+        is_phrase = " " in what
+        state = f"{100 * done / max(total, 1):3.0f} %" if is_phrase else self._bytes_and_speed(what, done, total)
+        self._bars.update(self._tasks[what], completed=done, total=total, state=state)
+
+    def _bytes_and_speed(self, file: str, done: int, total: int) -> str:
+        started, bytes_at_start = self._starts[file]
+        speed = (done - bytes_at_start) / max(time.monotonic() - started, 0.1)
+        return f"{format_bytes(done)} of {format_bytes(total)}, {format_bytes(speed)}/s"
 
 
 @contextmanager
-def training(what: str, stopped: Callable[[InterruptedRunError], str]) -> Iterator[Training]:
-    """Watch a run; when Ctrl-C ends it, tell what `stopped` says of that, and exit with status 130."""
+def run_progress(label: str, message_after: Callable[[InterruptedRunError], str]) -> Iterator[RunProgress]:
+    """Show the progress of a run; after Ctrl-C, print the message that `message_after` returns and exit with 130."""
     from cfbench.runs.run import InterruptedRunError
 
     try:
-        with Training(what) as watcher:
-            yield watcher
-    except InterruptedRunError as fault:
-        say(stopped(fault))
+        with RunProgress(label) as progress:
+            yield progress
+    except InterruptedRunError as interruption:
+        say(message_after(interruption))
         raise typer.Exit(130) from None
 
 
-class Training:
-    """Watches a run: one live line on a terminal, gone on leaving; a plain line now and then elsewhere."""
+class RunProgress:
+    """Shows a run: one live line on a terminal, which disappears at the end; elsewhere a line from time to time."""
 
     PAUSE = 30.0
-    """Seconds between plain lines."""
+    """Seconds between two lines where there is no terminal."""
 
-    def __init__(self, what: str, *, quiet: bool = False) -> None:
-        self._what, self._quiet = what, quiet
+    def __init__(self, label: str) -> None:
+        self._label = label
         self._bars: Progress | None = None
         self._task: TaskID | None = None
         self._best = (float("inf"), 0)
-        self._told = time.monotonic()
-        self.run = ""
+        self._last_line_at = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end()
+        if self._bars:
+            self._bars.stop()
 
-    def begin(self, run: str) -> None:
-        """The run has its id."""
-        self.run = run
-        if not self._quiet and err().is_terminal:
+    def begin(self, run: str) -> None:  # noqa: ARG002 (the live line shows the label, not the id)
+        """Show the live line."""
+        if err().is_terminal:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-            text, bar = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
             self._bars = Progress(
-                SpinnerColumn(), text, bar, TimeRemainingColumn(), console=err(), transient=True, expand=True
-            )
-            self._task = self._bars.add_task(f"{self._what} fitting", total=None)
+                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=None),
+                TimeRemainingColumn(), console=err(), transient=True, expand=True,
+            )  # fmt: skip
+            self._task = self._bars.add_task(f"{self._label} fitting", total=None)
             self._bars.start()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Show the epoch's errors and the best so far."""
+        """Show the errors of an epoch and the best validation RMSE so far."""
         if epoch.valid_rmse is not None:
             self._best = min(self._best, (epoch.valid_rmse, epoch.epoch))
-        line = f"{self._what} epoch {epoch.epoch}/{epoch.epochs} train {epoch.train_rmse:.4f}"
-        if epoch.valid_rmse is not None:
-            line += f" valid {epoch.valid_rmse:.4f} best {self._best[0]:.4f}@{self._best[1]}"
         if self._bars and self._task is not None:
-            self._bars.update(self._task, description=line, completed=epoch.epoch, total=epoch.epochs)
-        elif not self._quiet and time.monotonic() - self._told >= self.PAUSE:
-            self._told = time.monotonic()
-            say(line)
+            self._bars.update(self._task, description=self._line(epoch), completed=epoch.epoch, total=epoch.epochs)
+        elif time.monotonic() - self._last_line_at >= self.PAUSE:
+            self._last_line_at = time.monotonic()
+            say(self._line(epoch))
 
-    def end(self) -> None:
-        """Take the live line away."""
-        if self._bars:
-            self._bars.stop()
+    def _line(self, epoch: Epoch) -> str:
+        line = f"{self._label} epoch {epoch.epoch}/{epoch.epochs} train {epoch.train_rmse:.4f}"
+        if epoch.valid_rmse is None:
+            return line
+        best_rmse, best_epoch = self._best
+        return f"{line} valid {epoch.valid_rmse:.4f} best {best_rmse:.4f}@{best_epoch}"

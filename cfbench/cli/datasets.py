@@ -1,61 +1,92 @@
-"""`cfbench datasets`: the data sets that can be had, and one in detail."""
+"""`cfbench datasets`: the list of all data sets, or the page of one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfbench.cli import console
-from cfbench.cli.options import complete_datasets
+from cfbench.cli import completion, console
+from cfbench.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from cfbench.cli.view.tables import Column
+    from cfbench.data.card import Card
 
 
 def datasets(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="Show this one alone.", autocompletion=complete_datasets, show_default=False
+            metavar="NAME", help="Show this data set only.", autocompletion=completion.datasets, show_default=False
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+    json: JsonOption = False,
 ) -> None:
-    """List the data sets that can be downloaded, or show one: its ratings, how active users are, its splits.
+    """List the data sets, or show one: its ratings, the activity of its users and items, its splits.
 
     Examples: cfbench datasets; cfbench datasets ml-100k
     """
-    from cfbench.data import card, store
+    from cfbench.data import card
 
     if name is not None:
-        from cfbench.cli.view import dataset_page
-
-        one = card.load(name)
-        told = dataset_page.facts(one, store.open_dataset(one) if store.is_ready(one) else None)
-        console.as_json(told) if json else dataset_page.show(told)
+        _show_one(card.load(name), json=json)
         return
-    cards = [card.load(name) for name in card.names()]
-    here = {c.name: store.is_ready(c) for c in cards}
-    current = store.current()
+    cards = [card.load(each) for each in card.names()]
     if json:
-        console.as_json(
-            [
-                c.model_dump(include={"name", "title", "licence", "scale", "version"})
-                | c.expected.model_dump(exclude={"fingerprint"})
-                | {"splits": c.split_names, "downloaded": here[c.name], "current": c.name == current}
-                for c in cards
-            ]
-        )
+        console.print_json(_as_json(cards))
         return
-    from cfbench.cli.view import numbers, tables
+    from cfbench.cli.view import tables
 
-    columns = [
-        tables.Column("data set", [c.name for c in cards]),
-        tables.Column("title", [c.title for c in cards], 6),
-        tables.Column("users", [numbers.count(c.expected.users) for c in cards], 2, right=True),
-        tables.Column("items", [numbers.count(c.expected.items) for c in cards], 3, right=True),
-        tables.Column("ratings", [numbers.count(c.expected.ratings) for c in cards], 1, right=True),
-        tables.Column("scale", [str(c.scale) for c in cards], 4, right=True),
-        tables.Column("here", ["current" if c.name == current else "yes" if here[c.name] else "no" for c in cards], 1),
-        tables.Column("licence", [c.licence for c in cards], 5),
-    ]
     out = console.out()
-    out.print(tables.rich_table(tables.fit_width(columns, out.width)))
+    out.print(tables.rich_table(tables.fit_width(_columns(cards), out.width)))
+
+
+def _show_one(card: Card, *, json: bool) -> None:
+    from cfbench.cli.view import dataset_page
+    from cfbench.data import store
+
+    page = dataset_page.make_page(card, store.open_dataset(card) if store.is_ready(card) else None)
+    if json:
+        console.print_json(page.as_json())
+    else:
+        dataset_page.print_page(page)
+
+
+def _as_json(cards: list[Card]) -> list[dict[str, Any]]:
+    from cfbench.data import store
+
+    current = store.current()
+    return [
+        card.model_dump(include={"name", "title", "licence", "scale", "version"})
+        | card.expected.model_dump(exclude={"fingerprint"})
+        | {"splits": card.split_names, "downloaded": store.is_ready(card), "current": card.name == current}
+        for card in cards
+    ]
+
+
+def _columns(cards: list[Card]) -> list[Column]:
+    from cfbench.cli.view import numbers
+    from cfbench.cli.view.tables import Column
+
+    return [
+        Column("data set", [card.name for card in cards]),
+        Column("title", [card.title for card in cards], 6),
+        Column("users", [numbers.count(card.expected.users) for card in cards], 2, right=True),
+        Column("items", [numbers.count(card.expected.items) for card in cards], 3, right=True),
+        Column("ratings", [numbers.count(card.expected.ratings) for card in cards], 1, right=True),
+        Column("scale", [str(card.scale) for card in cards], 4, right=True),
+        Column("ready", _ready_states(cards), 1),
+        Column("licence", [card.licence for card in cards], 5),
+    ]
+
+
+def _ready_states(cards: list[Card]) -> list[str]:
+    from cfbench.data import store
+
+    current = store.current()
+    states = []
+    for card in cards:
+        ready = "yes" if store.is_ready(card) else "no"
+        states.append("current" if card.name == current else ready)
+    return states

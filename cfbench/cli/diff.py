@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunArgument
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def diff(
         str,
         typer.Argument(metavar="RUN", help="The run to compare it with.", autocompletion=completion.runs),
     ],
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.
@@ -44,7 +44,7 @@ def diff(
     if json:
         rows = {name: list(values) for name, values in differences.items()}
         test = None if comparison is None else comparison._asdict()
-        console.as_json({"runs": [first.run, second.run], "differing": rows, "test": test})
+        console.print_json({"runs": [first.run, second.run], "differing": rows, "test": test})
         return
     _print_differences(first.run, second.run, differences)
     if comparison is None:

@@ -1,4 +1,4 @@
-"""`cfbench import`: a person's own ratings become a data set."""
+"""`cfbench import`: a file of ratings becomes a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cfbench.cli import console
 
 
 class Repeats(StrEnum):
-    """What to do when a pair is rated more than once."""
+    """What an import does with a pair that has several ratings."""
 
     ERROR = "error"
     LAST = "last"
@@ -27,47 +27,54 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         Path,
         typer.Argument(metavar="FILE", help="CSV, TSV or other text (also .gz, .zst, .zip), Parquet or Arrow."),
     ],
-    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the data set.", show_default=False)],
-    user: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The users' column: {_COLUMN}.")] = None,
-    item: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The items' column: {_COLUMN}.")] = None,
-    rating: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The ratings' column: {_COLUMN}.")] = None,
-    time: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The times' column: {_COLUMN}.")] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The name of the new data set.", show_default=False)],
+    user: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of users: {_COLUMN}.")] = None,
+    item: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of items: {_COLUMN}.")] = None,
+    rating: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of ratings: {_COLUMN}.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of times: {_COLUMN}.")] = None,
     separator: Annotated[
-        str, typer.Option(metavar="TEXT", help="What stands between fields: any text, tab, or whitespace.")
+        str, typer.Option(metavar="TEXT", help="The text between two fields, or `tab`, or `whitespace`.")
     ] = "",
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="Whether the first line names the columns.")
     ] = None,
-    member: Annotated[str, typer.Option(metavar="NAME", help="The file inside a zip that has several.")] = "",
+    member: Annotated[str, typer.Option(metavar="NAME", help="The file to read in a zip of several files.")] = "",
     scale: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH:STEP", help="What ratings can be; found if not given.")
+        str | None,
+        typer.Option(metavar="LOW:HIGH:STEP", help="The rating scale. Default: the scale of the ratings in the file."),
     ] = None,
     duplicates: Annotated[
-        Repeats, typer.Option(help="When a pair is rated again: stop, keep the file's last rating, or average.")
+        Repeats,
+        typer.Option(help="If a pair has several ratings: stop with an error, keep the last one, or take the mean."),
     ] = Repeats.ERROR,
-    titles: Annotated[Path | None, typer.Option(metavar="FILE", help="Titles of the items: item, title.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Drop rows that are no ratings, and say so.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a data set you imported before.")] = False,
+    titles: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file of item titles, with the columns item and title.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Skip the rows that are not ratings, and print how many there are.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import of the same name.")] = False,
 ) -> None:
-    """Make a data set of your own ratings, and make it the current one.
+    """Make a data set from your own ratings, and make it the current one.
 
     Example: cfbench import ratings.csv --name mine --user customer --rating stars
     """
     from cfbench.data.importing import ImportOptions, import_file, parse_scale
     from cfbench.data.readers.table import LayoutOptions
 
-    chosen = {"user": user, "item": item, "rating": rating, "time": time}
-    columns = {role: column for role, column in chosen.items() if column is not None}
-    wish = ImportOptions(
+    options = {"user": user, "item": item, "rating": rating, "time": time}
+    columns = {role: column for role, column in options.items() if column is not None}
+    request = ImportOptions(
         path=file, name=name, layout=LayoutOptions(separator, header, member, columns),
         scale=None if scale is None else parse_scale(scale), duplicates=duplicates.value, skip_bad=skip_bad,
         titles=titles, force=force,
     )  # fmt: skip
-    with console.Transfers() as watcher:
-        dataset = import_file(wish, watcher)
+    with console.FileProgress() as progress:
+        dataset = import_file(request, progress)
     table = dataset.ratings
+    times = "" if table.times is None else ", with times"
     console.say(
-        f"{name}: {table.n_users:,} users, {table.n_items:,} items, {len(table):,} ratings ({table.scale})"
-        f"{'' if table.times is None else ', with times'}; now the current data set"
+        f"{name}: {table.n_users:,} users, {table.n_items:,} items, {len(table):,} ratings ({table.scale}){times}; "
+        "this is now the current data set"
     )
     console.say(f"next: cfbench run bias --dataset {name}")

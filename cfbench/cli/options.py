@@ -1,99 +1,70 @@
-"""Options that several commands share, and the data set they work on."""
+"""The options that several commands share, and the data set that a command uses."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cfbench.cli import completion, console
+from cfbench.cli import completion
 
-if TYPE_CHECKING:
-    from cfbench.data.store import Dataset
-
-FIRST = "ml-100k"
-"""What is fetched when nothing was chosen."""
-
-
-def complete_datasets() -> list[str]:
-    """Names for the shell's completion."""
-    from cfbench.data import card
-
-    return card.names()
-
+DEFAULT_SPLIT = "random90"
+DEFAULT_RESULTS = Path("results")
 
 DatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", metavar="NAME", help="The data set; by default the one last downloaded.",
-                 autocompletion=complete_datasets, show_default=False),
-]  # fmt: skip
-
-
-def chosen(name: str | None) -> str:
-    """The data set a command works on: the one named, else the current one, else the first."""
-    from cfbench.data import store
-
-    return name or store.current() or FIRST
-
-
-def obtain(name: str | None, *, from_file: Path | None = None, again: bool = False) -> Dataset:
-    """The data set a command works on, fetched when it is not here; its terms are shown the first time."""
-    from cfbench.data import card, store
-
-    asked = card.load(chosen(name))
-    if not store.terms_shown(asked.name):
-        console.say(f"{asked.title}, {asked.homepage}\n{asked.terms.strip()}\nPlease cite: {asked.citation}\n")
-        store.mark_terms_shown(asked.name)
-    with console.Transfers() as watcher:
-        return store.prepare(asked, listener=watcher, from_file=from_file, again=again)
-
-
-RunArgument = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="The run's id, a part of it, or `last`.", autocompletion=completion.runs),
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="The data set. Default: the current one, which the last download or import chose.",
+        autocompletion=completion.datasets,
+        show_default=False,
+    ),
 ]
-
-
-ResultsOption = Annotated[
-    Path, typer.Option("--results", envvar="CFBENCH_RESULTS", metavar="FOLDER", help="Where runs are kept.")
-]
-
-
 SplitOption = Annotated[
     str,
     typer.Option(
         "--split",
         metavar="NAME",
-        help="How the ratings are cut; random90@7 is random90 drawn with seed 7, 5fold all five folds.",
+        help="How the ratings are split. random90@7 draws random90 with seed 7. 5fold means all five folds.",
         autocompletion=completion.splits,
     ),
 ]
-
-
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
-
-
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run's id, a part of its id, or `last`.", autocompletion=completion.runs),
+]
+RatingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ratings",
+        metavar="PATH",
+        help="Predict for a new user, whose ratings this file holds as ITEM,RATING lines. Some models cannot do this.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="Where to compute: auto, cpu, cuda, cuda:N or mps.",
+        help="The device that computes: auto, cpu, cuda, cuda:N or mps.",
         autocompletion=completion.devices,
     ),
 ]
-
-
-HERE = Path("results")
-
-
-SPLIT = "random90"
-
-
+ResultsOption = Annotated[
+    Path, typer.Option("--results", envvar="CFBENCH_RESULTS", metavar="FOLDER", help="The folder that holds the runs.")
+]
 StorageOption = Annotated[
     str | None,
-    typer.Option("--storage", envvar="CFBENCH_STORAGE", metavar="URL", show_default=False,
-                 help="A database for several machines, such as postgresql://me@host/db; by default a file in "
-                      "the results folder."),
-]  # fmt: skip
+    typer.Option(
+        "--storage",
+        envvar="CFBENCH_STORAGE",
+        metavar="URL",
+        help="A database that several machines share, such as postgresql://me@host/db. "
+        "Default: a file in the results folder.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

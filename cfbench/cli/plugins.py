@@ -1,135 +1,177 @@
-"""`cfbench plugins`: the models that can be run, and one of them in detail."""
+"""`cfbench plugins`: the list of all plugins, or the page of one."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import JsonOption
-from cfbench.cli.run.flags import metavar, ranges
-from cfbench.cli.view.numbers import hyper_parameter
+from cfbench.cli.run.flags import flag_value, range_text
+from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+    from rich.table import Table
+    from rich.text import Text
+
+
+@dataclass(frozen=True)
+class HyperParameterPage:
+    """What the page of a plugin shows about one hyper-parameter."""
+
+    default: Any
+    values: str
+    """The values that its flag takes, as in `N,N,…` or `selu|elu`."""
+    bounds: str
+    tunable: dict[str, Any] | None
+    """The search range of `cfbench tune`; None when tuning leaves this hyper-parameter as it is."""
+    description: str
+
+
+@dataclass(frozen=True)
+class PluginPage:
+    """What the list and the page show about a plugin. `trouble` says why it cannot be used, if it cannot."""
+
+    name: str
+    title: str
+    paper: str
+    package: str
+    passed_over: tuple[str, ...]
+    """Other packages that offer a plugin of the same name."""
+    trouble: str = ""
+    gpu: bool = False
+    needs: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hyper_parameters: dict[str, HyperParameterPage] = field(default_factory=dict)
 
 
 def plugins(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="Show this one alone.", autocompletion=completion.plugins, show_default=False
+            metavar="NAME", help="Show this plugin only.", autocompletion=completion.plugins, show_default=False
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the models that can be run, or show one: its hyper-parameters, their ranges, its presets.
+    """List the plugins, or show one: its hyper-parameters, their ranges, its presets.
 
     Examples: cfbench plugins; cfbench plugins deepae
     """
     from cfbench.runs import registry
 
-    told = [_facts(each) for each in (registry.names() if name is None else [name])]
+    if name is not None:
+        page = _make_page(name)
+        console.print_json(asdict(page)) if json else _print_page(page)
+        return
+    pages = [_make_page(each) for each in registry.names()]
     if json:
-        console.as_json(told if name is None else told[0])
-    elif name is None:
-        _list(told)
+        console.print_json([asdict(page) for page in pages])
     else:
-        _page(told[0])
+        _print_list(pages)
 
 
-def _facts(name: str) -> dict[str, Any]:
-    """All that is known of a plugin; of one that cannot be used, `trouble` says why."""
+def _make_page(name: str) -> PluginPage:
+    """Collect what is known about a plugin. A plugin that cannot be used gets the part that can be read."""
     from cfbench.errors import PluginError
     from cfbench.runs import registry
 
     place = registry.locate(name)
-    told: dict[str, Any] = {
-        "name": name, "title": place.summary, "paper": "", "package": place.package, "passed_over": place.shadowed,
-        "trouble": "", "gpu": False, "needs": {}, "missing": {}, "presets": {}, "hyper_parameters": {},
-    }  # fmt: skip
+    page = PluginPage(name, place.summary, paper="", package=place.package, passed_over=place.shadowed)
     try:
         plugin = registry.import_plugin(name)
-        told |= {
-            "title": plugin.title, "paper": plugin.paper, "gpu": plugin.gpu, "needs": dict(plugin.needs),
-            "missing": registry.missing_libraries(plugin),
-            "hyper_parameters": {key: _declared(field) for key, field in plugin.config.model_fields.items()},
-        }  # fmt: skip
-        told["presets"] = registry.presets(name)
+        page = replace(
+            page, title=plugin.title, paper=plugin.paper, gpu=plugin.gpu, needs=dict(plugin.needs),
+            missing=registry.missing_libraries(plugin),
+            hyper_parameters={key: _hyper_parameter(info) for key, info in plugin.config.model_fields.items()},
+        )  # fmt: skip
+        page = replace(page, presets=registry.presets(name))
         registry.load(name)
-    except PluginError as fault:
-        told["trouble"] = str(fault)
-    return told
+    except PluginError as error:
+        page = replace(page, trouble=str(error))
+    return page
 
 
-def _declared(field: FieldInfo) -> dict[str, Any]:
+def _hyper_parameter(info: FieldInfo) -> HyperParameterPage:
     from cfbench.contract import Tunable
 
-    tunable = Tunable.of(field)
-    return {
-        "default": field.default, "values": metavar(field), "bounds": ranges(field).removesuffix("; "),
-        "tunable": None if tunable is None else vars(tunable), "description": field.description,
-    }  # fmt: skip
+    tunable = Tunable.of(info)
+    return HyperParameterPage(
+        default=info.default, values=flag_value(info), bounds=range_text(info),
+        tunable=None if tunable is None else asdict(tunable), description=info.description or "",
+    )  # fmt: skip
 
 
-def _list(told: list[dict[str, Any]]) -> None:
+def _print_list(pages: list[PluginPage]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 1, 0))
     table.add_column("plugin", no_wrap=True)
     table.add_column("model, paper, package, presets", overflow="fold")
-    for row in told:
-        presets = f"; presets: {', '.join(row['presets'])}" if row["presets"] else ""
-        lines = [row["title"], row["paper"], Text(row["package"] + presets, "dim")]
-        table.add_row(row["name"], Text("\n").join([Text.assemble(line) for line in lines if line] + _troubles(row)))
+    for page in pages:
+        presets = f"; presets: {', '.join(page.presets)}" if page.presets else ""
+        lines = [Text(line) for line in (page.title, page.paper) if line]
+        lines.append(Text(page.package + presets, "dim"))
+        table.add_row(page.name, Text("\n").join([*lines, *_warnings(page)]))
     console.out().print(table, markup=False)
 
 
-def _troubles(row: dict[str, Any]) -> list[Any]:
+def _warnings(page: PluginPage) -> list[Text]:
     from rich.text import Text
 
-    taken = ", ".join(row["passed_over"])
-    troubles = [row["trouble"], f"{taken} offers a plugin of this name too; it is passed over" if taken else ""]
-    return [Text(trouble, "yellow") for trouble in troubles if trouble]
+    warnings = [page.trouble] if page.trouble else []
+    if page.passed_over:
+        others = ", ".join(page.passed_over)
+        warnings.append(f"{others} also offers a plugin of this name, which cfbench ignores")
+    return [Text(warning, "yellow") for warning in warnings]
 
 
-def _page(row: dict[str, Any]) -> None:
+def _print_page(page: PluginPage) -> None:
     out = console.out()
-    console.result(f"{row['name']}: {row['title']}")
-    if row["paper"]:
-        console.result(row["paper"])
-    console.result(f"from {row['package']}; computes on " + ("the CPU or a GPU" if row["gpu"] else "the CPU"))
-    for trouble in _troubles(row):
-        out.print(trouble, soft_wrap=not out.is_terminal)
-    if row["hyper_parameters"]:
-        _table("hyper-parameter", {key: _meaning(told) for key, told in row["hyper_parameters"].items()})
-    if row["presets"]:
-        presets = {
-            preset: ["; ".join(f"{key} {hyper_parameter(value)}" for key, value in values.items())]
-            for preset, values in row["presets"].items()
-        }
-        _table("preset", presets)
-        console.say("a preset named as a data set is used there, unless --preset names another or --no-preset is given")
+    console.result(f"{page.name}: {page.title}")
+    if page.paper:
+        console.result(page.paper)
+    devices = "the CPU or a GPU" if page.gpu else "the CPU"
+    console.result(f"from {page.package}; computes on {devices}")
+    for warning in _warnings(page):
+        out.print(warning, soft_wrap=not out.is_terminal)
+    if page.hyper_parameters:
+        console.result("")
+        out.print(_hyper_parameter_table(page), markup=False)
+    if page.presets:
+        console.result("")
+        out.print(_preset_table(page), markup=False)
+        console.say(
+            "a run on a data set uses the preset of the same name, unless --preset or --no-preset says otherwise"
+        )
 
 
-def _meaning(told: dict[str, Any]) -> list[str]:
-    """A hyper-parameter's default, and what it is."""
-    choices = told["values"] if "|" in told["values"] else ""
-    notes = "; ".join(part for part in (choices, told["bounds"]) if part)
-    return [hyper_parameter(told["default"]), f"{told['description']}" + (f" ({notes})" if notes else "")]
+def _hyper_parameter_table(page: PluginPage) -> Table:
+    table = _table("hyper-parameter", "default", "meaning")
+    for name, one in page.hyper_parameters.items():
+        choices = one.values if "|" in one.values else ""
+        notes = "; ".join(note for note in (choices, one.bounds) if note)
+        table.add_row(name, numbers.hyper_parameter(one.default), one.description + (f" ({notes})" if notes else ""))
+    return table
 
 
-def _table(heading: str, rows: dict[str, list[str]]) -> None:
+def _preset_table(page: PluginPage) -> Table:
+    table = _table("preset", "values")
+    for preset, values in page.presets.items():
+        table.add_row(preset, "; ".join(f"{name} {numbers.hyper_parameter(value)}" for name, value in values.items()))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
     from rich.table import Table
 
-    headings = ["default", "what it is"] if heading == "hyper-parameter" else ["values"]
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(heading, no_wrap=True)
-    for other in headings:
-        table.add_column(other, overflow="fold")
-    for key, cells in rows.items():
-        table.add_row(key, *cells)
-    console.result("")
-    console.out().print(table, markup=False)
+    table.add_column(first, no_wrap=True)
+    for heading in others:
+        table.add_column(heading, overflow="fold")
+    return table

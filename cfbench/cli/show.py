@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, RunArgument
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunArgument
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
 def show(
     run: RunArgument,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Show the whole record of a run, its learning curve, and its errors by rating and by user activity.
@@ -35,7 +35,7 @@ def show(
     slices = {} if errors is None else {by: score_slices([errors], by) for by in SLICES}
     if json:
         slice_data = {by: [part._asdict() for part in parts] for by, parts in slices.items()}
-        console.as_json(record.model_dump(mode="json") | {"curve": curve, "slices": slice_data})
+        console.print_json(record.model_dump(mode="json") | {"curve": curve, "slices": slice_data})
         return
     _print_page(record, curve, slices)
     if record.scored and errors is None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, StorageOption
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, StorageOption
 from cfbench.cli.tune.summary import print_studies, study_row
 
 
-def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: JsonOption = False) -> None:
+def studies(results: ResultsOption = DEFAULT_RESULTS, storage: StorageOption = None, json: JsonOption = False) -> None:
     """List the studies of `cfbench tune`, with their trials and their best validation RMSE.
 
     Example: cfbench studies
@@ -20,6 +20,6 @@ def studies(results: ResultsOption = HERE, storage: StorageOption = None, json: 
     urls = [storage] if storage else study_urls(results)
     rows = [study_row(study) for url in urls for study in load_studies(url)]
     if json:
-        console.as_json([asdict(row) for row in rows])
+        console.print_json([asdict(row) for row in rows])
     else:
         print_studies(rows, storage or str(results))

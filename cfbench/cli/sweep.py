@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import HERE, JsonOption, ResultsOption, obtain
+from cfbench.cli.dataset_choice import dataset_card, open_or_download
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file that declares the runs.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and list its runs.")] = False,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     r"""Run plugins with overrides, on data sets, splits and seeds, as a file declares them.
@@ -51,7 +52,7 @@ def sweep(
         from cfbench.leaderboard.columns import board_data
 
         rows = [_result_data(result) for result in sweep_results]
-        console.as_json({"runs": rows, "boards": [board_data(board) for board in boards]})
+        console.print_json({"runs": rows, "boards": [board_data(board) for board in boards]})
     else:
         from cfbench.cli.view.board_page import print_board
 
@@ -65,7 +66,7 @@ def sweep(
 
 def _print_plan(planned_runs: list[PlannedRun], *, json: bool) -> None:
     if json:
-        console.as_json([_plan_data(run) for run in planned_runs])
+        console.print_json([_plan_data(run) for run in planned_runs])
         return
     for run in planned_runs:
         console.result(str(run))
@@ -75,12 +76,14 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
     """Carry out the runs one after the other; Ctrl-C exits with a message that says how to resume."""
     from cfbench.runs import sweep as sweeping
 
-    datasets = {name: obtain(name) for name in dict.fromkeys(run.dataset for run in planned_runs)}
+    datasets = {
+        name: open_or_download(dataset_card(name)) for name in dict.fromkeys(run.dataset for run in planned_runs)
+    }
     sweep_results = []
     for index, run in enumerate(planned_runs, 1):
         position = f"{index}/{len(planned_runs)} {run}"
         stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: cfbench sweep {file}"
-        with console.training(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
+        with console.run_progress(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
             result = sweeping.make_run(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")
         sweep_results.append(result)

@@ -1,4 +1,4 @@
-"""`cfbench synth`: made-up data in the format of real ones, for a dry run."""
+"""`cfbench synth`: made-up ratings in the file format of a real data set."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from cfbench.cli import console
 from cfbench.errors import UsageError
 
 
-class Format(StrEnum):
-    """What can be made."""
+class SyntheticFormat(StrEnum):
+    """The data sets that can be imitated."""
 
     NETFLIX = "netflix"
 
 
 def synth(
-    name: Annotated[Format, typer.Argument(metavar="netflix", help="The data set to make a twin of.")],
+    name: Annotated[SyntheticFormat, typer.Argument(metavar="netflix", help="The data set to imitate.")],
     out: Annotated[Path, typer.Option(metavar="PATH", help="The archive to write.", show_default=False)],
     scale: Annotated[
-        float, typer.Option(metavar="S", help="The part of the real one's users and ratings, from 0.0001 to 1.")
+        float,
+        typer.Option(metavar="S", help="The size, as a fraction of the real users and ratings: from 0.0001 to 1."),
     ] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Names one of the many twins of a scale.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other ratings.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Make up ratings in the exact format and of the shape of a data set's, to try things out before the data are here.
+    """Make up ratings in the format and the shape of a real data set, to try cfbench before you have the real data.
 
     Example: cfbench synth netflix --scale 0.01 --out twin.tar.gz
     """
@@ -35,11 +36,12 @@ def synth(
 
     from cfbench.data.synth.netflix_archive import write_netflix
 
-    if out.exists() and (out.is_dir() or not force):
-        advice = "choose another name" if out.is_dir() else "choose another name, or replace it with --force"
-        raise UsageError(f"{out} is there already; {advice}")
-    with console.Transfers() as watcher:
-        twin = write_netflix(out, scale=scale, seed=seed, listener=watcher)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; choose another path with --out")
+    if out.exists() and not force:
+        raise UsageError(f"{out} already exists; choose another path with --out, or replace it with --force")
+    with console.FileProgress() as progress:
+        twin = write_netflix(out, scale=scale, seed=seed, listener=progress)
     console.say(
         f"a twin of {name.value} at scale {scale:g}: {len(twin.ids):,} users, {len(twin.years):,} items, "
         f"{len(twin.users):,} ratings, in {out}"

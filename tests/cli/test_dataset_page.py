@@ -1,4 +1,4 @@
-"""A data set's page: its numbers against counting by hand."""
+"""The page of a data set: its numbers against counts by hand, its splits in words."""
 
 import json
 from collections import Counter
@@ -7,37 +7,45 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cfbench.cli.view import dataset_page
+from cfbench.cli.view.dataset_page import count_values, describe, make_page, print_page, split_lines
 from cfbench.data import card, store
 from cfbench.data.split_definitions import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
 from cfbench.ratings import Scale
 
 
-def test_the_numbers_are_those_of_counting_by_hand(terminal, monkeypatch):
-    monkeypatch.setattr(dataset_page, "_BLOCK", 100)
-    told = json.loads(terminal("datasets tiny --json").out)
-    ratings = store.open_dataset(card.load("tiny")).ratings
+@pytest.fixture
+def tiny(terminal):
+    """The downloaded data set tiny."""
+    return store.open_dataset(card.load("tiny"))
+
+
+def test_the_numbers_are_those_of_a_count_by_hand(terminal, tiny):
+    page = json.loads(terminal("datasets tiny --json").out)
+    ratings = tiny.ratings
     by_value = Counter(ratings.ratings.tolist())
-    assert told["histogram"] == {f"{1 + k / 2:g}": by_value.get(1 + k / 2, 0) for k in range(9)}
+    assert page["histogram"] == {f"{1 + k / 2:g}": by_value.get(1 + k / 2, 0) for k in range(9)}
     of_users = sorted(Counter(ratings.users.tolist()).values())
-    assert (told["ratings_a_user"]["least"], told["ratings_a_user"]["most"]) == (of_users[0], of_users[-1])
-    assert of_users[len(of_users) // 2 - 1] <= told["ratings_a_user"]["median"] <= of_users[len(of_users) // 2]
-    assert told["ratings"] == len(ratings)
-    assert told["days"][0] == "2001-09-09"
-    assert "random90" in told["splits"]
+    assert (page["ratings_a_user"]["least"], page["ratings_a_user"]["most"]) == (of_users[0], of_users[-1])
+    assert of_users[len(of_users) // 2 - 1] <= page["ratings_a_user"]["median"] <= of_users[len(of_users) // 2]
+    assert page["ratings"] == len(ratings)
+    assert page["days"][0] == "2001-09-09"
+    assert "random90" in page["splits"]
 
 
-def test_a_scale_without_steps_is_counted_in_spans(terminal):
-    ratings = store.open_dataset(card.load("tiny")).ratings
-    values = np.linspace(-10, 10, len(ratings), dtype=np.float32)
-    counts = dataset_page._histogram(replace(ratings, ratings=values, scale=Scale(low=-10, high=10)))
+def test_the_block_size_does_not_change_the_counts(tiny):
+    assert count_values(tiny.ratings, block=100) == count_values(tiny.ratings)
+
+
+def test_a_scale_without_steps_is_counted_in_ten_intervals(tiny):
+    values = np.linspace(-10, 10, len(tiny.ratings), dtype=np.float32)
+    counts = count_values(replace(tiny.ratings, ratings=values, scale=Scale(low=-10, high=10)))
     assert next(iter(counts)) == "-10 to -8"
     assert len(counts) == 10
-    assert sum(counts.values()) == len(ratings)
+    assert sum(counts.values()) == len(tiny.ratings)
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_the_page_fits_80_columns_and_says_where_the_data_are(terminal, monkeypatch):
+def test_the_page_fits_80_columns(terminal, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = terminal("datasets tiny").out
     bars = [line for line in out.splitlines() if "█" in line]
@@ -45,60 +53,70 @@ def test_the_page_fits_80_columns_and_says_where_the_data_are(terminal, monkeypa
     splits = [line for line in out.splitlines() if line.startswith("  ") and line not in bars]
     assert len(splits) == 16
     assert max(map(len, bars + splits)) <= 80
-    for text in ("ratings a user: least", "10 % at random test, 5 % of the rest validate", "ratings.parquet is for"):
-        assert text in out
 
 
-def test_a_data_set_that_is_not_here_has_a_page_too(empty_terminal):
-    said = empty_terminal("datasets tiny")
-    assert said.status == 0
-    assert "not here: `cfbench download tiny`" in said.out
+def test_the_page_shows_activity_splits_and_the_file_for_other_tools(terminal):
+    out = terminal("datasets tiny").out
+    assert "ratings of a user: least" in out
+    assert "test: 10 % of the ratings, at random; validation: 5 % of the rest" in out
+    assert "other tools can read ratings.parquet" in out
 
 
-def test_the_splits_of_a_small_set_are_counted_as_they_are_cut(terminal):
-    dataset = store.open_dataset(card.load("tiny"))
-    told = json.loads(terminal("datasets tiny --json").out)["splits"]
-    assert {name: told[name]["counts"] for name in told} == {name: dataset.split(name).report for name in told}
-    counts = told["5fold-2"]["counts"]
-    shown = f"{counts['train']:,} train, {counts['valid']:,} validate, {counts['test']:,} test"
-    assert f"  5fold-2   fold 2 of 5 tests, nothing validates\n            {shown}" in terminal("datasets tiny").out
+def test_the_page_of_a_missing_data_set_says_how_to_get_it(empty_terminal):
+    result = empty_terminal("datasets tiny")
+    assert result.status == 0
+    assert "not available; get it with `cfbench download tiny`" in result.out
 
 
-def test_a_large_set_shows_the_splits_that_were_cut_before_and_cuts_none(terminal, monkeypatch):
-    report = store.open_dataset(card.load("tiny")).split("random80").report
-    monkeypatch.setattr(dataset_page, "_SMALL", 10)
-    monkeypatch.setattr(store.Dataset, "split", lambda *_: pytest.fail("it cut a split"))
-    said = terminal("datasets tiny")
-    assert said.status == 0
-    counted = [line for line in said.out.splitlines() if "validate," in line]
+def test_every_split_of_a_small_data_set_is_cut_and_counted(terminal, tiny):
+    splits = json.loads(terminal("datasets tiny --json").out)["splits"]
+    assert {name: splits[name]["counts"] for name in splits} == {name: tiny.split(name).report for name in splits}
+    counts = splits["5fold-2"]["counts"]
+    shown = f"{counts['train']:,} train, {counts['valid']:,} validation, {counts['test']:,} test ratings"
+    assert f"  5fold-2   test: fold 2 of 5; no validation part\n            {shown}" in terminal("datasets tiny").out
+
+
+def test_the_page_of_a_large_data_set_cuts_no_split_and_counts_those_that_are_cut(tiny, monkeypatch, capsys):
+    report = tiny.split("random80").report
+    monkeypatch.setattr(store.Dataset, "split", lambda *_: pytest.fail("the page cut a split"))
+    page = make_page(tiny.card, tiny, small=10)
+    assert {name: split.report for name, split in page.splits.items() if split.report} == {"random80": report}
+    print_page(page)
+    counted = [line for line in capsys.readouterr().out.splitlines() if " validation, " in line]
     assert [line.split()[0] for line in counted] == [f"{report['train']:,}"]
 
 
-@pytest.mark.usefixtures("terminal")
-def test_a_split_that_is_impossible_and_one_that_is_not_as_published_say_so():
-    dataset = store.open_dataset(card.load("tiny"))
-    timeless = replace(dataset, ratings=replace(dataset.ratings, times=None, known_fingerprint=None))
-    other = RandomHoldout(expected={"train": 7, "test": dataset.split("random90").report["test"]})
-    changed = dataset.card.model_copy(update={"splits": {"other": other}})
-    told = dataset_page.facts(changed, replace(timeless, card=changed))["splits"]
-    needs = "leave-last-out needs timestamps, and this data set has none"
-    assert (told["last1"]["counts"], told["last1"]["impossible"]) == (None, needs)
-    assert list(dataset_page._described(told["last1"]))[1] == f"impossible here: {needs}"
-    assert told["other"]["published_counts"] == other.expected
-    got = told["other"]["counts"]["train"]
-    assert list(dataset_page._described(told["other"]))[2] == f"not as published: train: expected 7, got {got:,}"
+def test_an_impossible_split_says_why(tiny):
+    timeless = replace(tiny, ratings=replace(tiny.ratings, times=None, known_fingerprint=None))
+    split = make_page(tiny.card, timeless).splits["last1"]
+    reason = "leave-last-out needs timestamps, and this data set has none"
+    assert (split.report, split.impossible) == (None, reason)
+    assert split_lines(split)[1] == f"impossible for these ratings: {reason}"
+
+
+def test_a_split_whose_counts_differ_from_the_published_ones_says_so(tiny):
+    other = RandomHoldout(expected={"train": 7, "test": tiny.split("random90").report["test"]})
+    changed = tiny.card.model_copy(update={"splits": {"other": other}})
+    split = make_page(changed, replace(tiny, card=changed)).splits["other"]
+    assert split.as_json()["published_counts"] == other.expected
+    count = split.report["train"]
+    assert split_lines(split)[2] == f"not as published: train: expected 7, got {count:,}"
 
 
 @pytest.mark.parametrize(
     ("definition", "words"),
     [
-        (RandomHoldout(test=0.125, valid=0), "12.5 % at random test"),
-        (KFold(fold=2, valid=0.1), "fold 2 of 5 tests, 10 % of the rest validate"),
-        (Official(first=0, last=20_000), "rows 0 to 19,999 of the source test, 5 % of the rest validate"),
-        (HeldOut(cold="drop"), "what its authors set aside tests, 5 % of the rest validate, cold ones are left out"),
-        (LeaveLastOut(), "the last rating of each user tests, the one before validates"),
-        (LeaveLastOut(test=3, valid=2), "the last 3 ratings of each user test, the 2 before validate"),
-        (LeaveLastOut(test=2, valid=0), "the last 2 ratings of each user test"),
+        (RandomHoldout(test=0.125, valid=0), "test: 12.5 % of the ratings, at random"),
+        (KFold(fold=2), "test: fold 2 of 5; no validation part"),
+        (KFold(fold=2, valid=0.1), "test: fold 2 of 5; validation: 10 % of the rest"),
+        (Official(first=0, last=20_000), "test: source rows 0 to 19,999; validation: 5 % of the rest"),
+        (
+            HeldOut(cold="drop"),
+            "test: the ratings that the authors held out; validation: 5 % of the rest; cold ratings are left out",
+        ),
+        (LeaveLastOut(), "test: the last rating of each user; validation: the one before"),
+        (LeaveLastOut(test=3, valid=2), "test: the last 3 ratings of each user; validation: the 2 before"),
+        (LeaveLastOut(test=2, valid=0), "test: the last 2 ratings of each user"),
         (
             TimeWindow(
                 train_from="2005-09-01",
@@ -107,15 +125,15 @@ def test_a_split_that_is_impossible_and_one_that_is_not_as_published_say_so():
                 test_to="2005-12-31",
                 cold="keep",
             ),
-            "train 2005-09-01 to 2005-11-30, test 2005-12-01 to 2005-12-31, 50 % of the test span validate",
+            "train: 2005-09-01 to 2005-11-30; test: 2005-12-01 to 2005-12-31; validation: 50 % of the test period",
         ),
     ],
 )
 def test_every_kind_of_split_has_its_words(definition, words):
-    assert dataset_page.in_words(definition) == words
+    assert describe(definition) == words
 
 
-def test_the_netflix_prize_has_its_published_counts_before_it_is_here(tmp_path, monkeypatch):
+def test_the_netflix_prize_shows_its_published_counts_before_it_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path))
-    full = dataset_page.facts(card.load("netflix"), None)["splits"]["full"]
-    assert list(dataset_page._described(full))[1] == "as published: 98,074,901 train, 2,250,481 are held out"
+    full = make_page(card.load("netflix"), None).splits["full"]
+    assert split_lines(full)[1] == "as published: 98,074,901 train, 2,250,481 held-out ratings"

@@ -1,85 +1,88 @@
-"""`cfbench plugins`: what is listed, what is wrong with it, and one plugin in detail; and the shell's completion."""
+"""`cfbench plugins`: the list, the page of one plugin, and plugins that cannot be used."""
 
 import json
-import os
-import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cfbench.cli import console
+from cfbench.plugins import bias
 from cfbench.plugins.bias import PLUGIN as BIAS
 from cfbench.runs import registry
 
 
 @pytest.fixture
-def several(terminal, monkeypatch):
-    """A sound plugin, one whose library is missing, one that cannot be imported, one with broken presets."""
+def broken(terminal, monkeypatch):
+    """A terminal with four plugins: bias, one without its library, one that raises, one with broken presets."""
     modules = {
         "needy": "PLUGIN = replace(BIAS, title='a needy model', needs={'nobodys': 'cfbench-recsys[bayes]'})",
         "failing": "raise RuntimeError('it fell over')",
         "presetless": "PLUGIN = BIAS",
     }
-    before = '"""About it."""\nfrom dataclasses import replace\nfrom cfbench.plugins.bias import PLUGIN as BIAS\n'
+    head = '"""About it."""\nfrom dataclasses import replace\nfrom cfbench.plugins.bias import PLUGIN as BIAS\n'
     for name, text in modules.items():
-        Path(f"{name}_of_tests.py").write_text(before + text)
+        Path(f"{name}_of_tests.py").write_text(head + text)
     Path("presetless_of_tests.toml").write_text("lr = ")
     monkeypatch.syspath_prepend(Path.cwd())
-    known = {name: registry.PluginLocation(name, f"{name}_of_tests", package="their-package 1.0") for name in modules}
-    known["bias"] = replace(registry.locate("bias"), shadowed=("another 2.0",))
-    monkeypatch.setattr(registry, "locations", lambda: known)
+    places = {name: registry.PluginLocation(name, f"{name}_of_tests", package="their-package 1.0") for name in modules}
+    places["bias"] = replace(registry.locate("bias"), shadowed=("another 2.0",))
+    monkeypatch.setattr(registry, "locations", lambda: places)
     yield terminal
     for name in modules:
         sys.modules.pop(f"{name}_of_tests", None)
 
 
-def test_what_cannot_be_used_is_listed_with_the_reason(several):
-    said = several("plugins")
-    assert said.status == 0
-    words = " ".join(said.out.split())
+def test_the_list_has_every_plugin_with_its_paper(terminal):
+    assert "Kuchaiev" in terminal("plugins").out
+    assert {row["name"] for row in json.loads(terminal("plugins --json").out)} >= {"bias", "deepae"}
+
+
+def test_the_list_says_why_a_plugin_cannot_be_used(broken):
+    result = broken("plugins")
+    assert result.status == 0
+    words = " ".join(result.out.split())
     assert "needs nobodys, not installed here; install with: pip install 'cfbench-recsys[bayes]'" in words
     assert "a needy model" in words
     assert "'failing' cannot be imported: RuntimeError: it fell over; it comes from their-package 1.0" in words
     assert "presets of plugin 'presetless'" in words
-    assert "another 2.0 offers a plugin of this name too; it is passed over" in words
+    assert "another 2.0 also offers a plugin of this name, which cfbench ignores" in words
     assert "Koren" in words
-    told = {row["name"]: row for row in json.loads(several("plugins --json").out)}
-    assert told["bias"]["trouble"] == ""
-    assert told["needy"]["missing"] == {"nobodys": "cfbench-recsys[bayes]"}
-    assert told["failing"]["title"] == "About it."
-    assert told["failing"]["package"] == "their-package 1.0"
-    assert all(told[name]["trouble"] for name in ("needy", "failing", "presetless"))
+
+
+def test_the_list_as_json_has_what_can_be_read_of_a_broken_plugin(broken):
+    rows = {row["name"]: row for row in json.loads(broken("plugins --json").out)}
+    assert rows["bias"]["trouble"] == ""
+    assert rows["needy"]["missing"] == {"nobodys": "cfbench-recsys[bayes]"}
+    assert rows["failing"]["title"] == "About it."
+    assert rows["failing"]["package"] == "their-package 1.0"
+    assert all(rows[name]["trouble"] for name in ("needy", "failing", "presetless"))
 
 
 @pytest.mark.parametrize("line", ["run needy", "run needy --help", "check-plugin needy"])
-def test_what_cannot_be_used_says_so_in_one_line_when_asked_for(several, line):
-    said = several(line)
-    assert (said.status, said.out) == (1, "")
-    assert said.err == (
+def test_a_command_that_needs_a_missing_library_is_a_one_line_error(broken, line):
+    result = broken(line)
+    assert (result.status, result.out) == (1, "")
+    assert result.err == (
         "error: plugin 'needy' needs nobodys, not installed here; install with: pip install 'cfbench-recsys[bayes]'\n"
     )
 
 
-def test_a_stored_run_whose_plugin_can_no_longer_be_used_says_so_when_it_is_asked(terminal, monkeypatch):
-    from cfbench.plugins import bias
-
+@pytest.mark.parametrize("line", ["predict last u1,i1", "recommend last --user u1"])
+def test_a_stored_run_whose_plugin_lacks_its_library_is_an_error(terminal, monkeypatch, line):
     terminal("run bias")
     monkeypatch.setattr(bias, "PLUGIN", replace(BIAS, needs={"nobodys": "nobodys"}))
-    for line in ("predict last u1,i1", "recommend last --user u1"):
-        assert (
-            "plugin 'bias' needs nobodys, not installed here; install with: pip install nobodys" in terminal(line).err
-        )
+    assert "plugin 'bias' needs nobodys, not installed here; install with: pip install nobodys" in terminal(line).err
 
 
-def test_a_broken_plugin_does_not_keep_the_help_of_run_from_being_shown(several):
-    said = several("run --help")
-    assert said.status == 0
-    assert "failing" in said.out
+def test_a_broken_plugin_does_not_break_the_help_of_run(broken):
+    result = broken("run --help")
+    assert result.status == 0
+    assert "failing" in result.out
 
 
-def test_one_plugin_is_shown_with_its_hyper_parameters_ranges_and_presets(terminal):
+def test_the_page_of_a_plugin_shows_hyper_parameters_ranges_and_presets(terminal):
     words = " ".join(terminal("plugins deepae").out.split())
     for part in (
         "deepae: deep autoencoder with dense re-feeding", "Kuchaiev", "from cfbench-recsys",
@@ -87,68 +90,33 @@ def test_one_plugin_is_shown_with_its_hyper_parameters_ranges_and_presets(termin
         "hidden 512,512,1024 sizes of the encoder's layers", "paper-full hidden 512,512,1024; dropout 0.8;",
     ):  # fmt: skip
         assert part in words
-    told = json.loads(terminal("plugins deepae --json").out)
-    assert told["hyper_parameters"]["dropout"]["tunable"] == {
+
+
+def test_the_page_of_a_plugin_as_json_has_search_ranges_and_presets(terminal):
+    page = json.loads(terminal("plugins deepae --json").out)
+    assert page["hyper_parameters"]["dropout"]["tunable"] == {
         "low": 0, "high": 0.9, "log": False, "step": None, "choices": [],
     }  # fmt: skip
-    assert told["presets"]["paper-full"]["hidden"] == [512, 512, 1024]
+    assert page["presets"]["paper-full"]["hidden"] == [512, 512, 1024]
 
 
-def test_a_plugin_in_trouble_is_shown_as_far_as_it_is_known(several):
-    said = several("plugins failing")
-    assert said.status == 0
-    assert "failing: About it." in said.out
-    assert "it fell over" in said.out
+def test_the_page_of_a_broken_plugin_shows_what_can_be_read(broken):
+    result = broken("plugins failing")
+    assert result.status == 0
+    assert "failing: About it." in result.out
+    assert "it fell over" in result.out
 
 
-def test_an_unknown_plugin_has_a_near_miss(terminal):
+def test_an_unknown_plugin_gets_the_nearest_name(terminal):
     assert "no plugin 'bais'; did you mean 'bias'?" in terminal("plugins bais").err
 
 
-@pytest.mark.parametrize("line", ["plugins", "plugins deepae", "check-plugin bias"])
-def test_pages_fit_80_columns_and_have_no_colours_when_piped(terminal, monkeypatch, line):
-    from cfbench.cli import console
+@pytest.mark.parametrize("line", ["plugins", "plugins deepae"])
+def test_a_pipe_gets_no_colours(terminal, line):
+    assert "\x1b" not in terminal(line).out
 
+
+def test_the_list_fits_80_columns(terminal, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     console.out.cache_clear()
-    said = terminal(line)
-    assert "\x1b" not in said.out
-    if line == "plugins":
-        assert max(map(len, said.out.splitlines())) <= 80
-
-
-def completed(line):
-    """What the shell offers at the end of a line."""
-    env = os.environ | {
-        "_CFBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1),
-    }  # fmt: skip
-    code = "from cfbench import cli; cli.main()"
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
-    assert not done.stderr
-    return set(done.stdout.split())
-
-
-def test_the_shell_completes_plugins_runs_and_data_sets(terminal):
-    terminal("run bias")
-    (run,) = re.findall("2[0-9]+-[0-9]+-bias-[0-9a-f]+", terminal("show last").out)[:1]
-    assert {"bias", "deepae"} <= completed("cfbench run ")
-    assert completed("cfbench run b") >= {"bias"}
-    assert "--item-reg" in completed("cfbench run bias --it")
-    assert completed("cfbench plugins bi") == {"bias"}
-    assert "bias" in completed("cfbench check-plugin ")
-    for command in ("show", "predict", "recommend"):
-        assert completed(f"cfbench {command} ") == {"last", run}
-    assert completed(f"cfbench show --results elsewhere {run[:4]}") == set()
-    assert "ml-100k" in completed("cfbench run bias --dataset ml-1")
-    assert completed("cfbench run deepae --preset paper-3") == {"paper-3m"}
-    assert completed("cfbench tune deepae --preset paper-f") == {"paper-full"}
-    assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
-    assert completed("cfbench compare --dataset ml-1m --split 5") == {f"5fold-{fold}" for fold in range(1, 6)}
-    assert completed("cfbench bench deepae --device cu") == {"cuda", "cuda:0"}
-
-
-def test_the_shell_completes_interrupted_runs(terminal):
-    hidden = Path("results/.unfinished/20260101-000000-bias-abcd")
-    hidden.mkdir(parents=True)
-    (hidden / "request.json").touch()
-    assert completed("cfbench run --resume 2") == {hidden.name}
+    assert max(map(len, terminal("plugins").out.splitlines())) <= 80

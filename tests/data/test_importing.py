@@ -238,7 +238,7 @@ def test_a_damaged_imported_data_set_can_be_imported_again(imported, empty_termi
 def test_the_page_of_a_lost_imported_data_set_says_how_to_import_it(imported, empty_terminal):
     imported(text())
     shutil.rmtree(empty_terminal.folder / "home" / "datasets" / "mine")
-    assert "not here: `cfbench import FILE --name mine --force` (it was" in empty_terminal("datasets mine").out
+    assert "get it with `cfbench import FILE --name mine --force` (it was" in empty_terminal("datasets mine").out
 
 
 U = "user,item,rating,time\n"

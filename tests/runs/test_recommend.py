@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cfbench.cli import console, predict
+from cfbench.cli import console
+from cfbench.cli.view import predictions
 from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
 from cfbench.data.parts import TRAIN
@@ -101,7 +102,7 @@ def test_if_there_are_fewer_items_all_are_listed_with_a_note(terminal):
     said = terminal("recommend last --user u1 -n 1000")
     left = 39 - len(rated_in_training("u1"))
     assert len(rows(said)) == left
-    assert f"{left} of 1000: there are no more items without a rating of this user" in said.err
+    assert f"{left} of 1000: there are no more items that this user has not rated" in said.err
 
 
 def test_the_predictions_for_a_new_user_follow_the_formula_of_the_biases(terminal):
@@ -179,15 +180,15 @@ def test_predictions_for_a_new_user_must_be_finite(terminal, register):
 def test_titles_with_brackets_are_shown_unchanged_on_a_terminal(monkeypatch):
     wide = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr(console, "out", lambda: wide)
-    predict.show_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
+    predictions.print_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
     assert "[REC] [/x]" in wide.file.getvalue()
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("recommend last", "whom for? give either --user ID or --ratings PATH"),
-        ("recommend last --user u1 --ratings x.csv", "whom for? give either --user ID or --ratings PATH"),
+        ("recommend last", "whose items? give either --user ID or --ratings PATH"),
+        ("recommend last --user u1 --ratings x.csv", "whose items? give either --user ID or --ratings PATH"),
         ("recommend last --user u1 -n 0", "Invalid value for '-n'"),
         ("recommend last --user u999", "no user 'u999'"),
         ("recommend last --ratings nowhere.csv", "cannot read nowhere.csv"),

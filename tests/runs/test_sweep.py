@@ -140,7 +140,7 @@ def test_ctrl_c_in_a_sweep_says_how_to_go_on_and_the_same_command_does(write, mo
 
     terminal = write(DEEPAE)
     with monkeypatch.context() as patch:
-        patch.setattr(console.Training, "epoch", interrupt)
+        patch.setattr(console.RunProgress, "epoch", interrupt)
         said = terminal("sweep s.toml")
     assert said.status == 130
     assert "stopped at run 2 of 2; resume it with: cfbench sweep s.toml" in said.err
@@ -160,13 +160,13 @@ def test_ctrl_c_between_folds_keeps_what_is_done(terminal, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.Training, "epoch", interrupt)
+        patch.setattr(console.RunProgress, "epoch", interrupt)
         said = terminal(line)
     assert said.status == 130
-    assert "stopped in 5fold-2 after epoch 2; the same command goes on from there" in said.err
+    assert "stopped in 5fold-2 after epoch 2; the same command resumes it" in said.err
     whole = terminal(line)
     assert whole.status == 0
-    assert whole.err.count("already there") == 1
+    assert whole.err.count("already finished") == 1
     assert "mean of 5 folds" in whole.out
 
 
@@ -178,7 +178,7 @@ def test_all_folds_are_run_and_their_mean_is_told(terminal):
     assert [record["request"]["split"]["name"] for record in told["runs"]] == [f"5fold-{k}" for k in range(1, 6)]
     again = terminal("run bias --split 5fold")
     assert again.out == f"bias on tiny, 5fold: test RMSE {told['rmse']:.4f}, MAE {told['mae']:.4f}, mean of 5 folds\n"
-    assert again.err.count("already there") == 5
+    assert again.err.count("already finished") == 5
     assert json.loads(terminal("compare --split 5fold --json").out)["rows"][0]["rmse"] == pytest.approx(told["rmse"])
 
 

@@ -1,4 +1,4 @@
-"""`cfbench run`: one command a plugin, with a flag for each of its hyper-parameters, made from its Config."""
+"""`cfbench run`: a group with one command for each plugin, which has a flag for each hyper-parameter."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import completion, console
+from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import (
-    HERE,
-    SPLIT,
+    DEFAULT_RESULTS,
+    DEFAULT_SPLIT,
     DatasetOption,
     DeviceOption,
     JsonOption,
     ResultsOption,
     SplitOption,
-    chosen,
-    obtain,
 )
-from cfbench.cli.run.flags import give_signature, option
+from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
+from cfbench.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.runs.record import Record
+    from cfbench.runs.record import Record, Request
     from cfbench.runs.run import RunListener
 
 
 class RunGroup(typer.core.TyperGroup):
-    """Finds the plugin's command when it is named, and imports no other plugin."""
+    """The group `cfbench run`. It imports only the plugin that the command line names."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the names are the same everywhere)
-        """All plugins."""
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (Click passes the context)
+        """Return the names of all plugins."""
         from cfbench.runs import registry
 
         return registry.names()
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        """What help lists: the plugin's first line, read without importing it."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (Click passes the context)
+        """Return a command for the list in the help: it has the plugin's first line, read without an import."""
         from cfbench.runs import registry
 
-        stand_in = typer.Typer(add_completion=False)
-        stand_in.command(cmd_name, help=registry.locate(cmd_name).summary)(lambda: None)
-        return typer.main.get_command(stand_in)
+        app = typer.Typer(add_completion=False)
+        app.command(cmd_name, help=registry.locate(cmd_name).summary)(lambda: None)
+        return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The plugin's whole command; raises `UnknownNameError`."""
+        """Return the command of the plugin with all its flags. Raises `UnknownNameError`, `PluginError`."""
         name, _, rest = super().resolve_command(ctx, args)
-        return name, command(str(name)), rest
+        return name, build_command(str(name)), rest
 
 
 def run(
@@ -58,23 +58,23 @@ def run(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Go on with an interrupted run: its id or a part of it.",
+            help="Resume an interrupted run: its id or a part of its id.",
             show_default=False,
             autocompletion=completion.unfinished,
         ),
     ] = None,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Train a plugin on a split, score it on the test part, and keep the record.
+    """Train a plugin on a split, score it on the test part, and save the record.
 
-    `cfbench run PLUGIN --help` lists the plugin's own options.
+    `cfbench run PLUGIN --help` lists the options of a plugin.
 
     Examples: cfbench run bias; cfbench run deepae --refeed 1 --device cuda; cfbench run --resume 3f2a
     """
     if context.invoked_subcommand is not None:
         if resume is not None:
-            raise typer.BadParameter("--resume takes no plugin: the run knows its own")
+            raise typer.BadParameter("--resume takes no plugin, because the run already has one; leave out the plugin")
         return
     if resume is None:
         typer.echo(context.get_help())
@@ -82,117 +82,138 @@ def run(
     from cfbench.runs import run as harness
     from cfbench.runs.results import Results
 
-    _carry_out(lambda watcher: harness.resume(resume, Results(results), watcher), f"resuming {resume}", json=json)
+    _watch(lambda progress: harness.resume(resume, Results(results), progress), f"resuming {resume}", json=json)
 
 
-def command(name: str) -> Any:
-    """The Typer command of a plugin: the harness's options and one for each hyper-parameter."""
+def build_command(name: str) -> Any:
+    """Return the command of a plugin: the options of `run_plugin`, and a flag for each hyper-parameter.
+
+    Raises `UnknownNameError`, `PluginError`.
+    """
     from cfbench.runs import registry
 
     plugin = registry.load(name)
-    fields = plugin.config.model_fields
+    options = option_parameters(run_plugin)
+    flags = flag_parameters(plugin.config, f"Hyper-parameters of {name}")
+    taken = {option.name for option in options} & {flag.name for flag in flags}
+    if taken:
+        names = ", ".join(sorted(taken))
+        raise PluginError(
+            f"plugin {name!r} has hyper-parameters named like options of `cfbench run`: {names}; rename them"
+        )
 
-    def run_plugin(**given: Any) -> None:
-        own = {key: given.pop(key) for key in common}
-        flags = {key: value for key, value in given.items() if value is not None}
-        _run(name, flags, **own)
+    def run_with_flags(**values: Any) -> None:
+        given = {flag.name: values.pop(flag.name) for flag in flags}
+        run_plugin(name, {key: value for key, value in given.items() if value is not None}, **values)
 
-    common = {
-        "dataset": (DatasetOption, None), "split": (SplitOption, SPLIT),
-        "seed": (Annotated[int, typer.Option("--seed", min=0, help="All randomness of the model comes from it.")], 0),
-        "device": (DeviceOption, "auto"),
-        "preset": (Annotated[str | None, typer.Option(
-            "--preset", metavar="NAME", show_default=False, autocompletion=completion.presets,
-            help="Tuned hyper-parameters; by default those of the data set. "
-                 f"{name} has: {', '.join(registry.presets(name)) or 'none'}.")], None),
-        "no_preset": (Annotated[bool, typer.Option("--no-preset", help="Use the plugin's plain defaults.")], False),
-        "skip_finished": (Annotated[bool, typer.Option(
-            "--skip-finished", help="Do nothing when the same run is among the results.")], False),
-        "results": (ResultsOption, HERE), "json": (JsonOption, False),
-    }  # fmt: skip
-    options = common | {key: (option(key, field, f"Hyper-parameters of {name}"), None) for key, field in fields.items()}
-    give_signature(run_plugin, options)
-    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    about = (
-        f"{plugin.title}.\n\n{plugin.paper}\n\nA value given here wins over the preset's, and that over the default. "
+    set_signature(run_with_flags, [*options, *flags])
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    presets = ", ".join(registry.presets(name)) or "none"
+    app.command(name, help=(
+        f"{plugin.title}.\n\n{plugin.paper}\n\nPresets of {name}: {presets}.\n\n"
+        "A value on the command line replaces the value of the preset, which replaces the default."
         f"\n\nExample: cfbench run {name} --dataset ml-100k --seed 1"
-    )
-    alone.command(name, help=about)(run_plugin)
-    return typer.main.get_command(alone)
+    ))(run_with_flags)  # fmt: skip
+    return typer.main.get_command(app)
 
 
-def _run(  # noqa: PLR0913 (the options every plugin has)
-    name: str, flags: dict[str, str | bool], *, dataset: str | None, split: str, seed: int, device: str,
-    preset: str | None, no_preset: bool, skip_finished: bool, results: Path, json: bool,
-) -> None:  # fmt: skip
-    """What the command of a plugin does; the command line is checked before any data are fetched."""
-    from cfbench.data import card
+def run_plugin(  # noqa: PLR0913 (every option is a parameter)
+    name: str,
+    flags: dict[str, str | bool],
+    *,
+    dataset: DatasetOption = None,
+    split: SplitOption = DEFAULT_SPLIT,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of all randomness in the model.")] = 0,
+    device: DeviceOption = "auto",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="A set of tuned hyper-parameters. Default: the preset that is named like the data set, if any.",
+            show_default=False,
+            autocompletion=completion.presets,
+        ),
+    ] = None,
+    no_preset: Annotated[bool, typer.Option("--no-preset", help="Start from the defaults of the plugin.")] = False,
+    skip_finished: Annotated[
+        bool, typer.Option("--skip-finished", help="Do nothing if the results already hold the same run.")
+    ] = False,
+    results: ResultsOption = DEFAULT_RESULTS,
+    json: JsonOption = False,
+) -> None:
+    """Run a plugin. The whole command line is checked before a data set is downloaded."""
+    from cfbench.cli.run.folds import run_folds
     from cfbench.runs import run as harness
     from cfbench.runs.results import Results
     from cfbench.runs.setup import configure, new_request
 
-    setup = configure(
-        name, dataset=chosen(dataset), flags=flags, preset=preset, use_preset=not no_preset, device=device
-    )
-    names = card.load(chosen(dataset)).expand_split(split)
-    data = obtain(dataset)
-    if setup.preset == data.card.name and names != [SPLIT]:
-        console.say(
-            f"preset {setup.preset} was chosen by {SPLIT}'s validation ratings, and some of them are test ratings of "
-            f"{split}; --no-preset leaves it out"
-        )
-    if len(names) > 1:
-        from cfbench.cli.run.folds import run_folds
-
-        console.say(f"{name} on {data.card.name}, split {split}, {_how(setup.preset, seed, setup.device)}")
-        asked_of = [new_request(setup, data, data.split(fold), seed) for fold in names]
-        run_folds(split, asked_of, data, Results(results), json=json)
+    card = dataset_card(dataset)
+    setup = configure(name, dataset=card.name, flags=flags, preset=preset, use_preset=not no_preset, device=device)
+    splits = card.expand_split(split)
+    data = open_or_download(card)
+    if setup.preset == card.name and splits != [DEFAULT_SPLIT]:
+        _warn_about_preset(setup.preset, split)
+    if len(splits) > 1:
+        console.say(f"{name} on {card.name}, split {split}, {_conditions(setup.preset, seed, setup.device)}")
+        requests = [new_request(setup, data, data.split(fold), seed) for fold in splits]
+        run_folds(split, requests, data, Results(results), json=json)
         return
     cut = data.split(split)
-    asked = new_request(setup, data, cut, seed)
-    console.say(_announcement(asked))
+    request = new_request(setup, data, cut, seed)
+    console.say(_announcement(request))
     if cut.mismatches:
-        console.say(f"not the ratings that were published under this name: {'; '.join(cut.mismatches)}")
-    if skip_finished and (twin := harness.finished_run(asked, data, Results(results))):
-        console.say(f"already there: run {twin.run}, test RMSE {twin.outcome.rmse:.4f}")
+        console.say(f"these ratings differ from those published under this name: {'; '.join(cut.mismatches)}")
+    finished = harness.finished_run(request, data, Results(results)) if skip_finished else None
+    if finished is not None:
+        console.say(f"already finished: run {finished.run}, test RMSE {finished.outcome.rmse:.4f}")
         if json:
-            console.as_json(twin.model_dump(mode="json"))
+            console.print_json(finished.model_dump(mode="json"))
         return
-    _carry_out(lambda watcher: harness.start(asked, data, Results(results), watcher), name, json=json)
+    _watch(lambda progress: harness.start(request, data, Results(results), progress), name, json=json)
 
 
-def _announcement(asked: Any) -> str:
-    report = asked.split.report
+def _warn_about_preset(preset: str, split: str) -> None:
+    console.say(
+        f"preset {preset} was tuned on the validation ratings of {DEFAULT_SPLIT}, and some of them are test ratings of "
+        f"{split}; --no-preset leaves the preset out"
+    )
+
+
+def _announcement(request: Request) -> str:
+    """Return the line that begins a run: plugin, data set, split, the size of its parts, preset, seed and device."""
+    report = request.split.report
     cold = f", {report['cold_ratings']:,} of them cold" if report["cold_ratings"] else ""
     parts = f"{report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test ratings{cold}"
-    where = f"{asked.plugin.name} on {asked.dataset.name}, split {asked.split.name} ({parts})"
-    return f"{where}, {_how(asked.preset, asked.seed, asked.device)}"
+    subject = f"{request.plugin.name} on {request.dataset.name}, split {request.split.name} ({parts})"
+    return f"{subject}, {_conditions(request.preset, request.seed, request.device)}"
 
 
-def _how(preset: str | None, seed: int, device: str) -> str:
+def _conditions(preset: str | None, seed: int, device: str) -> str:
     return f"{f'preset {preset}' if preset else 'no preset'}, seed {seed}, {device}"
 
 
-def _carry_out(work: Callable[[RunListener], tuple[Record, Path]], what: str, *, json: bool) -> None:
-    with console.training(
-        what, lambda stop: f"stopped after epoch {stop.epoch}; go on with: cfbench run --resume {stop.run}"
-    ) as watcher:
-        done, place = work(watcher)
+def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, *, json: bool) -> None:
+    """Do the work of one run, show its progress, then print its scores."""
+    with console.run_progress(
+        label, lambda stop: f"stopped after epoch {stop.epoch}; resume it with: cfbench run --resume {stop.run}"
+    ) as progress:
+        record, folder = work(progress)
     if json:
-        console.as_json(done.model_dump(mode="json"))
+        console.print_json(record.model_dump(mode="json"))
         return
-    console.result(conclusion(done))
-    console.say(f"kept in {place}; `cfbench compare` ranks it")
+    console.result(summary_line(record))
+    console.say(f"saved in {folder}; rank it with: cfbench compare")
 
 
-def conclusion(done: Record) -> str:
-    """What came of a run, in a line."""
-    outcome = done.outcome
-    best = ""
-    if outcome.best_epoch and outcome.valid_rmse is not None:  # no epoch is chosen without a validation part
-        best = f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}"
-    ended = "" if outcome.status == "finished" else f"{outcome.status}: {outcome.message}; "
-    if not done.scored:
-        return f"{done.run}: {ended}no epoch to score; try a lower learning rate"
-    scores = f"test RMSE {outcome.rmse:.4f}, MAE {outcome.mae:.4f}"
-    return f"{done.run}: {ended}{scores}, fitted in {outcome.fit_seconds:.1f} s{best}"
+def summary_line(record: Record) -> str:
+    """Return the outcome of a run in one line."""
+    outcome = record.outcome
+    status = "" if outcome.status == "finished" else f"{outcome.status}: {outcome.message}; "
+    if not record.scored:
+        return f"{record.run}: {status}no epoch to score; try a lower learning rate"
+    line = f"{record.run}: {status}test RMSE {outcome.rmse:.4f}, MAE {outcome.mae:.4f}"
+    line += f", fitted in {outcome.fit_seconds:.1f} s"
+    if outcome.best_epoch and outcome.valid_rmse is not None:  # without a validation part, no epoch is chosen
+        line += f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}"
+    return line

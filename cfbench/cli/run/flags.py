@@ -1,9 +1,9 @@
-"""The flags of a plugin's hyper-parameters, made from its Config."""
+"""The flags of a plugin's hyper-parameters, which come from the fields of its Config."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -14,32 +14,48 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+    from cfbench.contract import Config
 
-def give_signature(function: Callable[..., None], options: dict[str, tuple[Any, Any]]) -> None:
-    """Typer reads a function's signature: write one."""
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
-        for name, (kind, default) in options.items()
+
+def option_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    """Return the keyword-only parameters of a function, with their annotations evaluated."""
+    kinds = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    return [each.replace(annotation=kinds[each.name]) for each in parameters if each.kind is each.KEYWORD_ONLY]
+
+
+def flag_parameters(config: type[Config], panel: str) -> list[inspect.Parameter]:
+    """Return one parameter for each hyper-parameter. Its value is None when the command line does not give the flag."""
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_flag(name, field, panel))
+        for name, field in config.model_fields.items()
     ]
+
+
+def set_signature(function: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+    """Give a function that takes any keyword the signature from which Typer makes a command."""
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
-    function.__annotations__ = {name: kind for name, (kind, _) in options.items()}
+    function.__annotations__ = {each.name: each.annotation for each in parameters}
 
 
-def option(name: str, field: FieldInfo, panel: str) -> Any:
-    """The flag of a hyper-parameter: text, checked by the plugin's Config, except for switches."""
-    flag = f"--{name.replace('_', '-')}"
-    told = f"{field.description} ({ranges(field)}default: {numbers.hyper_parameter(field.default)})"
+def _flag(name: str, field: FieldInfo, panel: str) -> Any:
+    """Return the annotation of a flag: a switch, or text that the Config checks later."""
+    flag = name.replace("_", "-")
+    bounds = range_text(field)
+    help_text = (
+        f"{field.description} ({f'{bounds}; ' if bounds else ''}default: {numbers.hyper_parameter(field.default)})"
+    )
     if field.annotation is bool:
-        return Annotated[
-            bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=told, show_default=False, rich_help_panel=panel)
-        ]
-    return Annotated[
-        str | None, typer.Option(flag, metavar=metavar(field), help=told, show_default=False, rich_help_panel=panel)
-    ]
+        switch = typer.Option(f"--{flag}/--no-{flag}", help=help_text, show_default=False, rich_help_panel=panel)
+        return Annotated[bool | None, switch]
+    text = typer.Option(
+        f"--{flag}", metavar=flag_value(field), help=help_text, show_default=False, rich_help_panel=panel
+    )
+    return Annotated[str | None, text]
 
 
-def metavar(field: FieldInfo) -> str:
-    """What can stand behind a flag."""
+def flag_value(field: FieldInfo) -> str:
+    """Return what a flag takes, as its help shows it: `N`, `X`, `N,N,…`, `selu|elu` or `TEXT`."""
     kind: Any = field.annotation
     if get_origin(kind) is Literal:
         return "|".join(map(str, get_args(kind)))
@@ -48,12 +64,16 @@ def metavar(field: FieldInfo) -> str:
     return {int: "N", float: "X"}.get(kind, "TEXT")
 
 
-def ranges(field: FieldInfo) -> str:
-    """The bounds, and what is searched by tuning; each part ends in `; `."""
+def range_text(field: FieldInfo) -> str:
+    """Return the bounds and the search range of a hyper-parameter, such as `≥ 0; < 1; tuned over 0–0.9`."""
     from cfbench.contract import Tunable
 
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    bounds = [f"{sign} {getattr(m, key):g}" for m in field.metadata for key, sign in signs.items() if hasattr(m, key)]
+    parts = []
+    for mark in field.metadata:
+        for bound, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            if hasattr(mark, bound):
+                parts.append(f"{sign} {getattr(mark, bound):g}")
     tunable = Tunable.of(field)
-    parts = bounds + ([f"tuned over {tunable}"] if tunable else [])
-    return "".join(f"{part}; " for part in parts)
+    if tunable:
+        parts.append(f"tuned over {tunable}")
+    return "; ".join(parts)

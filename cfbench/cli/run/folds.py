@@ -1,4 +1,4 @@
-"""`cfbench run PLUGIN --split 5fold`: all folds of a cross-validation, and the mean over them."""
+"""`cfbench run PLUGIN --split 5fold`: a run for each fold of a cross-validation, and the mean of their scores."""
 
 from __future__ import annotations
 
@@ -14,33 +14,43 @@ if TYPE_CHECKING:
     from cfbench.runs.results import Results
 
 
-def run_folds(family: str, folds: list[Request], dataset: Dataset, kept: Results, *, json: bool) -> None:
-    """Run what is not finished, a line a fold, then print the means over the folds."""
-    done = [_fold(asked, dataset, kept, f"{at} of {len(folds)}") for at, asked in enumerate(folds, 1)]
-    scored = [record for record in done if record.scored]
-    rmse, mae = (
-        statistics.mean(getattr(record.outcome, name) for record in scored) if len(scored) == len(folds) else None
-        for name in ("rmse", "mae")
-    )
+def run_folds(family: str, requests: list[Request], dataset: Dataset, results: Results, *, json: bool) -> None:
+    """Run the folds that are not finished yet, one request for each fold; then print the mean scores."""
+    records = [
+        _run_fold(request, dataset, results, f"{number} of {len(requests)}")
+        for number, request in enumerate(requests, 1)
+    ]
+    rmse = _mean([record.outcome.rmse for record in records])
+    mae = _mean([record.outcome.mae for record in records])
     if json:
-        console.as_json({"split": family, "rmse": rmse, "mae": mae, "runs": [r.model_dump(mode="json") for r in done]})
-    elif rmse is None:
-        console.result(f"no mean: {len(scored)} of {len(folds)} folds have a score; try a lower learning rate")
-    else:
+        runs = [record.model_dump(mode="json") for record in records]
+        console.print_json({"split": family, "rmse": rmse, "mae": mae, "runs": runs})
+    elif rmse is not None:
         console.result(
-            f"{folds[0].plugin.name} on {folds[0].dataset.name}, {family}: test RMSE {rmse:.4f}, MAE {mae:.4f}, "
-            f"mean of {len(folds)} folds"
+            f"{requests[0].plugin.name} on {requests[0].dataset.name}, {family}: test RMSE {rmse:.4f}, MAE {mae:.4f}, "
+            f"mean of {len(requests)} folds"
         )
+    else:
+        scored = sum(record.scored for record in records)
+        console.result(f"no mean: {scored} of {len(requests)} folds have a score; try a lower learning rate")
 
 
-def _fold(asked: Request, dataset: Dataset, kept: Results, place: str) -> Record:
+def _mean(scores: list[float | None]) -> float | None:
+    """Return the mean, or None when a fold has no score."""
+    known = [score for score in scores if score is not None]
+    return statistics.mean(known) if len(known) == len(scores) else None
+
+
+def _run_fold(request: Request, dataset: Dataset, results: Results, place: str) -> Record:
     from cfbench.runs import run as harness
 
-    with console.training(
-        f"{asked.plugin.name} {asked.split.name} ({place})",
-        lambda stop: f"stopped in {asked.split.name} after epoch {stop.epoch}; the same command goes on from there",
-    ) as watcher:
-        record, there = harness.ensure(asked, dataset, kept, watcher)
-    told = f"test RMSE {numbers.score(record.outcome.rmse)}, fitted in {numbers.duration(record.outcome.fit_seconds)}"
-    console.say(f"{asked.split.name}: {told}, run {record.run}" + (", already there" if there else ""))
+    fold = request.split.name
+    with console.run_progress(
+        f"{request.plugin.name} {fold} ({place})",
+        lambda stop: f"stopped in {fold} after epoch {stop.epoch}; the same command resumes it",
+    ) as progress:
+        record, was_finished = harness.ensure(request, dataset, results, progress)
+    outcome = record.outcome
+    scores = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
+    console.say(f"{fold}: {scores}, run {record.run}" + (", already finished" if was_finished else ""))
     return record

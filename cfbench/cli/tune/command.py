@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cfbench.cli import completion, console
+from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import (
-    HERE,
-    SPLIT,
+    DEFAULT_RESULTS,
+    DEFAULT_SPLIT,
     DatasetOption,
     DeviceOption,
     JsonOption,
     ResultsOption,
     StorageOption,
-    chosen,
-    obtain,
 )
 from cfbench.cli.tune.study import TuneOptions, tune_all_plugins, tune_plugin
+
+if TYPE_CHECKING:
+    from cfbench.data.card import Card
 
 TRIALS = 50
 """The number of trials when neither a number nor a time is given."""
@@ -57,7 +59,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         bool, typer.Option("--all", help="Tune each installed plugin that has ranges, one after the other.")
     ] = False,
     dataset: DatasetOption = None,
-    split: SplitOption = SPLIT,
+    split: SplitOption = DEFAULT_SPLIT,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +128,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         typer.Option(
             "--save-preset",
             help="Save the best config as your own preset of the data set, which `cfbench run` then uses. If the split "
-            f"is not {SPLIT}, the preset is called DATASET-SPLIT, and only `--preset DATASET-SPLIT` uses it.",
+            f"is not {DEFAULT_SPLIT}, the preset is called DATASET-SPLIT, and only `--preset DATASET-SPLIT` uses it.",
         ),
     ] = False,
     then_run: Annotated[
@@ -142,7 +144,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             help="With --then-run: the number of runs, each with another seed; by default one.",
         ),
     ] = None,
-    results: ResultsOption = HERE,
+    results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
     """Search the hyper-parameters of a plugin that give the smallest validation RMSE; the test part is not used.
@@ -161,32 +163,31 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         raise typer.BadParameter("--seeds needs --then-run: it is the number of runs of the best config")
     if trials is None and timeout is None:
         trials = TRIALS
+    card = dataset_card(dataset)
+    _check_split(card, split)
     options = TuneOptions(
-        dataset=dataset, split=split, trials=trials, timeout=timeout, workers=workers, seed=seed, study=study,
+        card=card, split=split, trials=trials, timeout=timeout, workers=workers, seed=seed, study=study,
         storage=storage, ranges=ranges or [], fixed=fixed or [], preset=preset, no_preset=no_preset, device=device,
         save_preset=save_preset, seeds=(seeds or 1) if then_run else 0, results=results, json=json,
     )  # fmt: skip
-    _check_split(dataset, split)
-    obtain(dataset)
+    open_or_download(card)
     summaries = tune_all_plugins(options) if all_ else [tune_plugin(str(plugin), options)]
     if json:
         data = [summary.as_json() for summary in summaries]
-        console.as_json(data if all_ else data[0])
+        console.print_json(data if all_ else data[0])
     raise typer.Exit(0 if any(summary.best for summary in summaries) else 1)
 
 
-def _check_split(dataset: str | None, split: str) -> None:
+def _check_split(card: Card, split: str) -> None:
     """Raise `UsageError` if the name is not one split; the message suggests splits with a validation part."""
-    from cfbench.data import card
     from cfbench.errors import UnknownNameError, UsageError
 
-    dataset_card = card.load(chosen(dataset))
-    if split.partition("@")[0] in dataset_card.split_names:
+    if split.partition("@")[0] in card.split_names:
         return
     advice = "tuning needs one split with a validation part"
-    usable = [name for name in dataset_card.split_names if getattr(dataset_card.split(name), "valid", 0)]
+    usable = [name for name in card.split_names if getattr(card.split(name), "valid", 0)]
     try:
-        dataset_card.expand_split(split)
+        card.expand_split(split)
     except UnknownNameError:
         raise UnknownNameError("split", split, usable, advice=advice) from None
-    raise UsageError(f"--split {split} names several folds, but {advice}; choose one, such as --split {SPLIT}")
+    raise UsageError(f"--split {split} names several folds, but {advice}; choose one, such as --split {DEFAULT_SPLIT}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import chosen, obtain
-from cfbench.cli.run.command import conclusion
+from cfbench.cli.dataset_choice import open_or_download
+from cfbench.cli.run.command import summary_line
 from cfbench.cli.tune.progress import StudyProgress
 from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from optuna.trial import FrozenTrial
 
+    from cfbench.data.card import Card
     from cfbench.runs.record import Record
     from cfbench.runs.setup import Setup
     from cfbench.tuning.job import WorkerJob
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class TuneOptions:
     """The options of `cfbench tune`."""
 
-    dataset: str | None
+    card: Card
     split: str
     trials: int | None
     timeout: float | None
@@ -112,10 +113,10 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
 
     fixed = parse_assignments(registry.load(name), options.fixed, "--fix")
     setup = configure(
-        name, dataset=chosen(options.dataset), flags=dict(fixed), preset=options.preset,
+        name, dataset=options.card.name, flags=dict(fixed), preset=options.preset,
         use_preset=not options.no_preset, device=options.device,
     )  # fmt: skip
-    dataset = obtain(options.dataset)
+    dataset = open_or_download(options.card)
     split = dataset.split(options.split)
     plan = plan_study(setup, dataset, split, options.seed, options.ranges)  # raises before a database is created
     study = check_name(options.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
@@ -184,16 +185,16 @@ def _run_best(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial], opti
     from cfbench.runs import run
     from cfbench.tuning.best import TunedResults, best_run_request
 
-    dataset, results = obtain(options.dataset), TunedResults(options.results)
+    dataset, results = open_or_download(options.card), TunedResults(options.results)
     records = []
     for seed in range(options.seeds):
         request = best_run_request(best_setup, job, trials, dataset, seed)
-        with console.training(
+        with console.run_progress(
             f"{best_setup.name} seed {seed}",
             lambda stop: f"stopped after epoch {stop.epoch}; the same command resumes the run",
         ) as listener:
             record, _ = run.ensure(request, dataset, results, listener)
         records.append(record)
         if not options.json:
-            console.result(conclusion(record))
+            console.result(summary_line(record))
     return tuple(records)

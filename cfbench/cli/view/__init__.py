@@ -1,1 +1,1 @@
-"""VIEW: what people see: tables, numbers, curves."""
+"""What people see: tables, pages, predictions, numbers and curves."""

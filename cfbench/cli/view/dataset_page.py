@@ -1,7 +1,8 @@
-"""`cfbench datasets NAME`: a data set's page."""
+"""The page of a data set, which `cfbench datasets NAME` shows: its ratings, their distribution, its splits."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,6 @@ from cfbench.errors import SplitError
 from cfbench.ratings import activity, blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from cfbench.data.card import Card
@@ -22,81 +21,111 @@ if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.ratings import Ratings
 
-_BARS = 10
-_WIDTH = 40
-_QUANTILES = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "most": 1.0}
-_BLOCK = 1_000_000  # rows: what fits the processor's cache is counted twice as fast
-_SMALL = 2_000_000
-"""Up to so many ratings every split is cut to be counted; of larger sets only those that were cut before are told."""
+QUANTILES = {"least": 0.0, "10 %": 0.1, "median": 0.5, "90 %": 0.9, "most": 1.0}
+BLOCK = 1_000_000
+"""Ratings that are counted at a time. A block that fits the processor's cache is counted twice as fast."""
+SMALL = 2_000_000
+"""Up to this number of ratings the page cuts every split, to count its parts. Of a larger data set it shows the counts
+of those splits only that a run has cut before."""
+_BINS = 10  # of a histogram over a scale without steps
+_BAR_WIDTH = 40
+_PAGE_WIDTH = 80
 
 
-def facts(card: Card, dataset: Dataset | None) -> dict[str, Any]:
-    """All that the page shows, as plain data; counts of the ratings only when they are here."""
-    told: dict[str, Any] = card.model_dump(mode="json", include={"name", "title", "homepage", "citation", "licence"})
-    told |= {"scale": str(card.scale), "splits": {name: _split(card, dataset, name) for name in card.split_names}}
-    if dataset is None:
-        expected = card.expected.model_dump(exclude={"fingerprint"})
-        return told | {"downloaded": False, "expected": expected, "remedy": download_command(card)}
-    ratings = dataset.ratings
-    return told | {
-        "downloaded": True, "folder": str(dataset.home / "datasets" / card.name), "fingerprint": ratings.fingerprint,
-        "users": ratings.n_users, "items": ratings.n_items, "ratings": len(ratings),
-        "density": len(ratings) / (ratings.n_users * ratings.n_items), "days": _days(ratings),
-        "histogram": _histogram(ratings),
-        "ratings_a_user": _activity(ratings.users, ratings.n_users),
-        "ratings_an_item": _activity(ratings.items, ratings.n_items),
-    }  # fmt: skip
+@dataclass(frozen=True)
+class SplitPage:
+    """What the page shows about a split."""
+
+    definition: SplitDefinition
+    report: dict[str, int] | None
+    """The counts of the split; None when they are not known, or when the split is impossible."""
+    impossible: str = ""
+    """Why these ratings cannot be split this way; empty when they can."""
+
+    @property
+    def mismatches(self) -> list[str]:
+        """The counts that differ from the published ones."""
+        return self.definition.mismatches(self.report) if self.report else []
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data for scripts."""
+        definition = self.definition.model_dump(mode="json", exclude={"protocol", "expected"})
+        return {
+            "protocol": self.definition.protocol, **definition, "in_words": describe(self.definition),
+            "published_counts": self.definition.expected, "counts": self.report, "impossible": self.impossible,
+            "mismatches": self.mismatches,
+        }  # fmt: skip
 
 
-def _split(card: Card, dataset: Dataset | None, name: str) -> dict[str, Any]:
-    """A split as the page shows it; `counts` is its report, or None when it is not known or the split is impossible."""
+@dataclass(frozen=True)
+class RatingsPage:
+    """What the page shows about the ratings of a downloaded data set."""
+
+    folder: str
+    fingerprint: str
+    users: int
+    items: int
+    ratings: int
+    density: float
+    """The fraction of all pairs of a user and an item that have a rating."""
+    days: list[str] | None
+    """The days of the first and the last rating, if the ratings have times."""
+    histogram: dict[str, int]
+    ratings_a_user: dict[str, int]
+    """Quantiles of the number of ratings of a user."""
+    ratings_an_item: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DatasetPage:
+    """What the page shows; `ratings` is None when the data set is not downloaded."""
+
+    card: Card
+    splits: dict[str, SplitPage]
+    ratings: RatingsPage | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data for scripts."""
+        data = self.card.model_dump(mode="json", include={"name", "title", "homepage", "citation", "licence"})
+        data["scale"] = str(self.card.scale)
+        data["splits"] = {name: split.as_json() for name, split in self.splits.items()}
+        if self.ratings is not None:
+            return data | {"downloaded": True} | asdict(self.ratings)
+        expected = self.card.expected.model_dump(exclude={"fingerprint"})
+        return data | {"downloaded": False, "expected": expected, "remedy": download_command(self.card)}
+
+
+def make_page(card: Card, dataset: Dataset | None, *, small: int = SMALL, block: int = BLOCK) -> DatasetPage:
+    """Count what the page shows. `dataset` is None when it is not downloaded; `small` and `block` are row counts."""
+    splits = {name: _split_page(card, dataset, name, small) for name in card.split_names}
+    return DatasetPage(card, splits, None if dataset is None else _ratings_page(card, dataset, block))
+
+
+def _split_page(card: Card, dataset: Dataset | None, name: str, small: int) -> SplitPage:
     definition = card.split(name)
-    told = definition.model_dump(mode="json", exclude={"protocol", "expected"})
-    report, fault = (None, "") if dataset is None else _report(dataset, name)
-    return {
-        "protocol": definition.protocol, **told, "in_words": in_words(definition),
-        "published_counts": definition.expected, "counts": report, "impossible": fault,
-        "mismatches": definition.mismatches(report) if report else [],
-    }  # fmt: skip
-
-
-def _report(dataset: Dataset, name: str) -> tuple[dict[str, int] | None, str]:
-    """The split's report if known, and why there can be none."""
+    if dataset is None:
+        return SplitPage(definition, report=None)
     try:
-        return (dataset.split(name).report if len(dataset.ratings) <= _SMALL else dataset.report(name)), ""
-    except SplitError as fault:
-        return None, str(fault).partition("; choose another")[0]
+        cut_now = len(dataset.ratings) <= small
+        return SplitPage(definition, dataset.split(name).report if cut_now else dataset.report(name))
+    except SplitError as error:
+        return SplitPage(definition, report=None, impossible=str(error).partition("; choose another")[0])
 
 
-def in_words(definition: SplitDefinition) -> str:
-    """What a split does, for people."""
-    match definition.kind:
-        case "random":
-            what = f"{_share(definition.test)} at random test"
-        case "kfold":
-            what = f"fold {definition.fold} of {definition.folds} tests"
-        case "official":
-            what = f"rows {definition.first:,} to {definition.last - 1:,} of the source test"
-        case "held-out":
-            what = "what its authors set aside tests"
-        case "time":
-            what = f"train {definition.train_from} to {definition.train_to}, "
-            what += f"test {definition.test_from} to {definition.test_to}"
-        case "last":
-            last, before = definition.test, definition.valid
-            what = f"the last {last} ratings of each user test" if last > 1 else "the last rating of each user tests"
-            if before:
-                what += f", the {before} before validate" if before > 1 else ", the one before validates"
-    if definition.kind != "last" and definition.valid:
-        of = "the test span" if definition.kind == "time" else "the rest"
-        what += f", {_share(definition.valid)} of {of} validate"
-    elif definition.kind == "kfold":
-        what += ", nothing validates"
-    return what + (", cold ones are left out" if definition.cold == "drop" else "")
-
-
-def _share(fraction: float) -> str:
-    return f"{100 * fraction:.3g} %"
+def _ratings_page(card: Card, dataset: Dataset, block: int) -> RatingsPage:
+    ratings = dataset.ratings
+    return RatingsPage(
+        folder=str(dataset.home / "datasets" / card.name),
+        fingerprint=ratings.fingerprint,
+        users=ratings.n_users,
+        items=ratings.n_items,
+        ratings=len(ratings),
+        density=len(ratings) / (ratings.n_users * ratings.n_items),
+        days=_days(ratings),
+        histogram=count_values(ratings, block=block),
+        ratings_a_user=_quantiles(ratings.users, ratings.n_users),
+        ratings_an_item=_quantiles(ratings.items, ratings.n_items),
+    )
 
 
 def _days(ratings: Ratings) -> list[str] | None:
@@ -106,15 +135,15 @@ def _days(ratings: Ratings) -> list[str] | None:
     return [str(end.astype("datetime64[s]").astype("datetime64[D]")) for end in ends]
 
 
-def _histogram(ratings: Ratings) -> dict[str, int]:
-    """How many ratings there are of each value, or in each of ten spans when the scale has no steps or many."""
+def count_values(ratings: Ratings, *, block: int = BLOCK) -> dict[str, int]:
+    """Count the ratings of each value, or in ten equal intervals when the scale has no steps or more than twenty."""
     scale = ratings.scale
     steps = round((scale.high - scale.low) / scale.step) if scale.step else 0
-    by_value = 0 < steps <= 2 * _BARS
-    bins = steps + 1 if by_value else _BARS
+    by_value = 0 < steps <= 2 * _BINS
+    bins = steps + 1 if by_value else _BINS
     width = scale.step if by_value else (scale.high - scale.low) / bins
     counts = np.zeros(bins, np.int64)
-    for rows in blocks(len(ratings), _BLOCK):
+    for rows in blocks(len(ratings), block):
         places = (ratings.ratings[rows] - np.float32(scale.low)) / np.float32(width)
         places = np.rint(places) if by_value else np.minimum(places, bins - 1)
         counts += np.bincount(places.astype(np.int8), minlength=bins)
@@ -123,60 +152,123 @@ def _histogram(ratings: Ratings) -> dict[str, int]:
     return dict(zip(labels, counts.tolist(), strict=True))
 
 
-def _activity(codes: NDArray[np.int32], count: int) -> dict[str, int]:
-    """Quantiles of the number of ratings a user or an item has."""
-    values = np.quantile(activity(codes, count), list(_QUANTILES.values()), method="nearest")
-    return dict(zip(_QUANTILES, values.astype(int).tolist(), strict=True))
+def _quantiles(codes: NDArray[np.int32], count: int) -> dict[str, int]:
+    """Return quantiles of the number of ratings of a user or of an item, from the codes (n,) of the ratings."""
+    values = np.quantile(activity(codes, count), list(QUANTILES.values()), method="nearest")
+    return dict(zip(QUANTILES, values.astype(int).tolist(), strict=True))
 
 
-def show(told: dict[str, Any]) -> None:
+def describe(definition: SplitDefinition) -> str:
+    """Return what a split does, in words."""
+    parts = [_describe_test(definition)]
+    validation = _describe_validation(definition)
+    if validation:
+        parts.append(f"validation: {validation}")
+    elif definition.kind == "kfold":
+        parts.append("no validation part")
+    if definition.cold == "drop":
+        parts.append("cold ratings are left out")
+    return "; ".join(parts)
+
+
+def _describe_test(definition: SplitDefinition) -> str:
+    match definition.kind:
+        case "random":
+            return f"test: {_percent(definition.test)} of the ratings, at random"
+        case "kfold":
+            return f"test: fold {definition.fold} of {definition.folds}"
+        case "official":
+            return f"test: source rows {definition.first:,} to {definition.last - 1:,}"
+        case "held-out":
+            return "test: the ratings that the authors held out"
+        case "time":
+            return (
+                f"train: {definition.train_from} to {definition.train_to}; "
+                f"test: {definition.test_from} to {definition.test_to}"
+            )
+        case "last":
+            last = "rating" if definition.test == 1 else f"{definition.test} ratings"
+            return f"test: the last {last} of each user"
+
+
+def _describe_validation(definition: SplitDefinition) -> str:
+    if not definition.valid:
+        return ""
+    if definition.kind == "last":
+        return "the one before" if definition.valid == 1 else f"the {definition.valid} before"
+    rest = "the test period" if definition.kind == "time" else "the rest"
+    return f"{_percent(definition.valid)} of {rest}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.3g} %"
+
+
+def print_page(page: DatasetPage) -> None:
     """Print the page."""
-    console.result(f"{told['title']} ({told['name']}), {told['homepage']}")
-    if told["downloaded"]:
-        console.result(
-            f"{told['users']:,} users, {told['items']:,} items, {told['ratings']:,} ratings ({told['scale']}), "
-            f"{100 * told['density']:.3g} % of all pairs" + (f", {' to '.join(told['days'])}" if told["days"] else "")
-        )
-        _bars("rating", told["histogram"])
-        for name in ("user", "item"):
-            quantiles = told[f"ratings_a{'n' if name == 'item' else ''}_{name}"]
-            shown = ", ".join(f"{at} {value:,}" for at, value in quantiles.items())
-            console.result(f"ratings {'an' if name == 'item' else 'a'} {name}: {shown}")
+    card = page.card
+    console.result(f"{card.title} ({card.name}), {card.homepage}")
+    if page.ratings is not None:
+        _print_ratings(page.ratings, str(card.scale))
     else:
-        known = ", ".join(f"{count:,} {name}" for name, count in told["expected"].items() if count is not None)
-        console.result(f"{known or 'size not known'} ({told['scale']}); not here: {told['remedy']}")
+        expected = card.expected.model_dump(exclude={"fingerprint"})
+        size = ", ".join(f"{count:,} {name}" for name, count in expected.items() if count is not None)
+        console.result(
+            f"{size or 'size not known'} ({card.scale}); not available; get it with {download_command(card)}"
+        )
     console.result("")
-    width = max(map(len, told["splits"]))
-    for name, split in told["splits"].items():
-        first, *more = (part for line in _described(split) for part in wrap(line, 76 - width))
-        console.result(f"  {name:{width}}  {first}")
-        for line in more:
-            console.result(f"  {'':{width}}  {line}")
-    console.result(f"\nlicence: {told['licence']}\nplease cite: {told['citation']}")
-    if told["downloaded"]:
-        console.result(f"in {told['folder']} (ratings.parquet is for other tools)")
+    _print_splits(page.splits)
+    console.result(f"\nlicence: {card.licence}\nplease cite: {card.citation}")
+    if page.ratings is not None:
+        console.result(f"in {page.ratings.folder} (other tools can read ratings.parquet)")
 
 
-def _described(split: dict[str, Any]) -> Iterator[str]:
-    """A split in words, and a line of its counts where they are known."""
-    yield split["in_words"]
-    counts, published = split["counts"], split["published_counts"]
-    if counts:
-        cold = f" ({counts['cold_ratings']:,} cold)" if counts["cold_ratings"] else ""
-        yield f"{counts['train']:,} train, {counts['valid']:,} validate, {counts['test']:,} test{cold}"
-    elif split["impossible"]:
-        yield f"impossible here: {split['impossible']}"
-    elif "train" in published and "held_out" in published:
-        yield f"as published: {published['train']:,} train, {published['held_out']:,} are held out"
-    if split["mismatches"]:
-        yield f"not as published: {'; '.join(split['mismatches'])}"
+def _print_ratings(ratings: RatingsPage, scale: str) -> None:
+    days = f", {' to '.join(ratings.days)}" if ratings.days else ""
+    console.result(
+        f"{ratings.users:,} users, {ratings.items:,} items, {ratings.ratings:,} ratings ({scale}), "
+        f"{100 * ratings.density:.3g} % of all pairs{days}"
+    )
+    _print_bars("rating", ratings.histogram)
+    for label, quantiles in (("a user", ratings.ratings_a_user), ("an item", ratings.ratings_an_item)):
+        values = ", ".join(f"{name} {value:,}" for name, value in quantiles.items())
+        console.result(f"ratings of {label}: {values}")
 
 
-def _bars(heading: str, counts: dict[str, int]) -> None:
+def _print_bars(heading: str, counts: dict[str, int]) -> None:
     most, total = max(counts.values()), sum(counts.values())
     width = max(map(len, [heading, *counts]))
     console.result("")
     for label, count in counts.items():
-        bar = "█" * round(_WIDTH * count / most)
-        console.result(f"  {label:>{width}} {bar:{_WIDTH}} {count:>13,} {100 * count / total:5.1f} %")
+        bar = "█" * round(_BAR_WIDTH * count / most)
+        console.result(f"  {label:>{width}} {bar:{_BAR_WIDTH}} {count:>13,} {100 * count / total:5.1f} %")
     console.result("")
+
+
+def _print_splits(splits: dict[str, SplitPage]) -> None:
+    width = max(map(len, splits))
+    for name, split in splits.items():
+        label = name
+        for line in split_lines(split):
+            for part in wrap(line, _PAGE_WIDTH - 4 - width):
+                console.result(f"  {label:{width}}  {part}")
+                label = ""
+
+
+def split_lines(split: SplitPage) -> list[str]:
+    """Return the description of a split, and lines about its counts where they are known."""
+    lines = [describe(split.definition)]
+    published = split.definition.expected
+    if split.report:
+        report = split.report
+        cold = f" ({report['cold_ratings']:,} cold)" if report["cold_ratings"] else ""
+        lines.append(
+            f"{report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test ratings{cold}"
+        )
+    elif split.impossible:
+        lines.append(f"impossible for these ratings: {split.impossible}")
+    elif "train" in published and "held_out" in published:
+        lines.append(f"as published: {published['train']:,} train, {published['held_out']:,} held-out ratings")
+    if split.mismatches:
+        lines.append(f"not as published: {'; '.join(split.mismatches)}")
+    return lines

@@ -1,0 +1,42 @@
+"""The model of a stored run, which `cfbench predict` and `cfbench recommend` load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cfbench.contract import Predictor
+    from cfbench.data.store import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """A fitted model with its data set and the name of the split that it was trained on."""
+
+    plugin: str
+    model: Predictor
+    """The model of the run, or a `NewUser` that asks this model about a user whose ratings a file holds."""
+    dataset: Dataset
+    split: str
+
+
+def load_model(run: str, results: Path, device: str, ratings: Path | None) -> StoredModel:
+    """Load the model of a run. With a file of `ratings`, it predicts for the new user who gave them.
+
+    Raises `UnknownNameError`, `RecordError`, `PluginError`, `DeviceError`, and `RowError` for a bad line in `ratings`.
+    """
+    from cfbench.runs.job import reopen
+    from cfbench.runs.recommend import NewUser, read_ratings
+    from cfbench.runs.results import Results
+
+    stored_runs = Results(results)
+    record, folder = stored_runs.find(run)
+    plugin, split = record.request.plugin.name, record.request.split.name
+    model, dataset = reopen(record, folder, stored_runs, device)
+    if ratings is None:
+        return StoredModel(plugin, model, dataset, split)
+    items, values = read_ratings(ratings, dataset)
+    return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split)

@@ -1,0 +1,73 @@
+"""What the shell offers at the end of a line."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def completed(line):
+    """The words that the shell offers at the end of a line."""
+    env = os.environ | {
+        "_CFBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1),
+    }  # fmt: skip
+    process = subprocess.run(
+        [sys.executable, "-m", "cfbench"], env=env, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert not process.stderr
+    return set(process.stdout.split())
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_plugins_are_completed():
+    assert {"bias", "deepae"} <= completed("cfbench run ")
+    assert completed("cfbench run b") >= {"bias"}
+    assert completed("cfbench plugins bi") == {"bias"}
+    assert "bias" in completed("cfbench check-plugin ")
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_the_flags_of_a_plugin_are_completed():
+    assert "--item-reg" in completed("cfbench run bias --it")
+
+
+@pytest.mark.parametrize("command", ["show", "predict", "recommend"])
+def test_runs_are_completed(terminal, command):
+    terminal("run bias")
+    (run,) = re.findall("2[0-9]+-[0-9]+-bias-[0-9a-f]+", terminal("show last").out)[:1]
+    assert completed(f"cfbench {command} ") == {"last", run}
+    assert completed(f"cfbench {command} --results elsewhere {run[:4]}") == set()
+
+
+def test_interrupted_runs_are_completed(terminal):
+    hidden = Path("results/.unfinished/20260101-000000-bias-abcd")
+    hidden.mkdir(parents=True)
+    (hidden / "request.json").touch()
+    assert completed("cfbench run --resume 2") == {hidden.name}
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_data_sets_are_completed():
+    assert "ml-100k" in completed("cfbench run bias --dataset ml-1")
+    assert "ml-100k" in completed("cfbench download ml-1")
+    assert "ml-100k" in completed("cfbench datasets ml-1")
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_the_presets_of_the_plugin_on_the_line_are_completed():
+    assert completed("cfbench run deepae --preset paper-3") == {"paper-3m"}
+    assert completed("cfbench tune deepae --preset paper-f") == {"paper-full"}
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_the_splits_of_the_data_set_on_the_line_are_completed():
+    assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
+    assert completed("cfbench compare --dataset ml-1m --split 5") == {f"5fold-{fold}" for fold in range(1, 6)}
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_devices_are_completed():
+    assert completed("cfbench bench deepae --device cu") == {"cuda", "cuda:0"}

@@ -1,0 +1,46 @@
+"""Colours and width of what is printed."""
+
+import os
+import subprocess
+import sys
+
+from cfbench.contract import Epoch
+
+PRINT_RED = "from cfbench.cli.console import out; out().print('[bold red]x[/]')"
+
+
+def printed(code, **env):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | env
+    ).stdout
+
+
+def test_a_terminal_gets_colours():
+    assert "\x1b[1;31m" in printed(PRINT_RED, FORCE_COLOR="1", TERM="xterm")
+
+
+def test_no_color_turns_the_colours_of_a_terminal_off():
+    assert "31m" not in printed(PRINT_RED, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm")
+
+
+def test_a_pipe_gets_no_colours_and_no_bars(terminal):
+    terminal("run bias")
+    result = terminal("compare")
+    assert "\x1b" not in result.out + result.err
+
+
+def test_a_pipe_gets_a_line_about_an_epoch_from_time_to_time(capsys, monkeypatch):
+    from cfbench.cli import console
+
+    console.err.cache_clear()
+    monkeypatch.setattr(console.RunProgress, "PAUSE", 0.0)
+    with console.RunProgress("deepae") as progress:
+        progress.begin("a-run")
+        progress.epoch(Epoch(1, 3, train_rmse=1.0, valid_rmse=1.5, seconds=1.0))
+        progress.epoch(Epoch(2, 3, train_rmse=0.9, valid_rmse=1.75, seconds=2.0))
+        progress.epoch(Epoch(3, 3, train_rmse=0.8, valid_rmse=None, seconds=3.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "deepae epoch 1/3 train 1.0000 valid 1.5000 best 1.5000@1",
+        "deepae epoch 2/3 train 0.9000 valid 1.7500 best 1.5000@1",
+        "deepae epoch 3/3 train 0.8000",
+    ]
