@@ -27,7 +27,7 @@ check: $(VENV)/.developer  ## check lint, format, types, imports between rooms, 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pre-commit validate-config
+	$(BIN)/pre-commit validate-config .pre-commit-config.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@if command -v actionlint; then actionlint; else echo "actionlint is not installed: the workflows are checked by schema alone"; fi
 
