@@ -24,8 +24,9 @@ WORKFLOWS = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (ROO
 
 def pinned_versions():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line.split("==") for line in lines if not line.startswith("#")]
-    return {canonicalize_name(name): Version(version) for name, version in pins}
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+    return {canonicalize_name(pin.name): Version(str(pin.specifier).removeprefix("==")) for pin in here}
 
 
 def direct_dependencies():
