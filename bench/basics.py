@@ -19,7 +19,7 @@ import numpy as np
 
 from cfbench.contract import Context
 from cfbench.data import readers
-from cfbench.data.card import TableLayout
+from cfbench.data.readers.layout import TableLayout
 from cfbench.plugins import deepae
 from cfbench.testing import planted
 

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from cfbench.data import card, readers, store
-from cfbench.data.card import TableLayout
 from cfbench.data.progress import SilentListener
+from cfbench.data.readers.layout import TableLayout
 from cfbench.errors import ArchiveError, DataError, RowError
 from cfbench.leaderboard.board import published
 from cfbench.ratings import Scale

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from cfbench.data import readers
-from cfbench.data.card import TableLayout
 from cfbench.data.id_codes import encode_ratings
 from cfbench.data.progress import SilentListener
 from cfbench.data.readers import netflix
+from cfbench.data.readers.layout import TableLayout
 from cfbench.data.synth.generator import FIRST_DAY
 from cfbench.data.synth.netflix_archive import format_titles, write_netflix
 from cfbench.errors import ArchiveError, CfbenchError, ChecksumError, RowError

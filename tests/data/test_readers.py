@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cfbench.data import readers
-from cfbench.data.card import TableLayout
 from cfbench.data.readers import delimited, lines
+from cfbench.data.readers.layout import FORMATS, TableLayout
 from cfbench.data.readers.zip_archive import read_member, stream_member
 from cfbench.errors import ArchiveError, RowError
 from cfbench.ratings import Scale
@@ -57,7 +57,7 @@ def read(tmp_path):
 # --- formats ---
 
 
-@pytest.mark.parametrize("name", readers.FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_every_format_has_a_reader(name):
     parameters = inspect.signature(readers.find_reader(name)).parameters
     assert list(parameters)[:4] == ["path", "table", "scale", "listener"]
@@ -68,7 +68,7 @@ def test_a_card_can_name_a_format_as_soon_as_it_is_registered(tmp_path, monkeypa
         ValidationError, match="no reader for the format 'new', expected one of: delimited, jester, net"
     ):
         layout(format="new")
-    monkeypatch.setitem(readers.FORMATS, "new", "delimited.read")
+    monkeypatch.setitem(FORMATS, "new", "delimited.read")
     blocks = readers.read(write_zip(tmp_path, "1\t2\t3\t4\n"), layout(format="new"), STARS)
     assert pl.concat(blocks).rows() == [("1", "2", 3.0, 4)]
 

@@ -20,8 +20,8 @@ import pytest
 from cfbench import cli
 from cfbench.cli import console
 from cfbench.data import readers
-from cfbench.data.card import TableLayout
 from cfbench.data.progress import SilentListener
+from cfbench.data.readers.layout import TableLayout
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw_netflix
 from cfbench.data.synth.netflix_archive import write_netflix
 from cfbench.errors import UsageError, WriteError
@@ -284,7 +284,7 @@ def test_synth_replaces_a_file_only_with_force(synth, tmp_path):
     path.write_text("a file")
     status, err = synth("--out", path)
     assert (status, path.read_text()) == (2, "a file")
-    assert f"{path} is there already; choose another name, or replace it with --force" in err
+    assert f"{path} already exists; choose another path with --out, or replace it with --force" in err
     assert synth("--out", path, "--force")[0] == 0
     assert path.stat().st_size > 1000
     assert "choose another name" in synth("--out", tmp_path, "--force")[1]

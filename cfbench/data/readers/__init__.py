@@ -3,7 +3,7 @@
 To add a format:
 
 1. Write a module in this folder with a function like `delimited.read`. It has the signature of `Reader`.
-2. Add one line to `FORMATS`. From then on, a card can name the new format as `format` of its table.
+2. Add one line to `layout.FORMATS`. From then on, a card can name the new format as `format` of its table.
 
 These modules help a reader: `zip_archive` and `members` read archives, `lines` splits text into fields, and `bad_rows`
 finds bad rows and reports them in one error message. `table` is not a format of cards: it reads a person's own file.
@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from cfbench.data.progress import ProgressListener, SilentListener
+from cfbench.data.readers.layout import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,16 +23,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import TableLayout
+    from cfbench.data.readers.layout import TableLayout
     from cfbench.ratings import Scale
-
-FORMATS = {
-    "delimited": "delimited.read",
-    "jester": "jester.read",
-    "netflix": "netflix.read",
-    "netflix-titles": "netflix.read_titles",
-}
-"""The format's name in a card → its function, as `module.function`. A module is imported when it is first needed."""
 
 
 class Reader(Protocol):
@@ -50,7 +43,7 @@ class Reader(Protocol):
 
 
 def find_reader(name: str) -> Reader:
-    """The function that reads the format of that name, which is a key of `FORMATS`."""
+    """The function that reads the format of that name, which is a key of `layout.FORMATS`."""
     module, _, function = FORMATS[name].rpartition(".")
     return cast("Reader", getattr(import_module(f"{__name__}.{module}"), function))
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import TableLayout
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.readers.layout import TableLayout
     from cfbench.data.readers.lines import TextRows
     from cfbench.ratings import Scale
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.data.card import TableLayout
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.readers.layout import TableLayout
     from cfbench.ratings import Scale
 
 JOKES = 100

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import TableLayout
     from cfbench.data.readers.bad_rows import BadRows
+    from cfbench.data.readers.layout import TableLayout
 
 BLOCK_BYTES = 1 << 26
 """The size of a block of lines."""

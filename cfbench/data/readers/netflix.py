@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.data.card import TableLayout
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.readers.layout import TableLayout
     from cfbench.ratings import Scale
 
 BLOCK_ROWS = 3_000_000

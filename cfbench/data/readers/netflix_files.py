@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from cfbench.data.card import TableLayout
+    from cfbench.data.readers.layout import TableLayout
 
 RATINGS = 100_480_507
 """The number of ratings in the original."""

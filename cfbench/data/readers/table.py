@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from cfbench.data.card import TableLayout
+from cfbench.data.readers.layout import TableLayout
 from cfbench.data.readers.lines import group_lines, normalize_lines, split_rows
 from cfbench.data.readers.stream import DAMAGED, archive_errors, read_pieces
 from cfbench.data.readers.table_columns import (
