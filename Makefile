@@ -20,7 +20,7 @@ demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, pr
 	$(BIN)/cfbench compare --dataset ml-100k
 
 test: $(VENV)/.developer  ## run the quick tests (a few minutes)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: $(VENV)/.developer  ## check lint, format, types, imports between rooms, and workflows
 	$(BIN)/ruff check

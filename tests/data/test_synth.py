@@ -287,7 +287,7 @@ def test_synth_replaces_a_file_only_with_force(synth, tmp_path):
     assert f"{path} already exists; choose another path with --out, or replace it with --force" in err
     assert synth("--out", path, "--force")[0] == 0
     assert path.stat().st_size > 1000
-    assert "choose another name" in synth("--out", tmp_path, "--force")[1]
+    assert "is a folder; choose another path with --out" in synth("--out", tmp_path, "--force")[1]
 
 
 @pytest.mark.slow
