@@ -1,7 +1,12 @@
 """cfbench: which model predicts these ratings best, and at what cost?
 
-The way of a rating: card → fetch → reader → Ratings → split → plugin.fit → plugin.predict → metrics → run record →
-leaderboard. Each step is one module. Importing this package loads nothing heavy.
+A rating passes through the rooms in this order:
+
+    card → fetch → reader → Ratings → split → plugin.fit → plugin.predict → metrics → run record → leaderboard
+    └───────────── data ────────────┘ └─ learning and plugins ─┘└──────── runs ───────┘
+
+The vocabulary of all rooms is in errors, files, ratings, contract and metrics. Importing this package loads nothing
+heavy.
 """
 
 __version__ = "0.1.0"
