@@ -41,9 +41,9 @@ def synth(
     if out.exists() and not force:
         raise UsageError(f"{out} already exists; choose another path with --out, or replace it with --force")
     with console.FileProgress() as progress:
-        twin = write_netflix(out, scale=scale, seed=seed, listener=progress)
+        ratings = write_netflix(out, scale=scale, seed=seed, listener=progress)
     console.say(
-        f"a twin of {name.value} at scale {scale:g}: {len(twin.ids):,} users, {len(twin.years):,} items, "
-        f"{len(twin.users):,} ratings, in {out}"
+        f"synthetic {name.value} ratings at scale {scale:g}: {len(ratings.ids):,} users, {len(ratings.years):,} items, "
+        f"{len(ratings.users):,} ratings, in {out}"
     )
     console.say(f"next: cfbench download {name.value}-twin --from-file {shlex.quote(str(out))}")

@@ -122,7 +122,7 @@ def _score_from_predictions(
 ) -> list[RankedRow]:
     """The ranked rows with scores, intervals and tests from the predictions.
 
-    Only the errors of one row's runs are in memory at a time; its sums by user are kept.
+    Only the errors of one row's runs are in memory at a time; their sums by user stay.
     """
     if not board.ranked:
         return []

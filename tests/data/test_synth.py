@@ -274,7 +274,7 @@ def test_synth_writes_an_archive_and_names_the_next_command(synth, tmp_path):
     path = tmp_path / "my data.tar.gz"
     status, err = synth("--out", path)
     assert status == 0
-    assert "a twin of netflix at scale 0.0001: 48 users, 825 items, 10,048 ratings, in" in err
+    assert "synthetic netflix ratings at scale 0.0001: 48 users, 825 items, 10,048 ratings, in" in err
     assert f"next: cfbench download netflix-twin --from-file '{path}'" in err
     assert len(read(path)) == 10_048
 
