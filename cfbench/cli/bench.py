@@ -49,7 +49,7 @@ def bench(
         flags: dict[str, Any] = {"precision": precision, "orientation": "user"}
         if refeed is not None:
             flags["refeed"] = str(refeed)
-        config = registry.configure(definition, {}, flags)[0].for_device(device)
+        config = registry.make_config(definition, {}, flags)[0].for_device(device)
         test = SpeedTest(_build(definition, config, plugin), config, ratings, device)
         rows.append(_measure(test, config, device, rounds) | {"refeed": refeed})
     if json:

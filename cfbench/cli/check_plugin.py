@@ -64,7 +64,7 @@ def _run_checks(name: str) -> Iterator[CheckResult]:
     def check_presets(_: Path) -> str:
         presets = registry.presets(name)
         for values in presets.values():
-            registry.configure(plugin, values, {})
+            registry.make_config(plugin, values, {})
         return "" if presets else "has no presets"
 
     yield _run_check("has presets that its hyper-parameters allow", check_presets)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.contract import Epoch, Model, Predictor
-    from cfbench.data.split import Split
     from cfbench.ratings import Pairs, Ratings, Scores
     from cfbench.runs.job import Job
     from cfbench.runs.record import Status
@@ -46,6 +45,8 @@ class Fit:
     """A fitted model, and what fitting it cost."""
 
     model: Model
+    valid: Ratings
+    """The validation part that the model received."""
     status: Status
     message: str
     usable: bool
@@ -57,11 +58,11 @@ class Fit:
     """CPU time of this process."""
 
 
-def fit_model(job: Job, split: Split, checkpoint: Path, progress: FitProgress) -> Fit:
+def fit_model(job: Job, checkpoint: Path, progress: FitProgress) -> Fit:
     """Fit the plugin's model on the training part; divergence is a status, not an error."""
     model: Model = job.plugin.build(job.config)
-    train, valid = training_parts(job.plugin, job.dataset, split)
-    context = lend_context(job, split)
+    train, valid = training_parts(job.plugin, job.dataset, job.split)
+    context = lend_context(job)
     context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.notes.append
     status: Status = "finished"
     message, usable = "", True
@@ -74,7 +75,7 @@ def fit_model(job: Job, split: Split, checkpoint: Path, progress: FitProgress) -
     if progress.curve:
         seconds = max(seconds, progress.curve[-1].seconds)  # a resumed fit started earlier
     message = message or "; ".join(progress.notes)
-    return Fit(model, status, message, usable, progress.curve, seconds, cpu_seconds)
+    return Fit(model, valid, status, message, usable, progress.curve, seconds, cpu_seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,25 +92,24 @@ class Scored:
     """Wall time of predicting the test part."""
 
 
-def score_model(job: Job, split: Split, fit: Fit) -> Scored:
+def score_model(job: Job, fit: Fit) -> Scored:
     """Predict the validation part, then cut out the test part and predict it; raises `PredictionError`."""
-    ratings, scale, name = model_view(job.plugin, job.dataset), job.dataset.ratings.scale, job.request.plugin.name
-    valid = split.valid(ratings)
+    name, scale, valid = job.request.plugin.name, job.dataset.ratings.scale, fit.valid
     valid_scores = scale.clip(predict(name, fit.model, valid.pairs)) if len(valid) else None
-    test = split.test(ratings)
+    test = job.split.test(model_view(job.plugin, job.dataset))
     wall = time.perf_counter()
     scores = scale.clip(predict(name, fit.model, test.pairs))
     seconds = time.perf_counter() - wall
-    valid_rmse = None if valid_scores is None else _valid_rmse(fit, valid_scores, valid)
+    valid_rmse = None if valid_scores is None else _valid_rmse(fit, valid_scores)
     return Scored(valid_scores, valid_rmse, scores, rmse(scores, test.ratings), mae(scores, test.ratings), seconds)
 
 
-def _valid_rmse(fit: Fit, predictions: Scores, valid: Ratings) -> float | None:
+def _valid_rmse(fit: Fit, predictions: Scores) -> float | None:
     """Return the validation RMSE: that of the chosen epoch, or, without epochs, that of the predictions."""
     if isinstance(fit.model, FittedOnValid):
         return fit.model.valid_rmse
     best = best_epoch(fit.curve)
-    return rmse(predictions, valid.ratings) if best is None or best.valid_rmse is None else best.valid_rmse
+    return rmse(predictions, fit.valid.ratings) if best is None or best.valid_rmse is None else best.valid_rmse
 
 
 def best_epoch(curve: Sequence[Epoch]) -> Epoch | None:

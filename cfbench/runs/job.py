@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from cfbench.contract import Config, Context, Model, Plugin, Predictor
@@ -11,7 +11,7 @@ from cfbench.data import card, store
 from cfbench.errors import RecordError
 from cfbench.runs import members, registry
 from cfbench.runs.arrays import read_state
-from cfbench.runs.setup import resolve_device
+from cfbench.runs.setup import device_for_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +35,23 @@ class Job:
     dataset: Dataset
     results: Results
 
-    @property
+    @cached_property
     def split(self) -> Split:
-        """The split; raises `RecordError` if it is no longer the one that was requested."""
-        return requested_split(self.request, self.dataset)
+        """The split of the request's name, read once."""
+        return self.dataset.split(self.request.split.name)
+
+    def require_same_split(self) -> None:
+        """Raise `RecordError` if the split is no longer the one that was requested."""
+        request, fingerprint = self.request, self.split.fingerprint
+        if fingerprint != request.split.fingerprint:
+            raise RecordError(
+                f"run {request.run} used split {request.split.name} with fingerprint {request.split.fingerprint[:12]}, "
+                f"but its fingerprint is now {fingerprint[:12]}: the data or the split's definition have changed; run "
+                f"the model again: `cfbench run {request.plugin.name} --dataset {request.dataset.name}`"
+            )
 
 
-def resolve(request: Request, dataset: Dataset, results: Results) -> Job:
+def resolve_request(request: Request, dataset: Dataset, results: Results) -> Job:
     """Load the plugin and resolve the runs that the config names; raises `RecordError`, `UsageError`, `PluginError`."""
     plugin = registry.load(request.plugin.name)
     config: Config = plugin.config.model_validate(request.config)
@@ -50,16 +60,11 @@ def resolve(request: Request, dataset: Dataset, results: Results) -> Job:
     return Job(request, plugin, config, dataset, results)
 
 
-def requested_split(request: Request, dataset: Dataset) -> Split:
-    """Return the split of a request; raises `RecordError` if it has changed since."""
-    split = dataset.split(request.split.name)
-    if split.fingerprint != request.split.fingerprint:
-        raise RecordError(
-            f"run {request.run} used split {request.split.name} with fingerprint {request.split.fingerprint[:12]}, but "
-            f"its fingerprint is now {split.fingerprint[:12]}: the data or the split's definition have changed; run "
-            f"the model again: `cfbench run {request.plugin.name} --dataset {request.dataset.name}`"
-        )
-    return split
+def open_job(request: Request, results: Results) -> Job:
+    """Return the job of a stored run, whose config is complete; raises `RecordError`, `PluginError`, `DataError`."""
+    plugin = registry.load(request.plugin.name)
+    dataset = store.open_dataset(card.load(request.dataset.name))
+    return Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
 
 
 def training_parts(plugin: Plugin[Any], dataset: Dataset, split: Split) -> tuple[Ratings, Ratings]:
@@ -73,9 +78,9 @@ def model_view(plugin: Plugin[Any], dataset: Dataset) -> Ratings:
     return dataset.ratings if plugin.uses_times else dataset.ratings.without_times()
 
 
-def lend_context(job: Job, split: Split) -> Context:
+def lend_context(job: Job) -> Context:
     """Return what the harness lends the model; the caller adds where to report."""
-    context = Context(job.request.seed, job.request.device, member=_member_lender(job, split))
+    context = Context(job.request.seed, job.request.device, member=_member_lender(job))
     lend_titles(context, job.plugin, job.dataset)
     return context
 
@@ -86,8 +91,8 @@ def lend_titles(context: Context, plugin: Plugin[Any], dataset: Dataset) -> None
         context.titles, context.years = dataset.catalogue.titles, dataset.catalogue.years
 
 
-def _member_lender(job: Job, split: Split) -> Callable[[str], Predictor]:
-    parts = members.HeldOutParts(split, job.dataset.ratings)
+def _member_lender(job: Job) -> Callable[[str], Predictor]:
+    parts = members.HeldOutParts(job.split, job.dataset.ratings)
 
     def reopen_member(record: Record, folder: Path) -> Predictor:
         return reopen(record, folder, job.results, "auto")[0]
@@ -97,13 +102,11 @@ def _member_lender(job: Job, split: Split) -> Callable[[str], Predictor]:
 
 def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple[Model, Dataset]:
     """Return the fitted model of a finished run, and its data set; raises `RecordError` if the data have changed."""
-    request = record.request
-    plugin = registry.load(request.plugin.name)
-    dataset = store.open_dataset(card.load(request.dataset.name))
-    job = Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
-    split = job.split
-    model: Model = plugin.build(job.config)
-    context = lend_context(job, split)
-    context.device = resolve_device(request.plugin.name, plugin, device)
-    model.restore(read_state(folder), training_parts(plugin, dataset, split)[0], context)
-    return model, dataset
+    job = open_job(record.request, results)
+    job.require_same_split()
+    model: Model = job.plugin.build(job.config)
+    context = lend_context(job)
+    context.device = device_for_plugin(record.request.plugin.name, job.plugin, device)
+    train, _ = training_parts(job.plugin, job.dataset, job.split)
+    model.restore(read_state(folder), train, context)
+    return model, job.dataset

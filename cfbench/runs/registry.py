@@ -220,7 +220,7 @@ def preset(name: str, requested: str | None, dataset: str) -> tuple[str | None, 
     return requested, known[requested]
 
 
-def configure(
+def make_config(
     plugin: Plugin[Any], preset: dict[str, Any], flags: dict[str, str | bool]
 ) -> tuple[Config, dict[str, str]]:
     """Return the config, and where each value came from: `default`, `preset` or `flag`.

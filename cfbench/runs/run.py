@@ -14,15 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from cfbench.data import card, store
 from cfbench.errors import RecordError, WriteError
 from cfbench.files import write_errors
-from cfbench.runs import machine, registry
+from cfbench.runs import machine
 from cfbench.runs.arrays import RunArrays, write_arrays
 from cfbench.runs.fitting import FitProgress, best_epoch, fit_model, score_model
-from cfbench.runs.job import Job, resolve
+from cfbench.runs.job import open_job, resolve_request
 from cfbench.runs.record import Outcome, Record, read_record
-from cfbench.runs.setup import resolve_device
+from cfbench.runs.setup import device_for_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from cfbench.contract import Epoch
     from cfbench.data.store import Dataset
     from cfbench.runs.fitting import Fit, Scored
+    from cfbench.runs.job import Job
     from cfbench.runs.record import Request, Status
     from cfbench.runs.results import Results
 
@@ -68,7 +68,7 @@ def start(request: Request, dataset: Dataset, results: Results, listener: RunLis
 
     Raises `InterruptedRunError`, `CfbenchError`s, and what the plugin raises.
     """
-    return _start(resolve(request, dataset, results), listener)
+    return _start(resolve_request(request, dataset, results), listener)
 
 
 def _start(job: Job, listener: RunListener) -> tuple[Record, Path]:
@@ -82,10 +82,8 @@ def resume(run: str, results: Results, listener: RunListener) -> tuple[Record, P
     Raises what `start` raises.
     """
     with results.resume(run) as (request, folder):
-        plugin = registry.load(request.plugin.name)
-        resolve_device(request.plugin.name, plugin, request.device)  # the same device must still be available
-        dataset = store.open_dataset(card.load(request.dataset.name))
-        job = Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
+        job = open_job(request, results)
+        device_for_plugin(request.plugin.name, job.plugin, request.device)  # the same device must still be available
         return _carry_out(job, folder, listener, _count_resumption(folder))
 
 
@@ -94,7 +92,7 @@ def ensure(request: Request, dataset: Dataset, results: Results, listener: RunLi
 
     A run that Ctrl-C stopped is resumed. So a command that makes many runs can be stopped and typed again.
     """
-    job = resolve(request, dataset, results)
+    job = resolve_request(request, dataset, results)
     record = _finished_run(job)
     if record is not None:
         return record, True
@@ -105,8 +103,11 @@ def ensure(request: Request, dataset: Dataset, results: Results, listener: RunLi
 
 
 def finished_run(request: Request, dataset: Dataset, results: Results) -> Record | None:
-    """Return a finished run with the same plugin, version, config, seed and split; raises what `resolve` raises."""
-    return _finished_run(resolve(request, dataset, results))
+    """Return a finished run with the same plugin, version, config, seed and split.
+
+    Raises what `resolve_request` raises.
+    """
+    return _finished_run(resolve_request(request, dataset, results))
 
 
 def _finished_run(job: Job) -> Record | None:
@@ -155,15 +156,15 @@ def _count_resumption(folder: Path) -> _History:
 
 def _carry_out(job: Job, folder: Path, listener: RunListener, history: _History = _History()) -> tuple[Record, Path]:
     """Fit, score and publish; on failure publish the failure, on Ctrl-C leave a run that can be resumed."""
+    job.require_same_split()  # outside the try: a change of the data must not end the run as failed
     request, results = job.request, job.results
-    split = job.split
     machine.reset_peak_memory(request.device)
     listener.begin(request.run)
     progress = FitProgress(listener.epoch)
     cpu = time.process_time()
     try:
-        fit = fit_model(job, split, folder / "checkpoint.safetensors", progress)
-        scores = score_model(job, split, fit) if fit.usable else None
+        fit = fit_model(job, folder / "checkpoint.safetensors", progress)
+        scores = score_model(job, fit) if fit.usable else None
         arrays = _arrays(fit, scores)
         outcome = _outcome(fit, scores, request.device)
     except KeyboardInterrupt:

@@ -43,12 +43,12 @@ def configure(
     if preset is not None and not use_preset:
         raise UsageError(f"--preset {preset} and --no-preset contradict each other; leave out one of them")
     preset_name, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
-    config, origins = registry.configure(plugin, values, flags)
-    resolved = resolve_device(name, plugin, device)
+    config, origins = registry.make_config(plugin, values, flags)
+    resolved = device_for_plugin(name, plugin, device)
     return Setup(name, plugin, config.for_device(resolved), preset_name, origins, resolved)
 
 
-def resolve_device(name: str, plugin: Plugin[Any], device: str) -> str:
+def device_for_plugin(name: str, plugin: Plugin[Any], device: str) -> str:
     """Return the device a plugin computes on, for `auto` the best one; raises `DeviceError`."""
     if plugin.gpu:
         from cfbench.learning import training

@@ -46,7 +46,7 @@ def _text(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
         text = format_value(value)
         flag = value if isinstance(value, bool) else text
         if value is not None:  # None is the value of a flag that is left out
-            config, _ = registry.configure(plugin, {}, {name: flag})
+            config, _ = registry.make_config(plugin, {}, {name: flag})
             assert config == default, f"hyper-parameter {name!r}: {text!r} is read as {getattr(config, name)!r}"
 
 

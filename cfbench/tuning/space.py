@@ -154,7 +154,7 @@ def _parse_interval(plugin: Plugin[Any], start: Config, name: str, text: str) ->
 def _parse_value(plugin: Plugin[Any], start: Config, name: str, text: str) -> Any:
     """Parse one value of a hyper-parameter; raises `ConfigError` when the Config refuses it."""
     try:
-        config, _ = registry.configure(plugin, start.model_dump(), {name: text})
+        config, _ = registry.make_config(plugin, start.model_dump(), {name: text})
     except ConfigError as error:
         reason = str(error).splitlines()[0].removeprefix(f"--{name.replace('_', '-')}: ")
         raise ConfigError(f"--range {name}: {reason}") from error

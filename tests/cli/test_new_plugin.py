@@ -206,7 +206,7 @@ def test_the_entry_point_and_the_presets_in_the_documentation_are_valid():
         registry.ENTRY_POINTS: {"item-mean": "my_package.item_mean:PLUGIN"}
     }
     for preset in presets.values():
-        registry.configure(names["PLUGIN"], preset, {})
+        registry.make_config(names["PLUGIN"], preset, {})
 
 
 def test_the_documentation_names_every_part_of_the_contract():

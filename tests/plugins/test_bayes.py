@@ -191,7 +191,7 @@ def test_more_samples_than_iterations_after_the_burn_in_is_an_error():
     with pytest.raises(
         ConfigError, match=r"^--samples: expected at most the 10 iterations after the burn-in, got 100$"
     ):
-        registry.configure(PLUGIN, {}, {"iterations": "60", "burn_in": "50"})
+        registry.make_config(PLUGIN, {}, {"iterations": "60", "burn_in": "50"})
 
 
 @pytest.mark.parametrize(("samples", "iterations"), [(4, {2, 4, 7, 9}), (8, set(range(2, 10))), (1, {9})])

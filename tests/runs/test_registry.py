@@ -71,7 +71,7 @@ def test_the_error_for_an_unknown_plugin_suggests_a_similar_name():
 
 def test_text_becomes_numbers_tuples_and_switches():
     flags = {"hidden": "64, 32", "dropout": "0.5", "refeed": "2", "tied": True, "milestones": ""}
-    config, origins = registry.configure(DEEPAE, {}, flags)
+    config, origins = registry.make_config(DEEPAE, {}, flags)
     assert (config.hidden, config.dropout, config.refeed, config.tied, config.milestones) == (
         (64, 32),
         0.5,
@@ -85,19 +85,19 @@ def test_text_becomes_numbers_tuples_and_switches():
 
 @pytest.mark.parametrize("milestones", [(), (3,), (3, 5)])
 def test_a_tuple_is_read_as_it_is_written(milestones):
-    config, _ = registry.configure(registry.load("deepae"), {}, {"milestones": format_value(milestones)})
+    config, _ = registry.make_config(registry.load("deepae"), {}, {"milestones": format_value(milestones)})
     assert config.milestones == milestones
 
 
 def test_a_flag_overrides_the_preset_and_the_preset_overrides_the_default():
-    config, origins = registry.configure(DEEPAE, {"lr": 0.25, "dropout": 0.5}, {"dropout": "0.1"})
+    config, origins = registry.make_config(DEEPAE, {"lr": 0.25, "dropout": 0.5}, {"dropout": "0.1"})
     assert (config.lr, config.dropout, config.refeed) == (0.25, 0.1, 1)
     assert (origins["lr"], origins["dropout"], origins["refeed"]) == ("preset", "flag", "default")
 
 
 def test_each_wrong_value_is_one_line_of_the_error():
     with pytest.raises(ConfigError) as fault:
-        registry.configure(
+        registry.make_config(
             DEEPAE, {}, {"dropout": "2", "hidden": "64,x", "activation": "silu", "hiden": "3", "lr": "nan"}
         )
     choices = "'selu', 'elu', 'relu', 'relu6', 'lrelu', 'tanh', 'sigmoid', 'swish' or 'none'"
@@ -114,7 +114,7 @@ def test_each_wrong_value_is_one_line_of_the_error():
 @pytest.mark.parametrize("name", registry.names())
 def test_every_preset_that_ships_is_a_valid_config(name):
     for values in registry.presets(name).values():
-        registry.configure(registry.load(name), values, {})
+        registry.make_config(registry.load(name), values, {})
 
 
 def test_the_preset_with_the_name_of_the_data_set_is_its_default(monkeypatch):
@@ -131,7 +131,7 @@ def test_the_four_architectures_of_the_paper_are_presets():
     papers = {"paper-3m": ((128, 256, 256), 0.65), "paper-6m": ((256, 256, 512), 0.8),
               "paper-1y": ((256, 256, 512), 0.8), "paper-full": ((512, 512, 1024), 0.8)}  # fmt: skip
     for name, (hidden, dropout) in papers.items():
-        config, _ = registry.configure(DEEPAE, known[name], {})
+        config, _ = registry.make_config(DEEPAE, known[name], {})
         assert (config.hidden, config.dropout, config.refeed, config.lr) == (hidden, dropout, 1, 0.005)
         assert (config.orientation, config.optimizer, config.batch_size) == ("user", "momentum", 128)
         assert (config.activation, config.milestones, config.weight_decay) == ("selu", (24, 36, 48, 66, 72), 0)
@@ -202,7 +202,7 @@ def test_an_error_in_a_presets_file_names_the_file(other_package, tmp_path, text
 
 def test_a_wrong_value_in_a_preset_is_reported_as_the_presets():
     with pytest.raises(ConfigError) as fault:
-        registry.configure(DEEPAE, {"dropout": 2, "lr": -1}, {"lr": "0"})
+        registry.make_config(DEEPAE, {"dropout": 2, "lr": -1}, {"lr": "0"})
     assert sorted(str(fault.value).splitlines()) == [
         "--lr: should be greater than 0, got '0'",
         "dropout in the preset: should be less than 1, got 2",

@@ -525,6 +525,19 @@ def test_a_run_on_other_data_under_the_same_name_is_not_resumed_or_reopened(tiny
         reopen(other, folder, Results(Path("results")), "auto")
 
 
+def test_a_run_whose_data_changed_is_not_resumed_and_stays_resumable(tiny, fake):
+    request, results = stopped(tiny, fake), Results(Path("results"))
+    file = Path("results", ".unfinished", request.run, "request.json")
+    changed = request.split.model_copy(update={"fingerprint": "f" * 64})
+    file.write_text(request.model_copy(update={"split": changed}).model_dump_json())
+    fake()
+    with pytest.raises(RecordError, match=r"the data or the split's definition have changed"):
+        run.resume(request.run, results, Listener())
+    assert results.unfinished() == [request.run]
+    file.write_text(request.model_dump_json())
+    assert run.resume(request.run, results, Listener())[0].outcome.status == "finished"
+
+
 def test_resuming_a_finished_or_unknown_run_says_so(tiny):
     stored, _ = start(tiny, "bias")
     with pytest.raises(RecordError, match=f"run '{stored.run}' is finished; `cfbench show {stored.run}` shows it"):
