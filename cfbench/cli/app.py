@@ -6,67 +6,67 @@ Heavy imports stand inside the commands: `cfbench --help` loads neither torch no
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from cfbench import __version__
 from cfbench.cli import console
-from cfbench.cli.bench import bench
-from cfbench.cli.check_plugin import check_plugin
-from cfbench.cli.compare import compare
-from cfbench.cli.datasets import datasets
-from cfbench.cli.diff import diff
-from cfbench.cli.doctor import doctor
-from cfbench.cli.download import download
-from cfbench.cli.import_ import import_
-from cfbench.cli.new_plugin import new_plugin
-from cfbench.cli.plugins import plugins
-from cfbench.cli.predict import predict
-from cfbench.cli.recommend import recommend
-from cfbench.cli.run.command import RunGroup, run
-from cfbench.cli.show import show
-from cfbench.cli.studies import studies
-from cfbench.cli.sweep import sweep
-from cfbench.cli.synth import synth
-from cfbench.cli.tune.command import tune
 from cfbench.errors import CfbenchError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ClickError: Any = typer.BadParameter.__mro__[2]
 """ClickException, the root of all errors of Click. Typer may carry its own copy of Click, so it is found this way."""
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "download": download,
-    "datasets": datasets,
-    "import": import_,
-    "synth": synth,
-    "plugins": plugins,
-    "run": run,
-    "sweep": sweep,
-    "tune": tune,
-    "studies": studies,
-    "compare": compare,
-    "show": show,
-    "diff": diff,
-    "predict": predict,
-    "recommend": recommend,
-    "new-plugin": new_plugin,
-    "check-plugin": check_plugin,
-    "bench": bench,
-    "doctor": doctor,
+COMMANDS = {
+    "download": "Download, check and prepare a data set, and make it the current one.",
+    "datasets": "List the data sets, or show one: its ratings, the activity of its users and items, its splits.",
+    "import": "Make a data set from your own ratings, and make it the current one.",
+    "synth": "Make up ratings in the format and the shape of a real data set, for a trial before you have the data.",
+    "plugins": "List the plugins, or show one: its hyper-parameters, their ranges, its presets.",
+    "run": "Train a plugin on a split, score it on the test part, and save the record.",
+    "sweep": "Run plugins with overrides, on data sets, splits and seeds, as a file declares them.",
+    "tune": "Search the hyper-parameters with the smallest validation RMSE; the test part is not used.",
+    "studies": "List the studies of `cfbench tune`, with their trials and their best validation RMSE.",
+    "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
+    "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
+    "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
+    "predict": "Predict ratings with the model of a stored run.",
+    "recommend": "List the items with the highest predictions for a user, without those rated in training.",
+    "new-plugin": "Write a small package with a model that works, presets and tests. Then change the model into yours.",
+    "check-plugin": "Check that a plugin follows every rule for plugins. The exit status is 1 when a check fails.",
+    "bench": "Time training and evaluation on random ratings of the Netflix Prize's shape.",
+    "doctor": "Show the versions, devices and folders that cfbench uses. Please add the output to a bug report.",
 }
-"""Every command, in the order in which a newcomer needs them."""
+"""Every command with the first line of its help, in the order in which a newcomer needs them."""
 
 
 class RootGroup(typer.core.TyperGroup):
-    """The group `cfbench`, whose help lists the commands in the order of `COMMANDS`."""
+    """The group `cfbench`. It imports only the command that the command line names."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (Click passes the context)
-        """Return the names of all commands."""
-        return list(COMMANDS)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: typer.core.TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that `args` begin with, with its parameters, and the rest of `args`."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load_command(str(name)), rest
+
+
+def load_command(name: str) -> Any:
+    """Import the module of a command and return the command with its parameters."""
+    word = "import_" if name == "import" else name.replace("-", "_")  # `import` cannot name a module
+    module = import_module(f"cfbench.cli.{word}.command" if name in ("run", "tune") else f"cfbench.cli.{word}")
+    if name == "run":  # a group, with a command for each plugin
+        holder = typer.Typer(cls=module.RunGroup, add_completion=False, rich_markup_mode="rich")
+        holder.callback(invoke_without_command=True)(module.run)
+    else:
+        holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        holder.command()(getattr(module, word))
+    command = typer.main.get_command(holder)
+    command.name = name
+    return command
 
 
 app = typer.Typer(
@@ -95,19 +95,6 @@ def root(
     """Which model predicts these ratings best, and at what cost?"""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-def _add_commands() -> None:
-    """Add every command. `run` is a group, with a command for each plugin."""
-    for name, function in COMMANDS.items():
-        if name != "run":
-            app.command(name)(function)
-    group = typer.Typer(cls=RunGroup, rich_markup_mode="rich")
-    group.callback(invoke_without_command=True)(run)
-    app.add_typer(group, name="run")
-
-
-_add_commands()
 
 
 def main(arguments: list[str] | None = None) -> None:

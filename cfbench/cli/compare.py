@@ -51,7 +51,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Rank the models of a data set and split, best first; published scores of the same protocol stand apart.
+    """Rank the models of a data set and split, best first, beside published scores of the same protocol.
 
     Several seeds of one config are one row, and so are the folds of --split 5fold. Each plugin is shown with the
     config that has the best validation RMSE; the test ratings never choose a config. Intervals are 95 %, from a

@@ -28,7 +28,7 @@ def recommend(
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """List the items with the highest predictions for a user, without those that the user rated in training.
+    """List the items with the highest predictions for a user, without those rated in training.
 
     Examples: cfbench recommend last --user 196; cfbench recommend last --ratings mine.csv -n 20
     """

@@ -28,7 +28,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other ratings.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Make up ratings in the format and the shape of a real data set, to try cfbench before you have the real data.
+    """Make up ratings in the format and the shape of a real data set, for a trial before you have the data.
 
     Example: cfbench synth netflix --scale 0.01 --out twin.tar.gz
     """

@@ -77,6 +77,11 @@ def test_the_help_lists_the_commands_in_their_order(empty_terminal):
     assert places == sorted(places)
 
 
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_the_list_of_commands_shows_the_first_line_of_each_help(name):
+    assert app.COMMANDS[name] == app.load_command(name).help.splitlines()[0]
+
+
 @pytest.mark.parametrize("command", [[], *([name] for name in app.COMMANDS), ["run", "bias"], ["run", "deepae"]])
 def test_every_command_and_every_option_has_help(command, empty_terminal):
     result = empty_terminal(" ".join([*command, "--help"]))

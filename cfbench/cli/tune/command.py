@@ -147,7 +147,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
-    """Search the hyper-parameters of a plugin that give the smallest validation RMSE; the test part is not used.
+    """Search the hyper-parameters with the smallest validation RMSE; the test part is not used.
 
     The first trial is the config that the study starts from. The same command resumes a study that was interrupted.
     The exit status is 1 when no trial finished.
