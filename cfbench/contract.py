@@ -116,7 +116,7 @@ def _no_member(run: str) -> Predictor:
 
 @dataclass
 class Context:
-    """What the harness lends a model while the model is fitted or restored."""
+    """What the harness gives a model while the model is fitted or restored."""
 
     seed: int = 0
     """All randomness of the run comes from this number and nothing else."""
@@ -136,7 +136,7 @@ class Context:
     titles: tuple[str, ...] | None = None
     """(n_items,) the title of each item, empty where it is unknown; None unless the plugin declares `uses_titles`."""
     years: NDArray[np.int16] | None = None
-    """(n_items,) the release year of each item, 0 where it is unknown; None as `titles` is."""
+    """(n_items,) the release year of each item, 0 where it is unknown; None if `titles` is None."""
 
     def rng(self, purpose: str = "") -> np.random.Generator:
         """Return a NumPy generator made from the run's seed and a purpose: each purpose has its own random stream."""
@@ -160,7 +160,7 @@ class Model(Protocol):
         """
 
     def state(self) -> State:
-        """Return the arrays that `restore` needs, besides the training ratings, to predict again."""
+        """Return the arrays that `restore` needs, in addition to the training ratings, to predict again."""
 
     def restore(self, state: State, train: Ratings, context: Context) -> None:
         """Become the fitted model of this `state`, which was fitted on the same training ratings."""
@@ -179,7 +179,7 @@ class FittedOnValid(Protocol):
     """
 
     valid_rmse: float | None
-    """Root mean squared error over the validation ratings, each predicted without having been fitted to."""
+    """Root mean squared error over the validation ratings, each predicted by a model that was not fitted to it."""
 
 
 @runtime_checkable

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 _HIDDEN_SUFFIX = ".cfbench"
 _LOCK_NAME = ".lock"
-_LOCK_TRIES = (
-    3  # another process may remove the folder before it is locked; if it happens this often, locks do not work
-)
+# Another process may remove the folder before it is locked. If that happens this often, locks do not work here.
+_LOCK_TRIES = 3
 _LOCK_TIMEOUT = 1.0  # seconds; `is_locked` in another process holds the lock for a moment
 _ADVICE = {
     errno.ENOSPC: "no space left on the disk; free some, or choose another folder",

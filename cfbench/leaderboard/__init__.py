@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-# They stand here because the command line needs them for `--help`, before it loads anything heavy.
+# These types are here because the command line needs them for `--help`, before it loads anything heavy.
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
 """What a leaderboard ranks by. `user-rmse` is the mean over users of each user's RMSE."""
 SliceBy: TypeAlias = Literal["user-activity", "item-popularity", "rating"]

@@ -14,7 +14,7 @@ import numpy as np
 from cfbench.contract import DivergedError, FittedOnValid
 from cfbench.errors import PredictionError
 from cfbench.metrics import mae, rmse
-from cfbench.runs.job import lend_context, model_view, training_parts
+from cfbench.runs.job import make_context, model_view, training_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ def fit_model(job: Job, checkpoint: Path, progress: FitProgress) -> Fit:
     """Fit the plugin's model on the training part; divergence is a status, not an error."""
     model: Model = job.plugin.build(job.config)
     train, valid = training_parts(job.plugin, job.dataset, job.split)
-    context = lend_context(job)
+    context = make_context(job)
     context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.notes.append
     status: Status = "finished"
     message, usable = "", True

@@ -1,4 +1,4 @@
-"""A run's request with everything that carrying it out needs: plugin, config, data, and what the model is lent."""
+"""A run's request with everything that carrying it out needs: plugin, config, data, and the context of its model."""
 
 from __future__ import annotations
 
@@ -78,26 +78,26 @@ def model_view(plugin: Plugin[Any], dataset: Dataset) -> Ratings:
     return dataset.ratings if plugin.uses_times else dataset.ratings.without_times()
 
 
-def lend_context(job: Job) -> Context:
-    """Return what the harness lends the model; the caller adds where to report."""
-    context = Context(job.request.seed, job.request.device, member=_member_lender(job))
-    lend_titles(context, job.plugin, job.dataset)
+def make_context(job: Job) -> Context:
+    """Return the context of the model; the caller adds where to report."""
+    context = Context(job.request.seed, job.request.device, member=_member_opener(job))
+    add_titles(context, job.plugin, job.dataset)
     return context
 
 
-def lend_titles(context: Context, plugin: Plugin[Any], dataset: Dataset) -> None:
+def add_titles(context: Context, plugin: Plugin[Any], dataset: Dataset) -> None:
     """Put the item titles and years into a context if the plugin declares `uses_titles`."""
     if plugin.uses_titles:
         context.titles, context.years = dataset.catalogue.titles, dataset.catalogue.years
 
 
-def _member_lender(job: Job) -> Callable[[str], Predictor]:
+def _member_opener(job: Job) -> Callable[[str], Predictor]:
     parts = members.HeldOutParts(job.split, job.dataset.ratings)
 
     def reopen_member(record: Record, folder: Path) -> Predictor:
         return reopen(record, folder, job.results, "auto")[0]
 
-    return partial(members.lend, job.request, job.results, parts, reopen_member)
+    return partial(members.open_member, job.request, job.results, parts, reopen_member)
 
 
 def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple[Model, Dataset]:
@@ -105,7 +105,7 @@ def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple
     job = open_job(record.request, results)
     job.require_same_split()
     model: Model = job.plugin.build(job.config)
-    context = lend_context(job)
+    context = make_context(job)
     context.device = device_for_plugin(record.request.plugin.name, job.plugin, device)
     train, _ = training_parts(job.plugin, job.dataset, job.split)
     model.restore(read_state(folder), train, context)

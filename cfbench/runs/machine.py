@@ -42,7 +42,7 @@ def describe_machine(device: str = "cpu", needs: Iterable[str] = ()) -> Machine:
     """Describe the machine this process runs on.
 
     `device` is where the model computes. `needs` are the modules that a plugin imports beyond cfbench's own; their
-    versions are included. Call it after the fit: only then is it known what the run imported.
+    versions are included. Call it after the fit, because the fit may import more libraries.
     """
     torch = _loaded_torch()
     packages = [package for module, package in LIBRARIES_IF_IMPORTED.items() if module in sys.modules]
@@ -76,7 +76,7 @@ def _processor() -> str:
 def reset_peak_memory(device: str) -> None:
     """Start a new measurement of peak memory, so that each of several runs in one process has its own peak.
 
-    Linux alone can reset the peak of the process; elsewhere the peak covers the whole process.
+    Only Linux can reset the peak; on other systems the peak covers the whole life of the process.
     """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -115,7 +115,7 @@ def _can_be_member(record: Record, request: Request) -> bool:
     )
 
 
-def lend(
+def open_member(
     request: Request, results: Results, parts: HeldOutParts, reopen: Callable[[Record, Path], Predictor], name: str
 ) -> Member:
     """Return the run `name` as a member for the run of `request`; raises `RecordError`, `UnknownNameError`."""

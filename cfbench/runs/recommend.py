@@ -50,7 +50,7 @@ class NewUser:
             )
         try:
             return self.model.fold_in(self.items, self.ratings, pairs.items)
-        except PredictionError as fault:  # this configuration of the model cannot
+        except PredictionError as fault:  # this configuration of the model cannot fold in
             raise UsageError(f"{self.plugin}: {fault}; {_fold_in_advice()}") from fault
 
 

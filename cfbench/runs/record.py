@@ -69,7 +69,7 @@ class Tuned(_Frozen):
     seconds: float
     seed: int
     valid_rmse: float | None
-    """The best trial's."""
+    """The validation RMSE of the best trial."""
 
 
 class Request(_Frozen):

@@ -84,7 +84,9 @@ def locations() -> dict[str, PluginLocation]:
     """
     modules = (m.name for m in pkgutil.iter_modules(plugins.__path__) if not m.name.startswith("_"))
     own = [PluginLocation(name.replace("_", "-"), f"cfbench.plugins.{name}") for name in modules]
-    installed = sorted(map(_entry_point_location, entry_points(group=ENTRY_POINTS)), key=lambda place: place.package)
+    installed = sorted(
+        map(_entry_point_location, entry_points(group=ENTRY_POINTS)), key=lambda location: location.package
+    )
     by_name: dict[str, PluginLocation] = {}
     for location in (*own, *installed):
         first = by_name.setdefault(location.name, location)

@@ -7,7 +7,7 @@
         curve.parquet               one row an epoch, for models with epochs
         model.safetensors           the model's state, from which it predicts again
     <results>/.unfinished/<run-id>/
-        request.json                what a running or interrupted run was asked to do
+        request.json                everything that was decided before the run started
         checkpoint.safetensors      from where it can be resumed
         record.json                 its state when Ctrl-C stopped it
         resumed                     one line for each time the run was resumed
@@ -63,8 +63,8 @@ class Results:
     @contextmanager
     def lock(self, run: str) -> Iterator[None]:
         """Hold the lock of a run; raises `RecordError` while another process holds it."""
-        with try_lock(self._unfinished / run) as own:
-            if not own:
+        with try_lock(self._unfinished / run) as is_free:
+            if not is_free:
                 raise RecordError(
                     f"another process is working on run {run}; resume the run once that process has stopped"
                 )

@@ -135,7 +135,7 @@ def _predict_the_same(one: Request, other: Request) -> bool:
 
 @dataclass(frozen=True)
 class _History:
-    """What happened to a resumed run before."""
+    """What happened to a run before it was resumed."""
 
     resumed: int = 0
     cpu_seconds: float | None = 0.0
@@ -164,9 +164,9 @@ def _carry_out(job: Job, folder: Path, listener: RunListener, history: _History 
     cpu = time.process_time()
     try:
         fit = fit_model(job, folder / "checkpoint.safetensors", progress)
-        scores = score_model(job, fit) if fit.usable else None
-        arrays = _arrays(fit, scores)
-        outcome = _outcome(fit, scores, request.device)
+        scored = score_model(job, fit) if fit.usable else None
+        arrays = _arrays(fit, scored)
+        outcome = _outcome(fit, scored, request.device)
     except KeyboardInterrupt:
         stopped = _unscored("stopped", "Ctrl-C", progress.curve, cpu_seconds=time.process_time() - cpu)
         results.mark_stopped(folder, _record(job, stopped, history))
@@ -182,23 +182,23 @@ def _carry_out(job: Job, folder: Path, listener: RunListener, history: _History 
     return results.publish(folder, _record(job, outcome, history))
 
 
-def _arrays(fit: Fit, scores: Scored | None) -> RunArrays:
-    if scores is None:
+def _arrays(fit: Fit, scored: Scored | None) -> RunArrays:
+    if scored is None:
         return RunArrays(fit.curve)
-    return RunArrays(fit.curve, scores.valid, scores.test, fit.model.state())
+    return RunArrays(fit.curve, scored.valid, scored.test, fit.model.state())
 
 
-def _outcome(fit: Fit, scores: Scored | None, device: str) -> Outcome:
+def _outcome(fit: Fit, scored: Scored | None, device: str) -> Outcome:
     """Return the outcome of a fitted model."""
     best = best_epoch(fit.curve)
     return Outcome(
         status=fit.status, message=fit.message,
-        rmse=scores.rmse if scores else None, mae=scores.mae if scores else None,
-        valid_rmse=scores.valid_rmse if scores else best.valid_rmse if best else None,
+        rmse=scored.rmse if scored else None, mae=scored.mae if scored else None,
+        valid_rmse=scored.valid_rmse if scored else best.valid_rmse if best else None,
         best_epoch=best.epoch if best else None, epochs=len(fit.curve) or None, parameters=fit.model.parameters,
-        fit_seconds=fit.seconds, fit_cpu_seconds=fit.cpu_seconds, predict_seconds=scores.seconds if scores else None,
-        peak_memory=machine.peak_memory() if scores else None,
-        peak_device_memory=machine.peak_device_memory(device) if scores else None,
+        fit_seconds=fit.seconds, fit_cpu_seconds=fit.cpu_seconds, predict_seconds=scored.seconds if scored else None,
+        peak_memory=machine.peak_memory() if scored else None,
+        peak_device_memory=machine.peak_device_memory(device) if scored else None,
     )  # fmt: skip
 
 
@@ -212,9 +212,9 @@ def _unscored(status: Status, message: str, curve: Sequence[Epoch], cpu_seconds:
 
 
 def _record(job: Job, outcome: Outcome, history: _History) -> Record:
-    """Return the record; only after the fit is it known which libraries the run imported."""
-    own, before = outcome.fit_cpu_seconds, history.cpu_seconds
-    total = None if own is None or before is None else before + own
+    """Return the record. The machine is described last, because the fit may import more libraries."""
+    cpu, earlier_cpu = outcome.fit_cpu_seconds, history.cpu_seconds
+    total = None if cpu is None or earlier_cpu is None else earlier_cpu + cpu
     return Record(
         request=job.request,
         outcome=outcome.model_copy(update={"resumed": history.resumed, "fit_cpu_seconds": total}),

@@ -91,11 +91,11 @@ def unknown_users(*, seed: int) -> UnknownUsers:
 def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> Model:
     """Fit a plugin's model with its quick hyper-parameters, and with seed 1 unless a context is given."""
     model: Model = plugin.build(plugin.config(**plugin.quick))
-    model.fit(data.train, data.valid, replace(context or Context(seed=1), member=member_lender(data)))
+    model.fit(data.train, data.valid, replace(context or Context(seed=1), member=member_opener(data)))
     return model
 
 
-def member_lender(data: Planted) -> Callable[[str], Predictor]:
+def member_opener(data: Planted) -> Callable[[str], Predictor]:
     """Return a stand-in for stored runs: the member "5" is biases with regularization 5, fitted on the same ratings."""
     return lambda run: biases.fit(data.train, user_reg=float(run), item_reg=float(run))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.contract import Context, Epoch, Model, Plugin
-from cfbench.testing.planted import fit, member_lender, planted, rmse
+from cfbench.testing.planted import fit, member_opener, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
     model = fit(plugin, data)
     save_file({name: np.ascontiguousarray(array) for name, array in model.state().items()}, folder / "state")
     again: Model = plugin.build(plugin.config(**plugin.quick))
-    again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=member_lender(data)))
+    again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=member_opener(data)))
     first, second = (m.predict(data.test.pairs) for m in (model, again))
     assert first.tobytes() == second.tobytes(), (
         f"after restoring, predictions differ by up to {np.abs(first - second).max():.3g}"

@@ -17,7 +17,7 @@ from cfbench.data import card, store
 from cfbench.errors import RecordError
 from cfbench.metrics import rmse
 from cfbench.runs import fitting, registry
-from cfbench.runs.job import lend_titles, training_parts
+from cfbench.runs.job import add_titles, training_parts
 from cfbench.tuning.retry import this_process
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read_trial_data(plan: StudyPlan) -> TrialData:
             "start another study with --study NAME"
         )
     plugin, context = registry.load(plan.plugin), Context()
-    lend_titles(context, plugin, dataset)
+    add_titles(context, plugin, dataset)
     return TrialData(*training_parts(plugin, dataset, split), context)
 
 

@@ -70,19 +70,19 @@ def test_a_model_that_searches_the_memory_finds_no_test_rating(register_bowl, te
 
 @pytest.mark.parametrize("declared", [False, True])
 def test_a_trial_gives_times_and_titles_to_a_plugin_that_declares_them(declared, register_bowl, register, terminal):
-    lent = []
+    received = []
 
     def look(config, train, valid, context):
-        lent.extend([train.times, valid.times, context.titles, context.years])
+        received.extend([train.times, valid.times, context.titles, context.years])
 
     def predict(model, pairs):
-        lent.append(pairs.times)
+        received.append(pairs.times)
         return np.full(len(pairs), 3, np.float32)
 
     register_bowl(look, predict)
     register("bowl", replace(registry.load("bowl"), uses_times=declared, uses_titles=declared))
     assert terminal("tune bowl --trials 1").status == 0
-    assert {value is not None for value in lent} == {declared}
+    assert {value is not None for value in received} == {declared}
 
 
 def test_a_split_that_has_changed_since_the_study_started_is_an_error(bowl, make_plan):
