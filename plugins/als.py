@@ -72,7 +72,7 @@ class ALS:
         """Solve for the users given the items, then for the items given the users; return the RMSE after that."""
         self.solve_users()
         errors = self.solve_items()
-        squares = float(errors.cpu().double().sum())
+        squares = float(errors.cpu().numpy().sum(dtype=np.float64))
         squares = 0.0 if squares < 0 else squares  # float32 rounding: an exact fit may come out a little below 0
         return math.sqrt(squares / max(1, self._count))
 

@@ -33,13 +33,15 @@ def bench(
 
     Examples: cfbench bench; cfbench bench deepae --device cuda --users 65536
     """
-    from cfbench.learning.training import resolve_device
     from cfbench.runs import registry
+    from cfbench.runs.device import choose_device
     from cfbench.runs.speed import SpeedTest, netflix_shaped
 
-    device = resolve_device(device)
     definition = registry.load(plugin)
     _build(definition, definition.config(), plugin)  # refuse another kind of model before its flags
+    chosen = choose_device(plugin, definition, definition.config(), device)
+    device = chosen.name
+    console.say_notes([chosen.note])
     ratings = netflix_shaped(users, items)
     console.say(
         f"{users:,} users, {items:,} items, {len(ratings):,} random ratings; {rounds} rounds after a warm-up round"

@@ -18,7 +18,7 @@ import typer
 from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -52,6 +52,13 @@ def err() -> Console:
 def say(line: str) -> None:
     """Print a message on standard error. A terminal wraps it between words; a pipe gets one line."""
     err().print(line, markup=False, soft_wrap=not err().is_terminal)
+
+
+def say_notes(notes: Iterable[str]) -> None:
+    """Print each different note once on standard error; empty ones are skipped."""
+    for note in dict.fromkeys(notes):
+        if note:
+            say(note)
 
 
 def result(line: str) -> None:

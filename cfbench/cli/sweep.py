@@ -76,6 +76,7 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
     """Carry out the runs one after the other; Ctrl-C exits with a message that says how to resume."""
     from cfbench.runs import sweep as sweeping
 
+    console.say_notes(run.setup.device_note for run in planned_runs)
     datasets = {
         name: open_or_download(dataset_card(name)) for name in dict.fromkeys(run.dataset for run in planned_runs)
     }

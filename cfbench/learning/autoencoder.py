@@ -162,7 +162,8 @@ class RowModel:
         batches = self._cells.batches(rows, self._batch_size)
         losses = torch.stack([self._network.train_batch(batch, random) for batch in batches])
         counts = self._cells.counts(rows, self._batch_size)
-        mean = float((losses.double().cpu().numpy() * counts).sum() / counts.sum())
+        values = losses.cpu().numpy().astype(np.float64)  # on the host, because MPS has no float64
+        mean = float((values * counts).sum() / counts.sum())
         return math.sqrt(mean) if math.isfinite(mean) else math.nan
 
     def validate(self) -> float | None:

@@ -11,7 +11,7 @@ from cfbench.data import card, store
 from cfbench.errors import RecordError
 from cfbench.runs import members, registry
 from cfbench.runs.arrays import read_state
-from cfbench.runs.setup import device_for_plugin
+from cfbench.runs.device import choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple
     job.require_same_split()
     model: Model = job.plugin.build(job.config)
     context = make_context(job)
-    context.device = device_for_plugin(record.request.plugin.name, job.plugin, device)
+    context.device = choose_device(record.request.plugin.name, job.plugin, job.config, device).name
     train, _ = training_parts(job.plugin, job.dataset, job.split)
     model.restore(read_state(folder), train, context)
     return model, job.dataset

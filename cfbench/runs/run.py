@@ -18,10 +18,10 @@ from cfbench.errors import RecordError, WriteError
 from cfbench.files import write_errors
 from cfbench.runs import machine
 from cfbench.runs.arrays import RunArrays, write_arrays
+from cfbench.runs.device import choose_device
 from cfbench.runs.fitting import FitProgress, best_epoch, fit_model, score_model
 from cfbench.runs.job import open_job, resolve_request
 from cfbench.runs.record import Outcome, Record, read_record
-from cfbench.runs.setup import device_for_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,9 @@ def resume(run: str, results: Results, listener: RunListener) -> tuple[Record, P
     """
     with results.resume(run) as (request, folder):
         job = open_job(request, results)
-        device_for_plugin(request.plugin.name, job.plugin, request.device)  # the same device must still be available
+        choose_device(
+            request.plugin.name, job.plugin, job.config, request.device
+        )  # the same device must still be available
         return _carry_out(job, folder, listener, _count_resumption(folder))
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cfbench.errors import DeviceError, UsageError
+from cfbench.errors import UsageError
 from cfbench.runs import registry
+from cfbench.runs.device import choose_device
 from cfbench.runs.record import DatasetFacts, PluginFacts, Request, SplitFacts, new_run_id
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Setup:
     origins: dict[str, str]
     """Where each value of the config came from: default, preset, flag or tuning."""
     device: str
+    device_note: str = ""
+    """Why `device` is not the best one of the machine; empty if it is."""
 
 
 def configure(
@@ -44,19 +47,8 @@ def configure(
         raise UsageError(f"--preset {preset} and --no-preset contradict each other; leave out one of them")
     preset_name, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
     config, origins = registry.make_config(plugin, values, flags)
-    resolved = device_for_plugin(name, plugin, device)
-    return Setup(name, plugin, config.for_device(resolved), preset_name, origins, resolved)
-
-
-def device_for_plugin(name: str, plugin: Plugin[Any], device: str) -> str:
-    """Return the device a plugin computes on, for `auto` the best one; raises `DeviceError`."""
-    if plugin.gpu:
-        from cfbench.learning import training
-
-        return training.resolve_device(device)
-    if device not in ("auto", "cpu"):
-        raise DeviceError(f"{name} computes on the CPU only, but --device is {device!r}; leave out --device")
-    return "cpu"
+    chosen = choose_device(name, plugin, config, device)
+    return Setup(name, plugin, config.for_device(chosen.name), preset_name, origins, chosen.name, chosen.note)
 
 
 def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:

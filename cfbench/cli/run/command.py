@@ -150,6 +150,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
 
     card = dataset_card(dataset)
     setup = configure(name, dataset=card.name, flags=flags, preset=preset, use_preset=not no_preset, device=device)
+    console.say_notes([setup.device_note])
     splits = card.expand_split(split)
     data = open_or_download(card)
     if setup.preset == card.name and splits != [DEFAULT_SPLIT]:

@@ -116,6 +116,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
         name, dataset=options.card.name, flags=dict(fixed), preset=options.preset,
         use_preset=not options.no_preset, device=options.device,
     )  # fmt: skip
+    console.say_notes([setup.device_note])
     dataset = open_or_download(options.card)
     split = dataset.split(options.split)
     plan = plan_study(setup, dataset, split, options.seed, options.ranges)  # raises before a database is created
