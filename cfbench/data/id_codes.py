@@ -96,7 +96,7 @@ def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Cata
     The columns are `user`, `item`, `rating` and, if known, `time`: a date, a date and time, or seconds since 1970.
 
     Without a `scale`, the scale reaches from the lowest to the highest rating. Raises `DataError` when a column is
-    missing or has gaps, or when a rating is off the scale.
+    missing or has gaps, when a rating is off the scale, or when a user rates an item twice.
     """
     import polars as pl
 
@@ -116,6 +116,23 @@ def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Cata
     if invalid.any():
         row = int(invalid.argmax())
         raise DataError(f"rating {ratings[row]:g} in row {row} of the frame is off the scale {scale}; give its scale")
+    _refuse_repeated_pairs(table)
     if "time" in table.columns and table["time"].dtype.is_temporal():
         table = table.with_columns(pl.col("time").dt.epoch("s"))
     return encode_ratings(table, None, scale)
+
+
+def _refuse_repeated_pairs(table: pl.DataFrame) -> None:
+    """Raise `DataError` with the first pair that occurs again: it is unclear which of its ratings counts."""
+    import polars as pl
+
+    pairs = table.select("user", "item").with_row_index("row")
+    repeated = pairs.filter(~pl.struct("user", "item").is_first_distinct())
+    if not len(repeated):
+        return
+    row, user, item = repeated.row(0)
+    first = pairs.filter((pl.col("user") == user) & (pl.col("item") == item))["row"][0]
+    raise DataError(
+        f"rows {first} and {row} of the frame both rate user {user!r} with item {item!r} ({len(repeated):,} rows repeat "
+        "a pair); keep one rating of each pair, as frame.unique(['user', 'item'], keep='last') does in polars"
+    )

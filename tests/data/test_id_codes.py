@@ -111,6 +111,13 @@ def test_a_frame_with_a_rating_off_its_scale_is_refused():
         from_frame(frame, scale=Scale(low=1, high=5))
 
 
+def test_a_frame_that_rates_a_pair_twice_is_refused():
+    frame = pl.DataFrame({"user": ["a", "b", "a", "b", "a"], "item": [7, 7, 8, 7, 7], "rating": [1, 2, 3, 4, 2]})
+    with pytest.raises(DataError, match=r"^rows 1 and 3 of the frame both rate user 'b' with item 7 \(2 rows repeat"):
+        from_frame(frame)
+    assert len(from_frame(frame.unique(["user", "item"], keep="last"))[0]) == 3
+
+
 def test_dates_of_a_frame_become_seconds():
     frame = pl.DataFrame(
         {"user": [1, 2], "item": [1, 2], "rating": [1, 2], "time": [date(1970, 1, 2), date(1970, 1, 3)]}
