@@ -57,8 +57,8 @@ def _facts(record: Record) -> dict[str, Any]:
     """Everything in a record that can be compared, by the name of its line."""
     request, outcome, machine = record.request, record.outcome, record.machine
     return {
-        "plugin": request.plugin.name, "package": request.plugin.package, "data set": request.dataset.name,
-        "ratings": request.dataset.fingerprint[:12], "split": request.split.name,
+        "plugin": request.plugin.name, "package": request.plugin.package, "source": request.plugin.source[:12],
+        "data set": request.dataset.name, "ratings": request.dataset.fingerprint[:12], "split": request.split.name,
         "cut": request.split.fingerprint[:12], "preset": request.preset, "seed": request.seed,
         "device": request.device,
         **{f"config {name}": value for name, value in request.config.items()},

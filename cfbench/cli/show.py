@@ -90,7 +90,7 @@ def _data_facts(record: Record) -> dict[str, str]:
     return {
         "run": record.run,
         "status": f"{outcome.status}: {outcome.message}" if outcome.message else outcome.status,
-        "plugin": f"{plugin.name} ({plugin.title}; {plugin.package})",
+        "plugin": f"{plugin.name} ({plugin.title}; {plugin.package}, source {plugin.source[:12] or 'unknown'})",
         "data set": f"{dataset.name}, version {dataset.card_version}, {dataset.fingerprint[:12]}",
         "split": f"{split.name}, {split.fingerprint[:12]}",
         "parts": ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in split.report.items()),

@@ -133,6 +133,6 @@ def _refuse_repeated_pairs(table: pl.DataFrame) -> None:
     row, user, item = repeated.row(0)
     first = pairs.filter((pl.col("user") == user) & (pl.col("item") == item))["row"][0]
     raise DataError(
-        f"rows {first} and {row} of the frame both rate user {user!r} with item {item!r} ({len(repeated):,} rows repeat "
-        "a pair); keep one rating of each pair, as frame.unique(['user', 'item'], keep='last') does in polars"
+        f"rows {first} and {row} of the frame both rate user {user!r} with item {item!r} ({len(repeated):,} rows "
+        "repeat a pair); keep one rating of each pair, as frame.unique(['user', 'item'], keep='last') does in polars"
     )

@@ -190,12 +190,18 @@ def _group_by(values: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]
 
 
 def build_rows(records: list[Record], splits: list[str]) -> list[Row]:
-    """One row for each plugin, version of its package, and config."""
-    groups = _group_by(
-        records,
-        lambda r: (r.request.plugin.name, r.request.plugin.package, json.dumps(r.request.config, sort_keys=True)),
-    )
+    """One row for each plugin, version of its package, source, and config.
+
+    Records that are older than the hash of the source have none, and are grouped as if their sources were the same.
+    """
+    groups = _group_by(records, lambda r: (_code_of(r), json.dumps(r.request.config, sort_keys=True)))
     return [_build_row(group, splits) for group in groups]
+
+
+def _code_of(record: Record) -> tuple[str, str, str]:
+    """The plugin, the version of its package, and the hash of its source."""
+    plugin = record.request.plugin
+    return plugin.name, plugin.package, plugin.source
 
 
 def _build_row(records: list[Record], splits: list[str]) -> Row:
@@ -230,12 +236,17 @@ def _choose_representative(rows: list[Row]) -> Row:
 
 
 def add_settings(rows: list[Row]) -> list[Row]:
-    """The rows, each with the hyper-parameters that differ between the rows of its plugin."""
+    """The rows, each with the hyper-parameters, and the code, that differ between the rows of its plugin."""
     configs_by_plugin = defaultdict(list)
     for row in rows:
-        configs_by_plugin[row.plugin].append(row.config)
+        configs_by_plugin[row.plugin].append(_code_and_config(row))
     names_by_plugin = {plugin: _differing_names(configs) for plugin, configs in configs_by_plugin.items()}
-    return [replace(row, settings=_format_settings(row.config, names_by_plugin[row.plugin])) for row in rows]
+    return [replace(row, settings=_format_settings(_code_and_config(row), names_by_plugin[row.plugin])) for row in rows]
+
+
+def _code_and_config(row: Row) -> dict[str, Any]:
+    """The start of the hash of the plugin's source, as if it were a hyper-parameter, and the hyper-parameters."""
+    return {"code": row.newest.request.plugin.source[:7] or "unknown"} | row.config
 
 
 def _differing_names(configs: list[dict[str, Any]]) -> list[str]:

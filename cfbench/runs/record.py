@@ -55,6 +55,8 @@ class PluginFacts(_Frozen):
     name: str
     title: str
     package: str
+    source: str = ""
+    """SHA-256 of the plugin's source (`cfbench.runs.source`); empty in records that are older than this field."""
     uses_times: bool = False
     """Whether the model knew the date of each rating it predicted: the plugin uses times, and the data have them."""
 

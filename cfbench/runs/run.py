@@ -105,7 +105,7 @@ def ensure(request: Request, dataset: Dataset, results: Results, listener: RunLi
 
 
 def finished_run(request: Request, dataset: Dataset, results: Results) -> Record | None:
-    """Return a finished run with the same plugin, version, config, seed and split.
+    """Return a finished run with the same plugin, version, source, config, seed and split.
 
     Raises what `resolve_request` raises.
     """
@@ -129,10 +129,14 @@ def _stopped_run(job: Job) -> str | None:
 
 
 def _predict_the_same(one: Request, other: Request) -> bool:
-    """Return whether both requests lead to the same predictions."""
-    return (one.plugin.name, one.plugin.package, one.config, one.seed, one.split.fingerprint) == (
-        other.plugin.name, other.plugin.package, other.config, other.seed, other.split.fingerprint,
-    )  # fmt: skip
+    """Return whether both requests lead to the same predictions: the same code, config, seed and split.
+
+    A record without a hash of the plugin's source is older than this hash, and nobody knows which code made it.
+    """
+    first, second = one.plugin, other.plugin
+    same_code = (first.name, first.package, first.source) == (second.name, second.package, second.source)
+    same_work = (one.config, one.seed, one.split.fingerprint) == (other.config, other.seed, other.split.fingerprint)
+    return same_code and same_work
 
 
 @dataclass(frozen=True)

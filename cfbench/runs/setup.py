@@ -10,6 +10,7 @@ from cfbench.errors import UsageError
 from cfbench.runs import registry
 from cfbench.runs.device import choose_device
 from cfbench.runs.record import DatasetFacts, PluginFacts, Request, SplitFacts, new_run_id
+from cfbench.runs.source import source_hash
 
 if TYPE_CHECKING:
     from cfbench.contract import Config, Plugin
@@ -53,12 +54,12 @@ def configure(
 
 def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
     """Return a new run's request: everything that is decided before the run starts."""
-    plugin, ratings = setup.plugin, dataset.ratings
+    plugin, ratings, location = setup.plugin, dataset.ratings, registry.locate(setup.name)
     return Request(
         run=new_run_id(setup.name),
         started=datetime.now(UTC),
         plugin=PluginFacts(
-            name=setup.name, title=plugin.title, package=registry.locate(setup.name).package,
+            name=setup.name, title=plugin.title, package=location.package, source=source_hash(location.module),
             uses_times=plugin.uses_times and ratings.times is not None,
         ),
         dataset=DatasetFacts(

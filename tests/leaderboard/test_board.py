@@ -159,6 +159,22 @@ def test_versions_of_a_plugins_package_have_separate_rows(runs):
     assert [(sorted(row.seeds), row.rmse) for row in runs.board().rows] == [([1], 0.8), ([0], 0.9)]
 
 
+def test_seeds_of_different_code_are_separate_rows_that_name_their_code(runs):
+    runs.add(0.90, run="a", seed=0, source="1234567890")
+    runs.add(0.91, run="b", seed=1, source="abcdefghij")
+    runs.add(0.92, run="c", seed=2, source="abcdefghij")
+    rows = runs.board().rows
+    assert [(sorted(row.seeds), row.settings) for row in rows] == [([0], "code=1234567"), ([1, 2], "code=abcdefg")]
+
+
+def test_records_that_are_older_than_the_hash_of_the_source_stay_together(runs):
+    for seed in (0, 1):
+        runs.add(0.9, run=f"a{seed}", seed=seed)
+    runs.add(0.91, run="b", seed=2, source="abcdefghij")
+    rows = runs.board().rows
+    assert [(sorted(row.seeds), row.settings) for row in rows] == [([0, 1], "code=unknown"), ([2], "code=abcdefg")]
+
+
 def test_a_row_shows_the_settings_that_differ_between_the_configs_of_its_plugin(runs):
     runs.add(0.7, run="a", config={"lr": 0.1, "hidden": [16, 8]})
     runs.add(0.8, run="b", config={"lr": 0.1, "hidden": [16], "new": True})

@@ -564,7 +564,7 @@ def test_a_plugin_for_the_cpu_refuses_another_device(tiny):
         start(tiny, "bias", device="cuda")
 
 
-def test_a_finished_run_is_found_by_plugin_package_config_seed_and_split(tiny, monkeypatch):
+def test_a_finished_run_is_found_by_plugin_package_source_config_seed_and_split(tiny, monkeypatch):
     start(tiny, "bias", seed=1)
     results = Results(Path("results"))
 
@@ -577,7 +577,10 @@ def test_a_finished_run_is_found_by_plugin_package_config_seed_and_split(tiny, m
     assert finished(flags={"sweeps": "3"}) is None
     assert finished(split="random90@9") is None
     location = registry.locate("bias")
-    monkeypatch.setattr(registry, "locate", lambda name: replace(location, package="cfbench-recsys 99.0"))
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "locate", lambda name: replace(location, package="cfbench-recsys 99.0"))
+        assert finished() is None
+    monkeypatch.setattr("cfbench.runs.setup.source_hash", lambda module: "an edited bias")
     assert finished() is None
 
 
