@@ -4,7 +4,7 @@ O. Kuchaiev and B. Ginsburg, "Training Deep AutoEncoders for Collaborative Filte
 
 One example is the vector x of a user's ratings over the n items. The encoder maps it to a code, n → h1 → … → hk, and
 the decoder maps the code back, hk → … → h1 → n, to a rating of every item. The loss is the mean squared error over the
-rated items only. Dropout with a high rate falls on the code. After each step on x, the dense output f(x) is fed to the
+rated items only. The code has dropout with a high rate. After each step on x, the dense output f(x) is fed to the
 network again as a new example, because a good f does not change it: f(f(x)) = f(x).
 
 `forward` and `losses` state the model in plain torch. `Autoencoder` computes the same from sparse ratings, in the
@@ -254,7 +254,7 @@ class Autoencoder:
 
 
 def has_last_activation(config: DeepAEConfig, scale: Scale) -> bool:
-    """Whether the activation follows the last layer too; `auto`: if its range covers the ratings'."""
+    """Whether the activation follows the last layer too; `auto`: if its range covers that of the ratings."""
     if config.last_activation != "auto":
         return config.last_activation == "on"
     activation = activations()[config.activation]

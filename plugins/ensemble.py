@@ -46,9 +46,9 @@ class EnsembleConfig(Config):
     nonnegative: bool = Field(False, description="forbid weights below 0")
     intercept: bool = Field(True, description="add a constant to the weighted sum")
 
-    def with_members(self, runs: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:
+    def with_members(self, resolve: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Self:
         """This config with the full ids of its members."""
-        return self.model_copy(update={"members": runs(self.members)})
+        return self.model_copy(update={"members": resolve(self.members)})
 
 
 class Ensemble:

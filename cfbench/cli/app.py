@@ -1,6 +1,6 @@
 """The application: all commands, and what `cfbench` does with their errors.
 
-Heavy imports stand inside the commands: `cfbench --help` loads neither torch nor polars nor pydantic.
+Heavy imports are inside the commands: `cfbench --help` loads neither torch nor polars nor pydantic.
 """
 
 from __future__ import annotations

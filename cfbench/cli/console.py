@@ -81,7 +81,7 @@ def print_json(data: Any) -> None:
 
 
 class FileProgress:
-    """Shows work on files, such as a download: one bar for each file on a terminal, only messages elsewhere."""
+    """Shows work on files, such as a download: one bar for each file on a terminal, only messages in a pipe."""
 
     def __init__(self) -> None:
         self._bars: Progress | None = None
@@ -109,21 +109,22 @@ class FileProgress:
         """Print a message above the bars."""
         say(line)
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Move the bar of `what`: a file name counts bytes; a phrase such as "reading netflix" counts steps."""
+    def progress(self, name: str, position: int, total: int) -> None:
+        """Move the bar of `name`: a file name counts bytes; a phrase such as "reading netflix" counts steps."""
         if self._bars is None:
             return
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total, state="")
-            self._starts[what] = time.monotonic(), done
-        is_phrase = " " in what
-        state = f"{100 * done / max(total, 1):3.0f} %" if is_phrase else self._bytes_and_speed(what, done, total)
-        self._bars.update(self._tasks[what], completed=done, total=total, state=state)
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, state="")
+            self._starts[name] = time.monotonic(), position
+        is_phrase = " " in name
+        percent = f"{100 * position / max(total, 1):3.0f} %"
+        state = percent if is_phrase else self._bytes_and_speed(name, position, total)
+        self._bars.update(self._tasks[name], completed=position, total=total, state=state)
 
-    def _bytes_and_speed(self, file: str, done: int, total: int) -> str:
-        started, bytes_at_start = self._starts[file]
-        speed = (done - bytes_at_start) / max(time.monotonic() - started, 0.1)
-        return f"{format_bytes(done)} of {format_bytes(total)}, {format_bytes(speed)}/s"
+    def _bytes_and_speed(self, file: str, position: int, total: int) -> str:
+        start_time, bytes_at_start = self._starts[file]
+        speed = (position - bytes_at_start) / max(time.monotonic() - start_time, 0.1)
+        return f"{format_bytes(position)} of {format_bytes(total)}, {format_bytes(speed)}/s"
 
 
 @contextmanager
@@ -140,7 +141,7 @@ def run_progress(label: str, message_after: Callable[[InterruptedRunError], str]
 
 
 class RunProgress:
-    """Shows a run: one live line on a terminal, which disappears at the end; elsewhere a line from time to time."""
+    """Shows a run: one live line on a terminal, which disappears at the end; in a pipe a line from time to time."""
 
     PAUSE = 30.0
     """Seconds between two lines where there is no terminal."""

@@ -39,7 +39,7 @@ class PluginPage:
     title: str
     paper: str
     package: str
-    passed_over: tuple[str, ...]
+    shadowed: tuple[str, ...]
     """Other packages that offer a plugin of the same name."""
     trouble: str = ""
     gpu: bool = False
@@ -80,8 +80,8 @@ def _make_page(name: str) -> PluginPage:
     from cfbench.errors import PluginError
     from cfbench.runs import registry
 
-    place = registry.locate(name)
-    page = PluginPage(name, place.summary, paper="", package=place.package, passed_over=place.shadowed)
+    location = registry.locate(name)
+    page = PluginPage(name, location.summary, paper="", package=location.package, shadowed=location.shadowed)
     try:
         plugin = registry.import_plugin(name)
         page = replace(
@@ -125,8 +125,8 @@ def _warnings(page: PluginPage) -> list[Text]:
     from rich.text import Text
 
     warnings = [page.trouble] if page.trouble else []
-    if page.passed_over:
-        others = ", ".join(page.passed_over)
+    if page.shadowed:
+        others = ", ".join(page.shadowed)
         warnings.append(f"{others} also offers a plugin of this name, which cfbench ignores")
     return [Text(warning, "yellow") for warning in warnings]
 

@@ -30,7 +30,7 @@ def synth(
 ) -> None:
     """Make up ratings in the format and the shape of a real data set, for a trial before you have the data.
 
-    Example: cfbench synth netflix --scale 0.01 --out twin.tar.gz
+    Example: cfbench synth netflix --scale 0.01 --out synthetic.tar.gz
     """
     import shlex
 

@@ -2,7 +2,7 @@
 
 Randomness comes from `numpy.random.PCG64.random_raw`: NumPy promises that this stream never changes, and makes no such
 promise for the methods of `Generator`. Each rating gets a 64-bit random key, and the ratings with the smallest keys are
-drawn. Everything works block by block, so that no array besides the parts grows with the number of ratings, except the
+drawn. Everything works block by block, so that only two arrays grow with the number of ratings: the parts, and the
 keys during a draw.
 """
 

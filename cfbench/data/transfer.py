@@ -58,7 +58,7 @@ def transfer(source: WebFile, part: Path, listener: ProgressListener, *, short_t
     """Complete the file `part`, in several tries if needed; each try resumes where the last one stopped.
 
     With `short_timeout`, a host that sends nothing raises `SourceTimeoutError` within 15 s. Once a host has sent
-    something, the long timeouts hold. Raises `FetchError` when the server does not deliver, `ChecksumError` when it
+    something, the long timeouts apply. Raises `FetchError` when the server does not deliver, `ChecksumError` when it
     sends too much, `WriteError`.
     """
     timeouts = SHORT_TIMEOUTS if short_timeout else LONG_TIMEOUTS

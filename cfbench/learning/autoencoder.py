@@ -154,7 +154,7 @@ class RowModel:
         return self._network.weights()
 
     def epoch(self, number: int) -> float:
-        """Train on all rows in random order, the last partial batch included; return the RMSE on the way."""
+        """Train on all rows in random order, also on the last partial batch; return the RMSE during the epoch."""
         order = generator(self._seed, f"order of epoch {number}")
         random = generator(self._seed, f"epoch {number}", self._device)
         rated_rows = torch.from_numpy(np.flatnonzero(self._cells.lengths))

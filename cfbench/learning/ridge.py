@@ -6,8 +6,8 @@ Row r has n ratings y_c at columns c; the features x_c of a column are shared by
 
 solves (XᵀX + Λ) w = Xᵀ(y - offset). Rows of similar length form a block, in which shorter ones are padded by features
 of zero. A block takes one batched product and one batched Cholesky factorisation. The products of a row that is too
-long for a block are summed in pieces. So the memory beside the ratings is that of one block, however many ratings there
-are.
+long for a block are summed in pieces. So the only memory besides the ratings is that of one block, however many ratings
+there are.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Trainable(Protocol):
 
 @dataclass
 class TrainingState:
-    """The state of a training after some epochs, beside the weights and the optimizer."""
+    """The state of a training after some epochs, except the weights and the optimizer."""
 
     curve: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
@@ -79,7 +79,7 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """How long they took."""
+        """How many seconds they took."""
         return self.curve[-1].seconds if self.curve else 0.0
 
     @contextmanager
@@ -92,18 +92,18 @@ class TrainingState:
         if not over:
             yield
             return
-        own = {name: weight.master.detach().clone() for name, weight in weights.items()}
-        self.average = self.average or {name: torch.zeros_like(values) for name, values in own.items()}
+        current = {name: weight.master.detach().clone() for name, weight in weights.items()}
+        self.average = self.average or {name: torch.zeros_like(values) for name, values in current.items()}
         for name, mean in self.average.items():
-            mean.lerp_(own[name], 1 / min(self.epoch + 1, over))
+            mean.lerp_(current[name], 1 / min(self.epoch + 1, over))
         _load(weights, self.average)
         try:
             yield
         finally:
-            _load(weights, own)
+            _load(weights, current)
 
     def add(self, epoch: Epoch, weights: Mapping[str, Weight]) -> None:
-        """Append a finished epoch, and copy its weights if it is the best one; without validation the last one is."""
+        """Append a finished epoch, and copy its weights if it is the best. Without validation the last is the best."""
         self.curve.append(epoch)
         if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
             self.best_epoch = epoch.epoch

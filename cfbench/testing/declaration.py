@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TAKEN = frozenset(
+RESERVED = frozenset(
     {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "results", "json", "resume", "help"}
 )
 """Options of `cfbench run` itself."""
@@ -37,7 +37,7 @@ def _defaults(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
 def _descriptions(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     for name, field in plugin.config.model_fields.items():
         assert field.description, f"hyper-parameter {name!r} has no description"
-        assert name not in TAKEN, f"hyper-parameter {name!r} has the name of an option of `cfbench run`"
+        assert name not in RESERVED, f"hyper-parameter {name!r} has the name of an option of `cfbench run`"
 
 
 def _text(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001

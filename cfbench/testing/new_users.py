@@ -45,8 +45,8 @@ def _learns(model: FoldIn, data: UnknownUsers) -> None:
     scale, mean = data.known.train.scale, data.known.train.ratings.mean()
     truth = np.concatenate([others.ratings for _, _, others in data])
     scores = np.concatenate([model.fold_in(items, ratings, others.items) for items, ratings, others in data])
-    error, of_mean = rmse(scale.clip(scores), truth), rmse(np.full_like(truth, mean), truth)
-    assert error < of_mean, f"RMSE for folded-in users {error:.4f} is not below {of_mean:.4f}, that of the mean"
+    error, mean_error = rmse(scale.clip(scores), truth), rmse(np.full_like(truth, mean), truth)
+    assert error < mean_error, f"RMSE for folded-in users {error:.4f} is not below {mean_error:.4f}, that of the mean"
 
 
 def _order(model: FoldIn, data: UnknownUsers) -> None:

@@ -96,7 +96,7 @@ def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> M
 
 
 def member_opener(data: Planted) -> Callable[[str], Predictor]:
-    """Return a stand-in for stored runs: the member "5" is biases with regularization 5, fitted on the same ratings."""
+    """Return a stand-in for stored runs: the member "5" is a bias model with regularisation 5, fitted on the data."""
     return lambda run: biases.fit(data.train, user_reg=float(run), item_reg=float(run))
 
 

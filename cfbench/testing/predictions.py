@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def _learns(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writes no file)
     data = planted(seed=7)
     error = rmse(fit(plugin, data).predict(data.test.pairs), data.test)
-    of_mean = data.mean_error
-    assert error < 0.95 * of_mean, f"test RMSE {error:.4f} is not well below {of_mean:.4f}, that of the mean"
+    mean_error = data.mean_error
+    assert error < 0.95 * mean_error, f"test RMSE {error:.4f} is not well below {mean_error:.4f}, that of the mean"
 
 
 def _any_pair(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -87,7 +87,7 @@ def _same_seed(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
 def _seed_global_generators(seed: int) -> None:
     """Seed every global generator: a model that draws from one of them then differs between two fits."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (the global generator is the point)
+    np.random.seed(seed)  # noqa: NPY002 (this check is about the global generator)
     if "torch" in sys.modules:
         import torch
 

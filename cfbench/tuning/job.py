@@ -11,10 +11,10 @@ from cfbench.tuning.plan import StudyPlan  # noqa: TC001 (pydantic reads the ann
 from cfbench.tuning.study import best_trial, counted_trials
 
 MAX_FAILED_AT_START = 5
-"""A study stops when its first trials, so many, all failed: more of them would fail too."""
+"""A study stops when this many first trials all failed: more of them would fail too."""
 
 SECONDS_AFTER_DEADLINE = 5.0
-"""For so long after the deadline a fit may end by itself; then its process is killed."""
+"""A fit may still end by itself in this time after the deadline; then its process is killed."""
 
 
 class WorkerJob(BaseModel):
@@ -23,13 +23,13 @@ class WorkerJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """Of the study."""
+    """The name of the study."""
     storage: str
     """The URL of the study's database."""
     plan: StudyPlan
     device: str
     trials: int | None
-    """How many trials the study shall have in total; None for no limit."""
+    """How many trials the study should have in total; None for no limit."""
     deadline: float | None
     """In seconds since 1970. After it no trial starts, and running trials stop; but one trial always finishes."""
 
@@ -53,7 +53,7 @@ class WorkerJob(BaseModel):
         return self.trials is not None and len(counted_trials(trials)) + len(running) >= self.trials
 
     def must_kill(self, trials: list[FrozenTrial]) -> bool:
-        """Whether fits that still run must be killed: the deadline has passed, and the study does without them."""
+        """Whether fits that still run must be killed: the deadline has passed, and the study does not need them."""
         if self.deadline is None or time.time() < self.deadline + SECONDS_AFTER_DEADLINE:
             return False
         first_runs = any(trial.state == TrialState.RUNNING and "start" in trial.user_attrs for trial in trials)

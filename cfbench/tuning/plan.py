@@ -31,7 +31,7 @@ class StudyPlan(BaseModel):
     dataset: str
     split: str
     fingerprint: str
-    """Of the split."""
+    """The fingerprint of the split."""
     seed: int
     start: dict[str, Any]
     """The config of the first trial."""

@@ -22,7 +22,7 @@ MAX_KILLS = 2
 """A trial whose processes were killed this often fails; it does not run again."""
 
 TIME_TO_REGISTER = timedelta(minutes=1)
-"""A running trial that names no process for so long counts as lost."""
+"""A running trial that names no process for this long counts as lost."""
 
 
 def this_process() -> str:

@@ -11,8 +11,8 @@ A trial has a number, a state, the sampler's values, the validation RMSE of each
     kills      how many processes were killed while they ran it
     surplus    present if several workers started more trials than requested; such a trial does not count
 
-A trial counts when it has ended, well or not. A trial whose process was killed or interrupted does not count: its
-values run again under a new number.
+A trial counts when it has ended, whether it was finished, pruned or failed. A trial whose process was killed or
+interrupted does not count: its values run again under a new number.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ START = "start"
 """The attribute of a study that holds its start config."""
 
 MIN_TRIALS_FOR_MEDIAN = 5
-"""Finished trials from which on the median prunes. Hyperband would need hundreds of trials: it draws a separate sample
-for each of its brackets."""
+"""The number of finished trials from which the median rule prunes. Hyperband would need hundreds of trials: it draws a
+separate sample for each of its brackets."""
 
 MIN_TRIALS_FOR_IMPORTANCE = 10
-"""Finished trials from which on importances are computed: the method compares the best tenth with all trials."""
+"""The number of finished trials from which importances are computed: the method compares the best tenth with all."""
 
 
 def check_name(name: str) -> str:

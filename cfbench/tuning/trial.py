@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from cfbench.tuning.plan import StudyPlan
 
 WARM_UP = 1 / 3
-"""The share of its epochs that each fit completes before the median rule may end it: a one-cycle learning rate rises so
-long. In a replay of 24 whole fits of deepae on ml-100k, the rule saves a quarter of the time and ends none of the five
-best fits; successive halving from the fifth epoch saves two thirds and ends one of them."""
+"""The share of its epochs that each fit completes before the median rule may end it: a one-cycle learning rate rises
+for that long. In a replay of 24 whole fits of deepae on ml-100k, the rule saves a quarter of the time and ends none of
+the five best fits; successive halving from the fifth epoch saves two thirds and ends one of them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ PAUSE = 0.2
 """Seconds between two looks at the study or at the worker processes."""
 
 SECONDS_TO_STOP = 10
-"""After Ctrl-C the workers have so long to queue their trials again; then they are killed."""
+"""The workers have this time after Ctrl-C to queue their trials again; then they are killed."""
 
 
 def run_trials(
@@ -56,7 +56,7 @@ def run_trials(
 
 
 def _run_trial(study: Study, objective: Objective) -> None:
-    """Run one trial. No error is raised if another process took this one for dead and ended the trial meanwhile."""
+    """Run one trial. If another process believed that this one was gone and ended the trial, no error is raised."""
     objective.number = None
     try:
         study.optimize(objective, n_trials=1, catch=Exception)
@@ -95,9 +95,9 @@ def run_workers(
 ) -> int:
     """Add trials to a study until the job is over; returns how many workers were killed or failed meanwhile.
 
-    One worker without a deadline is this process. A deadline needs a worker process, since only a process can be killed
-    anywhere inside a fit. `listen` is called several times a second, or after each epoch. Raises `CfbenchError`s; after
-    Ctrl-C all ended trials are in the database.
+    One worker without a deadline is this process itself. A deadline needs a worker process, since only a process can be
+    killed anywhere inside a fit. `listen` is called several times a second, or after each epoch. Raises
+    `CfbenchError`s; after Ctrl-C all ended trials are in the database.
     """
     if count == 1 and job.deadline is None:
         run_trials(job, listen)

@@ -523,7 +523,7 @@ def test_a_model_may_diverge_on_a_scale_of_hundreds_if_it_reports_it(tmp_path):
 
 def test_the_options_of_run_are_not_free_as_names():
     from cfbench.cli.run.command import build_command
-    from cfbench.testing.declaration import TAKEN
+    from cfbench.testing.declaration import RESERVED
 
     own = registry.load("bias").config.model_fields
-    assert {parameter.name for parameter in build_command("bias").params} - set(own) <= TAKEN
+    assert {parameter.name for parameter in build_command("bias").params} - set(own) <= RESERVED

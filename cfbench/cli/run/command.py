@@ -95,16 +95,16 @@ def build_command(name: str) -> Any:
     plugin = registry.load(name)
     options = option_parameters(run_plugin)
     flags = flag_parameters(plugin.config, f"Hyper-parameters of {name}")
-    taken = {option.name for option in options} & {flag.name for flag in flags}
-    if taken:
-        names = ", ".join(sorted(taken))
+    conflicts = {option.name for option in options} & {flag.name for flag in flags}
+    if conflicts:
+        names = ", ".join(sorted(conflicts))
         raise PluginError(
             f"plugin {name!r} has hyper-parameters named like options of `cfbench run`: {names}; rename them"
         )
 
     def run_with_flags(**values: Any) -> None:
-        given = {flag.name: values.pop(flag.name) for flag in flags}
-        run_plugin(name, {key: value for key, value in given.items() if value is not None}, **values)
+        flag_values = {flag.name: values.pop(flag.name) for flag in flags}
+        run_plugin(name, {key: value for key, value in flag_values.items() if value is not None}, **values)
 
     set_signature(run_with_flags, [*options, *flags])
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")

@@ -78,8 +78,8 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             parser=_parse_time,
             metavar="TIME",
             show_default=False,
-            help="The time for all trials of the study together, such as 30m or 2h. A fit that then still runs is "
-            "stopped, unless it is the first.",
+            help="The time for all trials of the study together, such as 30m or 2h. A fit that is still running then "
+            "is stopped, unless it is the first.",
         ),
     ] = None,
     workers: Annotated[

@@ -47,7 +47,7 @@ class StudySummary:
     """How many trials are finished, pruned and failed."""
     seconds: float
     start_rmse: float | None
-    """Of the config that the study started from; None when its trial did not finish."""
+    """The error of the config that the study started from; None when its trial did not finish."""
     best: BestTrial | None
     importances: dict[str, float]
     last: str
@@ -185,7 +185,7 @@ class StudyRow:
     trials: int
     seconds: float
     valid_rmse: float | None
-    """Of the best trial."""
+    """The error of the best trial."""
 
 
 def study_row(study: Study) -> StudyRow:

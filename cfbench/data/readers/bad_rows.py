@@ -45,7 +45,7 @@ class BadRows:
         self.count += count
 
     def give_up(self, line: int, fault: str) -> None:
-        """Record that nothing from `line` on can be read. The message tells it only when no bad row comes before."""
+        """Record that nothing from `line` on can be read. The message says so only if there is no earlier bad row."""
         self.unreadable = True
         self._first = self._first or f"{self.where}, line {line}: {fault}"
 

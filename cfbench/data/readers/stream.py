@@ -21,7 +21,7 @@ PIECE_BYTES = 1 << 20
 """How many bytes are read at once."""
 DAMAGED = "it is truncated or damaged, get the file again"
 """The end of every message about a truncated or damaged file."""
-# Python's archive modules raise these for a damaged archive, besides their own errors.
+# Python's archive modules raise these for a damaged archive, in addition to their own errors.
 _DAMAGE = (
     BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Synthetic ratings with the shape of the Netflix Prize's, at any scale.
+"""Synthetic ratings with the shape of the Netflix Prize, at any scale.
 
 At scale 1 there are as many users, movies, ratings, probe pairs and qualifying pairs as in the original. At scale s
 there are s times as many users and ratings, and the cube root of s times as many movies, so that a user still rates a
