@@ -120,5 +120,9 @@ class RecordError(CfbenchError):
     """A stored run cannot be read."""
 
 
+class SkippedRunsWarning(UserWarning):
+    """Stored runs are left out because their records cannot be used; the message names each with the reason."""
+
+
 class WriteError(CfbenchError):
     """A folder cannot be written, or the disk is full."""

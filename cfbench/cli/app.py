@@ -107,6 +107,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _exit_status(arguments: list[str] | None) -> int:
+    with console.warnings_as_messages():
+        return _run_command(arguments)
+
+
+def _run_command(arguments: list[str] | None) -> int:
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name="cfbench", standalone_mode=False)
     except CfbenchError as error:

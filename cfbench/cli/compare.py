@@ -149,8 +149,8 @@ def _print_messages(ranked_board: RankedBoard, results: Results) -> None:
         )
     if board.hidden:
         console.say(
-            f"configs not shown: {board.hidden}; each plugin is shown with its best in validation, or with its newest "
-            "where validation scores are unknown; --all-runs shows them"
+            f"configs not shown: {board.hidden}; each plugin is shown with its best in validation; where nothing "
+            "validates, a tuned or preset config comes first, then the default, then the newest; --all-runs shows them"
         )
     if board.left_out:
         console.say(f"runs left out: {board.left_out}; they used other ratings, or another split of the same name")

@@ -9,12 +9,14 @@ import json
 import os
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cfbench.errors import SkippedRunsWarning
 from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
@@ -64,6 +66,24 @@ def say_notes(notes: Iterable[str]) -> None:
 def result(line: str) -> None:
     """Print a line of a result on standard output. A terminal wraps it between words; a pipe gets one line."""
     out().print(line, markup=False, soft_wrap=not out().is_terminal)
+
+
+@contextmanager
+def warnings_as_messages() -> Iterator[None]:
+    """Print a warning about skipped runs as a message, once; all other warnings appear as Python prints them."""
+    python_print = warnings.showwarning
+
+    def print_message(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, SkippedRunsWarning):
+            for line in str(message).splitlines():
+                say(line)
+        else:
+            python_print(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", SkippedRunsWarning)
+        warnings.showwarning = print_message
+        yield
 
 
 def error(message: str) -> None:

@@ -58,7 +58,7 @@ def build_board(
 
     `fingerprints` holds the fingerprint of each split, by its name. Without it, when the data set is not downloaded,
     the newest run of each split decides. `plugins` limits the rows to some plugins; `all_runs` shows every config of a
-    plugin. Raises `UnknownNameError`, and `RecordError` when a run cannot be read.
+    plugin. Raises `UnknownNameError`.
     """
     names = card.expand_split(split)
     records = [record for name in names for record in results.records(card.name, name)]

@@ -6,15 +6,16 @@ ratings; when the data set is not downloaded, they are None.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cfbench.data import card as cards
 from cfbench.data import store
-from cfbench.errors import UsageError
+from cfbench.errors import RecordError, UsageError
 from cfbench.leaderboard.board import build_board
 from cfbench.leaderboard.intervals import compare_with_best, intervals
 from cfbench.leaderboard.scoring import build_test_part, read_errors, score_new, score_slices, sum_by_user
+from cfbench.runs.results import warn_of_skipped
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.board import Leaderboard
     from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
     from cfbench.leaderboard.rows import Row
-    from cfbench.leaderboard.scoring import Slice, TestPart
+    from cfbench.leaderboard.scoring import RunErrors, Slice, TestPart
+    from cfbench.runs.record import Record
     from cfbench.runs.results import Results
 
 ALPHA = 0.05
@@ -85,7 +87,7 @@ def load_ranked_board(
     """Build the leaderboard of a data set and split and rank its rows; nothing is downloaded for it.
 
     `by` adds slices to the rows; `plugins` and `all_runs` are those of `build_board`. Raises `UnknownNameError`,
-    `RecordError`, and `UsageError` when the metric or the slices need a data set that is not downloaded.
+    and `UsageError` when the metric or the slices need a data set that is not downloaded.
     """
     card = cards.load(dataset)
     data = store.open_dataset(card) if store.is_ready(card) else None
@@ -98,12 +100,17 @@ def load_ranked_board(
 def rank_rows(
     board: Leaderboard, results: Results, dataset: Dataset | None, *, metric: Metric = "rmse", by: SliceBy | None = None
 ) -> list[RankedRow]:
-    """The rows in the order of the metric, followed by those that are not ranked; raises `RecordError`, `UsageError`.
+    """The rows in the order of the metric, followed by those that are not ranked; raises `UsageError`.
 
     `dataset` is None when it is not downloaded. `by` adds the RMSE over slices of the test ratings.
     """
+    unranked_rows = [row for row in board.rows if not row.ranked]
     if dataset is not None:
-        ranked_rows = _score_from_predictions(board, results, dataset, metric, by)
+        test_parts = {name: build_test_part(dataset.ratings, dataset.split(name)) for name in board.fingerprints}
+        reader = _ErrorReader(results, test_parts)
+        ranked_rows = _score_from_predictions(board, reader, metric, by)
+        unranked_rows += reader.lost_rows
+        warn_of_skipped(reader.faults)
     elif by or metric == "user-rmse":
         raise UsageError(
             f"{'--by' if by else 'user-rmse'} is computed from the ratings, and data set {board.dataset!r} is not "
@@ -114,24 +121,53 @@ def rank_rows(
     ranked_rows.sort(key=lambda ranked_row: (ranked_row.score, ranked_row.row.newest.request.started))
     front = _front_places(ranked_rows)
     placed_rows = [replace(row, place=place, on_front=place in front) for place, row in enumerate(ranked_rows, 1)]
-    return placed_rows + [RankedRow(row, None) for row in board.rows if not row.ranked]
+    return placed_rows + [RankedRow(row, None) for row in unranked_rows]
+
+
+@dataclass
+class _ErrorReader:
+    """Reads the errors of rows, and keeps what could not be read."""
+
+    results: Results
+    test_parts: dict[str, TestPart]
+    faults: list[RecordError] = field(default_factory=list)
+    lost_rows: list[Row] = field(default_factory=list)
+    """The rows of which no seed is left."""
+
+    def read(self, row: Row) -> tuple[Row, list[RunErrors]]:
+        """The errors of each run of a row, and the row without the seeds whose predictions cannot be read."""
+        seeds, lost, errors = {}, [], []
+        for seed, records in row.seeds.items():
+            try:
+                errors += [self._read_run(record) for record in records]
+                seeds[seed] = records
+            except RecordError as fault:
+                self.faults.append(fault)
+                lost += records
+        if lost:
+            row = replace(row, seeds=seeds, others=[*row.others, *lost])
+        if not seeds:
+            self.lost_rows.append(row)
+        return row, errors
+
+    def _read_run(self, record: Record) -> RunErrors:
+        return read_errors(self.results.place(record.request), self.test_parts[record.request.split.name])
 
 
 def _score_from_predictions(
-    board: Leaderboard, results: Results, dataset: Dataset, metric: Metric, by: SliceBy | None
+    board: Leaderboard, reader: _ErrorReader, metric: Metric, by: SliceBy | None
 ) -> list[RankedRow]:
     """The ranked rows with scores, intervals and tests from the predictions.
 
     Only the errors of one row's runs are in memory at a time; their sums by user stay.
     """
-    if not board.ranked:
-        return []
-    test_parts = {name: build_test_part(dataset.ratings, dataset.split(name)) for name in board.fingerprints}
     rows, sums = [], []
-    for row in board.ranked:
-        ranked_row, user_sums = _score_row(row, results, test_parts, metric, by)
-        rows.append(ranked_row)
-        sums.append(user_sums)
+    for stored_row in board.ranked:
+        row, runs = reader.read(stored_row)
+        if runs:
+            ranked_row, user_sums = _score_row(row, runs, metric, by)
+            rows.append(ranked_row)
+            sums.append(user_sums)
     if any(user_sums.present.sum() < 2 for user_sums in sums):  # one user is no sample of users
         return rows
     return [
@@ -140,11 +176,8 @@ def _score_from_predictions(
     ]
 
 
-def _score_row(
-    row: Row, results: Results, test_parts: dict[str, TestPart], metric: Metric, by: SliceBy | None
-) -> tuple[RankedRow, UserSums]:
+def _score_row(row: Row, runs: list[RunErrors], metric: Metric, by: SliceBy | None) -> tuple[RankedRow, UserSums]:
     """The row with its scores, and the sums by user that its interval needs."""
-    runs = [read_errors(results.place(record.request), test_parts[record.request.split.name]) for record in row.records]
     sums = sum_by_user(runs, metric)
     ranked_row = RankedRow(
         row,

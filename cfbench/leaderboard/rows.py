@@ -27,6 +27,9 @@ T = TypeVar("T")
 KNOWS_DATE = "knows the date"
 """The note of a row whose plugin uses times: it is given the time of each rating that it predicts."""
 
+LOST = "predictions lost"
+"""The note of a row that has scores, but whose predictions are missing or damaged."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -162,13 +165,13 @@ class Row:
 
     def _unranked_notes(self) -> list[str]:
         if self.splits == 1:
-            return list(dict.fromkeys(record.outcome.status for record in self.others))
+            return list(dict.fromkeys(LOST if r.scored else r.outcome.status for r in self.others))
         scored_folds = defaultdict(set)
         for record in self.others:
             if record.scored:
                 scored_folds[record.request.seed].add(record.request.split.name)
         most = max(map(len, scored_folds.values()), default=0)
-        return [f"{most} of {self.splits} folds"]
+        return [LOST if most == self.splits else f"{most} of {self.splits} folds"]
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -223,7 +226,11 @@ def _build_row(records: list[Record], splits: list[str]) -> Row:
 
 
 def choose_representatives(rows: list[Row]) -> list[Row]:
-    """The row that represents each plugin: the best by validation RMSE, or the newest when no row has one."""
+    """The row that represents each plugin: the best by validation RMSE.
+
+    When no row has one, a deliberate config comes first: tuned or a preset, then the default, then any other. Of equals
+    the newest is chosen; the test ratings never choose.
+    """
     return [_choose_representative(group) for group in _group_by(rows, lambda row: row.plugin)]
 
 
@@ -232,7 +239,17 @@ def _choose_representative(rows: list[Row]) -> Row:
     with_validation = [row for row in ranked if row.valid_rmse is not None]
     if with_validation:
         return min(with_validation, key=lambda row: (row.valid_rmse, start_order(row.newest)))
-    return max(ranked or rows, key=lambda row: start_order(row.newest))
+    return max(ranked or rows, key=lambda row: (_deliberation(row), start_order(row.newest)))
+
+
+def _deliberation(row: Row) -> int:
+    """How deliberately a config was chosen: 2 if tuned or a preset, 1 for the default, 0 if flags changed it."""
+    origins = {origin for record in row.shown_records for origin in record.request.origins.values()}
+    if "tuning" in origins or any(record.request.tuned for record in row.shown_records):
+        return 2
+    if "flag" in origins:
+        return 0
+    return 2 if "preset" in origins else 1
 
 
 def add_settings(rows: list[Row]) -> list[Row]:

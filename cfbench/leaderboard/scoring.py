@@ -152,7 +152,7 @@ def read_errors(folder: Path, test_part: TestPart) -> RunErrors:
     if len(predictions) != len(ratings):
         raise RecordError(
             f"{folder} holds {len(predictions):,} predictions, expected {len(ratings):,}, one for each test rating of "
-            f"{test_part.split.name}; remove this folder and run the model again"
+            f"{test_part.split.name}; run the model again"
         )
     return RunErrors(test_part, predictions.astype(np.float64) - ratings.astype(np.float64))
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from cfbench.contract import Config, Context, Model, Plugin, Predictor
 from cfbench.data import card, store
 from cfbench.errors import RecordError
@@ -64,7 +66,22 @@ def open_job(request: Request, results: Results) -> Job:
     """Return the job of a stored run, whose config is complete; raises `RecordError`, `PluginError`, `DataError`."""
     plugin = registry.load(request.plugin.name)
     dataset = store.open_dataset(card.load(request.dataset.name))
-    return Job(request, plugin, plugin.config.model_validate(request.config), dataset, results)
+    return Job(request, plugin, _stored_config(request, plugin), dataset, results)
+
+
+def _stored_config(request: Request, plugin: Plugin[Any]) -> Config:
+    """Return the config of a stored run; raises `RecordError` if the plugin has changed and no longer takes it."""
+    try:
+        config: Config = plugin.config.model_validate(request.config)
+    except ValidationError as fault:
+        name, errors = request.plugin.name, fault.errors()
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in errors)
+        raise RecordError(
+            f"run {request.run} was made by {name} of {request.plugin.package}, and the installed {name} no longer "
+            f"takes its config ({reasons}); install that version, or run the model again: "
+            f"`cfbench run {name} --dataset {request.dataset.name} --split {request.split.name}`"
+        ) from fault
+    return config
 
 
 def training_parts(plugin: Plugin[Any], dataset: Dataset, split: Split) -> tuple[Ratings, Ratings]:

@@ -25,7 +25,7 @@ LIBRARIES_IF_IMPORTED = {"scipy": "scipy", "surprise": "scikit-surprise", "impli
 class Machine(BaseModel):
     """The machine and the library versions of a run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     system: str
     processor: str

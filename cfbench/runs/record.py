@@ -1,16 +1,17 @@
 """The record of a run: a typed value, stored as JSON.
 
 A record says which ratings, which split, which plugin and config, which seed, what came out, and on which machine. It
-is written once and never changed.
+is written once and never changed. A reader ignores fields that it does not know: a newer cfbench may add fields, which
+have defaults for older records. The schema number changes only when older readers would misunderstand a record.
 """
 
 from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.errors import RecordError
 from cfbench.runs.machine import Machine  # noqa: TC001 (pydantic reads the annotation at run time)
@@ -25,7 +26,7 @@ Status = Literal["finished", "diverged", "stopped", "failed"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
 
 class DatasetFacts(_Frozen):
@@ -118,7 +119,8 @@ class Outcome(_Frozen):
 class Record(_Frozen):
     """A run."""
 
-    schema_version: int = SCHEMA
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA)] = SCHEMA
+    """It stands first: a record of another schema is refused before anything else in it is judged."""
     request: Request
     outcome: Outcome
     machine: Machine
@@ -155,10 +157,18 @@ def _read(kind: type[M], path: Path) -> M:
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as fault:
-        first = fault.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RecordError(
-            f"{path} is not a run record of schema {SCHEMA}: {where}: {first['msg']}; remove its folder"
-        ) from fault
+        raise RecordError(f"{path} {_explain(fault)}") from fault
     except OSError as fault:
         raise RecordError(f"cannot read {path}: {fault.strerror}") from fault
+
+
+def _explain(fault: ValidationError) -> str:
+    """Say in one line what is wrong with a record; pydantic lists the errors in the order of the fields."""
+    first = fault.errors()[0]
+    if first["loc"] == ("schema_version",):
+        return (
+            f"is a record of schema {first['input']!r}, and this cfbench reads schema {SCHEMA}; install the newest "
+            "cfbench: `pip install --upgrade cfbench-recsys`"
+        )
+    where = ".".join(map(str, first["loc"])) or "the file"
+    return f"is not a run record of schema {SCHEMA}: {where}: {first['msg']}; run the model again"

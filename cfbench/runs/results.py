@@ -19,11 +19,12 @@ licences forbid it, and the split's fingerprint says exactly which ratings they 
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cfbench.errors import RecordError, UnknownNameError
+from cfbench.errors import RecordError, SkippedRunsWarning, UnknownNameError
 from cfbench.files import (
     atomic_folder,
     is_locked,
@@ -37,7 +38,7 @@ from cfbench.runs.arrays import file_sha256
 from cfbench.runs.record import read_record, read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from cfbench.runs.record import Record, Request
@@ -125,19 +126,45 @@ class Results:
         return self.root / request.dataset.name / request.split.name / request.plugin.name / request.run
 
     def records(self, dataset: str, split: str) -> list[Record]:
-        """Return the finished runs of a data set and split, oldest first; raises `RecordError` if one is unreadable."""
-        return [read_record(path) for path in sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_run_id)]
+        """Return the finished runs of a data set and split, oldest first.
+
+        Records that are unreadable, newer or moved are left out; a `SkippedRunsWarning` counts and names them.
+        """
+        return self._read(sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_run_id))
+
+    def _read(self, files: Iterable[Path]) -> list[Record]:
+        """Return the records that can be used; a `SkippedRunsWarning` counts and names the others."""
+        records, faults = [], []
+        for path in files:
+            try:
+                records.append(self._read_in_place(path))
+            except RecordError as fault:
+                faults.append(fault)
+        warn_of_skipped(faults)
+        return records
+
+    def _read_in_place(self, path: Path) -> Record:
+        """Read the record of a finished run; raises `RecordError`, also if its folder belongs to another run."""
+        record = read_record(path)
+        place = self.place(record.request)
+        if path.parent != place:
+            raise RecordError(f"{path} is the record of run {record.run}; move its folder to {place}")
+        return record
 
     def find(self, run: str) -> tuple[Record, Path]:
         """Return a finished or stopped run and its folder.
 
-        `run` is its id, a part of it, or `last` for the newest finished one. Raises `UnknownNameError`, `RecordError`.
+        `run` is its id, a part of it, or `last` for the newest finished one that can be read. Raises
+        `UnknownNameError`, `RecordError`.
         """
         finished = self._record_files()
-        files = {path.parent.name: path for path in [*finished, *self._unfinished.glob("*/record.json")]}
-        name = _run_id(finished[-1]) if run == "last" and finished else run
-        path = files[_match(name, list(files), "run")]
-        return read_record(path), path.parent
+        for path in reversed(finished if run == "last" else []):
+            for newest in self._read([path]):
+                return newest, path.parent
+        stopped = {_run_id(path): path for path in self._unfinished.glob("*/record.json")}
+        files = {_run_id(path): path for path in finished} | stopped
+        name = _match(run, list(files), "run")
+        return read_record(files[name]) if name in stopped else self._read_in_place(files[name]), files[name].parent
 
     def _unfinished_ids(self) -> list[str]:
         return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
@@ -149,6 +176,14 @@ class Results:
     @property
     def _unfinished(self) -> Path:
         return self.root / ".unfinished"
+
+
+def warn_of_skipped(faults: Sequence[RecordError]) -> None:
+    """Warn once of all runs that are left out, if there are any."""
+    if faults:
+        runs = "1 run" if len(faults) == 1 else f"{len(faults)} runs"
+        lines = [f"skipped {runs}:", *map(str, faults)]
+        warnings.warn("\n".join(lines), SkippedRunsWarning, stacklevel=1)
 
 
 def _run_id(record_file: Path) -> str:

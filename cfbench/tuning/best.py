@@ -43,7 +43,7 @@ class TunedResults(Results):
     """
 
     def records(self, dataset: str, split: str) -> list[Record]:
-        """The tuned runs of a data set and split, oldest first; raises `RecordError`."""
+        """The tuned runs of a data set and split, oldest first."""
         return [record for record in super().records(dataset, split) if record.request.tuned]
 
     def interrupted(self) -> list[Request]:

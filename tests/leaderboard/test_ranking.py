@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cfbench import metrics
-from cfbench.errors import RecordError, UsageError
+from cfbench.errors import SkippedRunsWarning, UsageError
 from cfbench.leaderboard.columns import row_data
+from cfbench.leaderboard.rows import LOST
 
 
 def test_the_pareto_front_has_the_rows_that_no_other_beats_in_score_and_time(runs):
@@ -81,17 +82,40 @@ def test_each_fold_is_scored_on_its_own_test_part_and_the_scores_are_averaged(ti
     assert sum(part.ratings for part in sliced.slices) == len(tiny.dataset.ratings)
 
 
-def test_damaged_predictions_are_named(tiny):
-    record = tiny.add_noisy("bias", 0.5)
+def damage(tiny, record):
+    """Cut the last byte off the predictions of a run."""
     file = tiny.results.place(record.request) / "predictions.parquet"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(RecordError, match="damaged or missing; run the model again"):
-        tiny.rank()
+
+
+def test_damaged_predictions_are_named_and_only_their_row_loses_its_place(tiny):
+    tiny.add_noisy("svd", 0.6)
+    damage(tiny, tiny.add_noisy("bias", 0.5))
+    with pytest.warns(SkippedRunsWarning, match=r"skipped 1 run:\n.*bias.*damaged or missing; run the model again"):
+        rows = tiny.rank()
+    assert [(row.place, row.row.plugin, row.row.note) for row in rows] == [(1, "svd", ""), (None, "bias", LOST)]
+
+
+def test_a_seed_with_damaged_predictions_leaves_the_mean_of_the_others(tiny):
+    kept = tiny.add_noisy("bias", 0.6, seed=0)
+    damage(tiny, tiny.add_noisy("bias", 0.5, seed=1))
+    with pytest.warns(SkippedRunsWarning, match="skipped 1 run:"):
+        (row,) = tiny.rank()
+    assert row.score == pytest.approx(kept.outcome.rmse)
+    assert (list(row.row.seeds), row.row.note) == ([0], "1 more seed not complete")
+
+
+def test_a_fold_with_damaged_predictions_takes_its_seed_off_the_board(tiny):
+    records = [tiny.add_noisy("bias", 0.5, split=f"5fold-{k}", seed=0) for k in range(1, 6)]
+    damage(tiny, records[2])
+    with pytest.warns(SkippedRunsWarning, match="skipped 1 run:"):
+        (row,) = tiny.rank("5fold")
+    assert (row.place, row.row.note) == (None, LOST)
 
 
 def test_predictions_of_another_length_are_named(tiny):
     tiny.store(tiny.record(0.9, plugin="short"), np.ones(3, np.float32))
     expected = len(tiny.test_part())
-    message = rf"holds 3 predictions, expected {expected}, one for each test rating of random90; remove this folder"
-    with pytest.raises(RecordError, match=message):
+    message = f"holds 3 predictions, expected {expected}, one for each test rating of random90; run the model again"
+    with pytest.warns(SkippedRunsWarning, match=message):
         tiny.rank()
