@@ -81,6 +81,18 @@ class Scale(BaseModel):
         return ~inside
 
 
+def lost_in_float32(ratings: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) True where float32, in which ratings are stored, is off by more than 1/10,000 of the span of all ratings.
+
+    Such ratings could not be told apart: 1e15 + 1 and 1e15 + 2 are the same number in float32.
+    """
+    with np.errstate(over="ignore"):
+        stored = ratings.astype(np.float32).astype(np.float64)
+        error, span = np.abs(ratings - stored), np.ptp(ratings) if len(ratings) else 0.0
+    lost: NDArray[np.bool_] = (error > 1e-4 * span) | ~np.isfinite(stored)
+    return lost
+
+
 @dataclass(frozen=True, eq=False)
 class Ratings:
     """n ratings, read-only.

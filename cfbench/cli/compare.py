@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.dataset_choice import dataset_name
-from cfbench.cli.options import DEFAULT_RESULTS, DEFAULT_SPLIT, DatasetOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.dataset_choice import dataset_card
+from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.leaderboard import Metric, SliceBy
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SORT_KEYS: dict[Order, str] = {
 
 def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     dataset: DatasetOption = None,
-    split: SplitOption = DEFAULT_SPLIT,
+    split: SplitOption = None,
     metric: Annotated[
         Metric, typer.Option("--metric", help="The score that ranks; intervals and tests are computed for it.")
     ] = "rmse",
@@ -65,9 +65,15 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs.results import Results
 
-    stored_runs = Results(results)
+    stored_runs, card = Results(results), dataset_card(dataset)
     ranked_board = load_ranked_board(
-        dataset_name(dataset), split, stored_runs, metric=metric, by=by, plugins=plugin or [], all_runs=all_runs
+        card.name,
+        split or card.default_split,
+        stored_runs,
+        metric=metric,
+        by=by,
+        plugins=plugin or [],
+        all_runs=all_runs,
     )
     if pareto and sort == "score":
         sort = "fit"

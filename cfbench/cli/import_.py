@@ -32,6 +32,29 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     item: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of items: {_COLUMN}.")] = None,
     rating: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of ratings: {_COLUMN}.")] = None,
     time: Annotated[str | None, typer.Option(metavar="COLUMN", help=f"The column of times: {_COLUMN}.")] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The file of the test part, where FILE is the training part: the split `own`."
+        ),
+    ] = None,
+    valid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file of the validation part; it needs --test.")
+    ] = None,
+    part_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column that says the part of each rating: train, valid or test."),
+    ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="The file is a matrix: each row is a user, each column an item.")
+    ] = False,
+    missing: Annotated[
+        str, typer.Option(metavar="VALUE", help="With --wide: the value of a cell without a rating, beside empty ones.")
+    ] = "",
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="With --wide: a column that is no item, such as a count; may be repeated."),
+    ] = None,
     separator: Annotated[
         str, typer.Option(metavar="TEXT", help="The text between two fields, or `tab`, or `whitespace`.")
     ] = "",
@@ -57,17 +80,27 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
 ) -> None:
     """Make a data set from your own ratings, and make it the current one.
 
-    Example: cfbench import ratings.csv --name mine --user customer --rating stars
-    """
-    from cfbench.data.importing import ImportOptions, import_file, parse_scale
-    from cfbench.data.readers.table import LayoutOptions
+    docs/data.md describes the files. Where --test or --part-column gives the parts, they become the split `own`, the
+    default one of the new data set.
 
-    options = {"user": user, "item": item, "rating": rating, "time": time}
+    Examples: cfbench import ratings.csv --name mine --user customer --rating stars;
+    cfbench import train.csv --test test.csv --valid valid.csv --name paper;
+    cfbench import jester.csv --name jokes --wide --missing 99 --ignore 0
+    """
+    from cfbench.data.importing import ImportOptions, import_file
+    from cfbench.data.readers.table import LayoutOptions
+    from cfbench.data.readers.wide import MatrixOptions
+    from cfbench.data.scales import parse_scale
+
+    if not wide and (missing or ignore):
+        raise typer.BadParameter("--missing and --ignore describe a matrix; add --wide, or leave them out")
+    options = {"user": user, "item": item, "rating": rating, "time": time, "part": part_column}
     columns = {role: column for role, column in options.items() if column is not None}
     request = ImportOptions(
         path=file, name=name, layout=LayoutOptions(separator, header, member, columns),
         scale=None if scale is None else parse_scale(scale), duplicates=duplicates.value, skip_bad=skip_bad,
-        titles=titles, force=force,
+        titles=titles, force=force, test=test, valid=valid,
+        matrix=MatrixOptions(missing, tuple(ignore or ())) if wide else None,
     )  # fmt: skip
     with console.FileProgress() as progress:
         dataset = import_file(request, progress)
@@ -77,4 +110,11 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         f"{name}: {table.n_users:,} users, {table.n_items:,} items, {len(table):,} ratings ({table.scale}){times}; "
         "this is now the current data set"
     )
+    own = dataset.card.splits.get(dataset.card.default_split)
+    if own is not None:
+        report = dataset.split(dataset.card.default_split).report
+        console.say(
+            f"split {dataset.card.default_split}: {report['train']:,} train, {report['valid']:,} validation, "
+            f"{report['test']:,} test ratings ({report['cold_ratings']:,} cold)"
+        )
     console.say(f"next: cfbench run bias --dataset {name}")

@@ -9,7 +9,6 @@ import typer
 
 from cfbench.cli import completion
 
-DEFAULT_SPLIT = "random90"
 DEFAULT_RESULTS = Path("results")
 
 DatasetOption = Annotated[
@@ -23,12 +22,14 @@ DatasetOption = Annotated[
     ),
 ]
 SplitOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--split",
         metavar="NAME",
-        help="How the ratings are split. random90@7 draws random90 with seed 7. 5fold means all five folds.",
+        help="How the ratings are split. random90@7 draws random90 with seed 7. 5fold means all five folds. "
+        "Default: your own split if you imported one, else random90.",
         autocompletion=completion.splits,
+        show_default=False,
     ),
 ]
 RunArgument = Annotated[

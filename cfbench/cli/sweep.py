@@ -43,11 +43,7 @@ def sweep(
         return
     stored_runs = Results(results)
     sweep_results = _run_all(planned_runs, stored_runs, file)
-    boards = [
-        load_ranked_board(name, split, stored_runs, all_runs=True)
-        for name in declaration.datasets
-        for split in declaration.splits
-    ]
+    boards = [load_ranked_board(name, split, stored_runs, all_runs=True) for name, split in declaration.boards]
     if json:
         from cfbench.leaderboard.columns import board_data
 

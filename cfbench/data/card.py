@@ -16,7 +16,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data.readers.layout import TableLayout  # noqa: TC001 (pydantic reads the annotation at run time)
-from cfbench.data.split_definitions import STANDARD_SPLITS, KFold, SplitDefinition
+from cfbench.data.split_definitions import (
+    DEFAULT_SPLIT,
+    OWN_SPLIT,
+    STANDARD_SPLITS,
+    KFold,
+    OwnParts,
+    SplitDefinition,
+)
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
@@ -184,6 +191,9 @@ class Card(_Frozen):
             advice = f"data set {self.name}; a seed is a whole number, as in {base}@7"
             raise UnknownNameError("split", name, self.split_names, advice=advice)
         definition = self.splits.get(base) or STANDARD_SPLITS[base]
+        if at and isinstance(definition, OwnParts):
+            advice = f"data set {self.name}; {base} is not drawn at random, so it has no seed"
+            raise UnknownNameError("split", name, [base], advice=advice)
         return definition.model_copy(update={"seed": int(seed)}) if at else definition
 
     def canonical_name(self, split: str) -> str:
@@ -205,6 +215,11 @@ class Card(_Frozen):
         if base in self.split_names or not isinstance(first, KFold):
             return [self.canonical_name(name)]
         return [self.canonical_name(f"{base}-{fold}{at}{seed}") for fold in range(1, first.folds + 1)]
+
+    @property
+    def default_split(self) -> str:
+        """The split that a command uses by default: the person's own, if the data set has one."""
+        return OWN_SPLIT if OWN_SPLIT in self.splits else DEFAULT_SPLIT
 
     @property
     def split_names(self) -> list[str]:

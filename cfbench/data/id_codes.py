@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cfbench.errors import DataError
-from cfbench.ratings import Catalogue, Ratings, Scale
+from cfbench.ratings import Catalogue, Ratings, Scale, lost_in_float32
 
 if TYPE_CHECKING:
     import polars as pl
@@ -111,6 +111,13 @@ def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Cata
                 f"column {column.name!r} of the frame has {column.null_count():,} gaps; drop or fill them first"
             )
     ratings = table["rating"].cast(pl.Float64).to_numpy()
+    lost = lost_in_float32(ratings)
+    if lost.any():
+        row = int(lost.argmax())
+        raise DataError(
+            f"float32, in which cfbench stores ratings, cannot tell rating {float(ratings[row])!r} in row {row} of the "
+            "frame from others; subtract a constant from all ratings, or multiply all of them by one"
+        )
     scale = scale or Scale(low=float(ratings.min()), high=float(ratings.max()))
     invalid = scale.invalid(ratings)
     if invalid.any():

@@ -1,4 +1,4 @@
-"""The rows of a person's own file: read, checked and coded, without duplicate pairs.
+"""The rows of a person's own file, or files: read, checked and coded.
 
 A valid row has a user, an item, a rating that is a number on the scale, and a time if the file has times. The columns
 are in memory as codes, about 30 bytes per rating, so that the scale and the duplicates are known before anything is
@@ -7,20 +7,22 @@ stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench.data.column_files import pair_keys
 from cfbench.data.id_codes import IdEncoder
-from cfbench.data.readers.bad_rows import MAX_LISTED, BadRows, RowCheck, find_bad_rows, format_line_numbers
+from cfbench.data.parts import PART_NAMES, PartCodes
+from cfbench.data.readers.bad_rows import MAX_LISTED, BadRows, RowCheck, find_bad_rows
 from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_table
-from cfbench.errors import CountError, RowError
+from cfbench.data.readers.values import parse_ids, to_seconds
+from cfbench.data.readers.wide import MatrixOptions, open_matrix
+from cfbench.errors import RowError
 from cfbench.ratings import Catalogue, Codes, Scale, Times, blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -28,33 +30,73 @@ if TYPE_CHECKING:
 
     from cfbench.data.progress import ProgressListener
 
-DuplicatePolicy: TypeAlias = Literal["error", "last", "mean"]
-"""What to do with several ratings of a pair: refuse the file; keep the last one in the file, whatever its time; or keep
-the mean rating and the latest time."""
 _BLOCK_ROWS = 4_000_000
-_PARTS_PER_SECOND = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (np.inf, 1_000_000_000))
-"""The unit of numeric times by their size: below 1e11 seconds, below 1e14 milliseconds, and so on."""
-_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f%:z")
+
+
+@dataclass(frozen=True)
+class RatingsFile:
+    """A file of an import; all its ratings are in one part, unless `part` is None."""
+
+    path: Path
+    part: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read the files of an import."""
+
+    layout: LayoutOptions = field(default_factory=LayoutOptions)
+    """The role `part` is that of a column with the part of each rating: train, valid or test."""
+    matrix: MatrixOptions | None = None
+    """For files whose rows are users and whose columns are items; None for one rating in each row."""
+    scale: Scale | None = None
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True)
 class ImportedRows:
-    """n coded ratings, and the line of each in the file."""
+    """n coded ratings, and the place of each in the files."""
 
-    where: str
-    """The file, for messages."""
+    files: tuple[str, ...]
+    """The names of the files, for messages."""
+    summaries: tuple[str, ...]
+    """For each file, which of its columns became what, for people."""
+    file: NDArray[np.uint8]
+    """(n,) which of the files each row is in."""
+    lines: NDArray[np.int64]
+    """(n,) on which line of its file each row begins."""
     users: Codes
     items: Codes
     ratings: NDArray[np.float64]
     times: Times | None
-    lines: NDArray[np.int64]
+    parts: PartCodes | None
+    """None when neither the files nor a column say which part a rating is in."""
     catalogue: Catalogue
+
+    @property
+    def where(self) -> str:
+        """The files, for messages."""
+        return " and ".join(self.files)
+
+    def file_of(self, row: int) -> str:
+        """The file of a row."""
+        return self.files[int(self.file[row])]
+
+    def place(self, row: int) -> str:
+        """The place of a row, as in `r.csv, line 3`."""
+        return f"{self.file_of(row)}, line {self.lines[row]}"
+
+    def pair(self, row: int) -> str:
+        """The user and the item of a row, with the ids of the file."""
+        users, items = self.catalogue.users["id"], self.catalogue.items["id"]
+        return f"user {users[int(self.users[row])]!r} with item {items[int(self.items[row])]!r}"
 
     def take(self, rows: NDArray[np.int64]) -> ImportedRows:
         """Return the given rows, in the given order."""
         return replace(
-            self, users=self.users[rows], items=self.items[rows], ratings=self.ratings[rows], lines=self.lines[rows],
-            times=None if self.times is None else self.times[rows],
+            self, file=self.file[rows], lines=self.lines[rows], users=self.users[rows], items=self.items[rows],
+            ratings=self.ratings[rows], times=None if self.times is None else self.times[rows],
+            parts=None if self.parts is None else self.parts[rows],
         )  # fmt: skip
 
     def blocks(self) -> Iterator[pl.DataFrame]:
@@ -72,33 +114,71 @@ class ImportedRows:
             yield pl.DataFrame(columns)
 
 
-def read_rows(
-    path: Path, layout: LayoutOptions, scale: Scale | None, listener: ProgressListener, *, skip_bad: bool
-) -> ImportedRows:
-    """Read the valid rows of a file.
+def read_rows(files: Sequence[RatingsFile], options: ReadOptions, listener: ProgressListener) -> ImportedRows:
+    """Read the valid rows of all files, in their order.
 
     Bad rows raise `RowError`, or are dropped with a message if `skip_bad`. Raises also `UsageError`, `ArchiveError`.
     """
-    opened = open_table(path, layout, ("user", "item", "rating", "time"), listener)
+    encoder, opened_files, columns_of_files = IdEncoder(), list[OpenTable](), list[dict[str, Any]]()
+    for number, file in enumerate(files):
+        opened = _open(file, options, listener)
+        columns = _read_file(opened, options, encoder, listener)
+        n = len(columns["users"])
+        columns["file"] = np.full(n, number, np.uint8)
+        if file.part is not None:
+            columns["parts"] = np.full(n, file.part, np.uint8)
+        opened_files.append(opened)
+        columns_of_files.append(columns)
+    names = tuple(opened.where for opened in opened_files)
+    _refuse_other_columns(names, columns_of_files)
+    columns = {name: np.concatenate([each[name] for each in columns_of_files]) for name in columns_of_files[0]}
+    return ImportedRows(
+        files=names, summaries=tuple(f"{opened.where}: {opened.summary}" for opened in opened_files),
+        file=columns["file"], lines=columns["lines"], users=columns["users"], items=columns["items"],
+        ratings=columns["ratings"], times=columns.get("times"), parts=columns.get("parts"),
+        catalogue=encoder.catalogue(None),
+    )  # fmt: skip
+
+
+def _open(file: RatingsFile, options: ReadOptions, listener: ProgressListener) -> OpenTable:
+    if options.matrix is not None:
+        return open_matrix(file.path, options.layout, options.matrix, listener)
+    roles = ("user", "item", "rating", "time", *(["part"] if "part" in options.layout.columns else []))
+    return open_table(file.path, options.layout, roles, listener)
+
+
+def _refuse_other_columns(files: Sequence[str], columns: list[dict[str, Any]]) -> None:
+    """Raise `RowError` when one file has times and another one has none."""
+    for name, other in zip(files[1:], columns[1:], strict=True):
+        if other.keys() != columns[0].keys():
+            with_times, without = (files[0], name) if "times" in columns[0] else (name, files[0])
+            raise RowError(
+                f"{with_times} has times and {without} has none, expected the same columns in each file; name the "
+                "columns in the first line of each file, or give them with --user, --item, --rating and --time"
+            )
+
+
+def _read_file(
+    opened: OpenTable, options: ReadOptions, encoder: IdEncoder, listener: ProgressListener
+) -> dict[str, NDArray[Any]]:
+    """The columns of the valid rows of one file; see `read_rows`."""
     bad = BadRows(opened.where, "correct the file, or drop such rows with --skip-bad")
-    encoder, encoded_blocks = IdEncoder(), list[dict[str, Any]]()
-    for block in _valid_rows(opened, scale, bad, listener):
-        if bad and not skip_bad:
+    encoded_blocks = list[dict[str, Any]]()
+    for block in _valid_rows(opened, options.scale, bad, listener):
+        if bad and not options.skip_bad:
             continue  # the file is refused, and the rest is read only to count its bad rows
         columns = encoder.encode(block)
         columns |= {"ratings": block["rating"].to_numpy(), "lines": block["line"].to_numpy()}
+        if "part" in block.columns:
+            columns["parts"] = block["part"].to_numpy()
         encoded_blocks.append(columns)
-    if bad.unreadable or (bad and not skip_bad):
+    if bad.unreadable or (bad and not options.skip_bad):
         bad.raise_if_any()
     if bad:
         listener.message(f"dropped {bad.count:,} bad rows of {opened.where}, on lines {bad.lines}")
-    if not encoder.n_users:
+    if not any(len(block["users"]) for block in encoded_blocks):
         raise RowError(f"{opened.where} has no valid row, expected one or more; check its columns")
-    columns = {name: np.concatenate([block[name] for block in encoded_blocks]) for name in encoded_blocks[0]}
-    return ImportedRows(
-        opened.where, columns["users"], columns["items"], columns["ratings"], columns.get("times"), columns["lines"],
-        encoder.catalogue(None),
-    )  # fmt: skip
+    return {name: np.concatenate([block[name] for block in encoded_blocks]) for name in encoded_blocks[0]}
 
 
 def _valid_rows(
@@ -107,14 +187,18 @@ def _valid_rows(
     """Yield the valid rows of each block with a column `line`; report the others to `bad`."""
     import polars as pl
 
-    time = {"time": _to_seconds(opened.sample["time"])} if "time" in opened.columns else {}
+    others = {"time": to_seconds(opened.sample["time"])} if "time" in opened.columns else {}
+    if "part" in opened.columns:
+        codes = {name: code for code, name in enumerate(PART_NAMES)}
+        text = pl.col("part").cast(pl.String).str.strip_chars().str.to_lowercase()
+        others["part"] = text.replace_strict(codes, default=None, return_dtype=pl.UInt8)
     for block in opened.blocks(listener):
         rating = pl.col("rating")
         if block.fields["rating"].dtype == pl.String:
             rating = rating.str.strip_chars()
         parsed = block.fields.select(
-            user=_parse_ids(block.fields["user"]), item=_parse_ids(block.fields["item"]),
-            rating=rating.cast(pl.Float64, strict=False), **time, line=block.lines,
+            user=parse_ids(block.fields["user"]), item=parse_ids(block.fields["item"]),
+            rating=rating.cast(pl.Float64, strict=False), **others, line=block.lines,
         )  # fmt: skip
         valid = _check(block, parsed, scale, bad)
         if block.fault:
@@ -139,103 +223,11 @@ def _check(block: TableBlock, parsed: pl.DataFrame, scale: Scale | None, bad: Ba
         checks.append(RowCheck(invalid, f"rating {{}} is off the scale {scale}", fields["rating"]))
     if "time" in parsed.columns:
         checks.append(RowCheck(parsed["time"].is_null(), "expected a time as most rows have, got '{}'", fields["time"]))
+    if "part" in parsed.columns:
+        expected = f"expected {', '.join(PART_NAMES[:-1])} or {PART_NAMES[-1]} for the part, got '{{}}'"
+        checks.append(RowCheck(parsed["part"].is_null(), expected, fields["part"]))
     wrong = find_bad_rows(checks, lambda row: int(block.lines[row]), block.text, bad)
     return None if wrong is None else ~wrong
-
-
-def _parse_ids(column: pl.Series) -> pl.Series:
-    """The ids as whole numbers, or as text without spaces around it; null where there is none."""
-    import polars as pl
-
-    if column.dtype.is_integer():
-        return column
-    if column.dtype.is_float():  # a column of whole numbers with gaps has this type
-        whole = column.is_finite() & (column == column.round())
-        return column.set(~whole.fill_null(value=False), None).cast(pl.Int64, strict=False)
-    text = column.cast(pl.String).str.strip_chars()
-    return text.set((text == "").fill_null(value=False), None)
-
-
-def _to_seconds(sample: pl.Series) -> pl.Expr:
-    """An expression that turns the column `time` into seconds since 1970, null where that fails.
-
-    The first values of the column, `sample`, decide between date types, numbers and text.
-    """
-    import polars as pl
-
-    if sample.dtype.is_temporal():
-        return pl.col("time").dt.epoch("s")
-    values = sample.cast(pl.String).str.strip_chars()
-    numbers = values.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
-    text = pl.col("time").cast(pl.String).str.strip_chars()
-    if len(numbers) * 2 >= len(values):
-        size = float(numbers.abs().median() or 0)  # type: ignore[arg-type]
-        return _numbers_to_seconds(text, next(unit for limit, unit in _PARTS_PER_SECOND if size < limit))
-    return _dates_to_seconds(text)
-
-
-def _numbers_to_seconds(text: pl.Expr, unit: int) -> pl.Expr:
-    import polars as pl
-
-    whole, decimal = text.cast(pl.Int64, strict=False), text.cast(pl.Float64, strict=False)
-    decimal = pl.when(decimal.is_finite()).then(decimal)
-    return pl.coalesce(whole.floordiv(unit), (decimal / unit).floor().cast(pl.Int64, strict=False))
-
-
-def _dates_to_seconds(text: pl.Expr) -> pl.Expr:
-    import polars as pl
-
-    text = text.str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
-    text = text.str.replace(r"([+-]\d\d)(\d\d)$", "$1:$2")
-    day = text.str.to_date("%Y-%m-%d", strict=False).dt.epoch("s")
-    moments = [text.str.to_datetime(form, strict=False).dt.epoch("s") for form in _TIME_FORMATS]
-    return pl.coalesce(day, *moments)
-
-
-def resolve_duplicates(rows: ImportedRows, policy: DuplicatePolicy, listener: ProgressListener) -> ImportedRows:
-    """Keep one rating per pair, in the order of the file. Raises `CountError` for duplicates if `policy` is "error"."""
-    keys = pair_keys(rows.users, rows.items, len(rows.catalogue.items))
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
-    n_duplicates = len(keys) - len(starts)
-    if not n_duplicates:
-        return rows
-    if policy == "error":
-        raise _duplicates_error(rows, np.sort(np.delete(order, starts)))
-    last = order[np.append(starts[1:], len(keys)) - 1]
-    if policy == "mean":
-        rows = _with_means(rows, order, starts, last)
-    listener.message(f"{rows.where}: {n_duplicates:,} duplicate ratings of a pair, resolved by --duplicates {policy}")
-    return rows.take(np.sort(last))
-
-
-def _duplicates_error(rows: ImportedRows, duplicates: NDArray[np.int64]) -> CountError:
-    first, catalogue = duplicates[0], rows.catalogue
-    user, item = catalogue.users["id"][int(rows.users[first])], catalogue.items["id"][int(rows.items[first])]
-    lines = format_line_numbers(rows.lines[duplicates[:MAX_LISTED]].tolist(), len(duplicates))
-    return CountError(
-        f"{rows.where}: {len(duplicates):,} rows rate a pair that an earlier row rates, expected one rating per pair; "
-        f"on lines {lines}, the first is user {user!r} with item {item!r}; "
-        "choose with --duplicates last or --duplicates mean"
-    )
-
-
-def _with_means(
-    rows: ImportedRows, order: NDArray[np.int64], starts: NDArray[np.int64], last: NDArray[np.int64]
-) -> ImportedRows:
-    """Give the last row of each pair the pair's mean rating and latest time.
-
-    `order` sorts the rows by pair, `starts` are the positions in `order` where pairs begin, `last` are the last rows.
-    """
-    counts = np.diff(np.append(starts, len(order)))
-    ratings = rows.ratings.copy()
-    ratings[last] = np.add.reduceat(rows.ratings[order], starts) / counts
-    if rows.times is None:
-        return replace(rows, ratings=ratings)
-    times = rows.times.copy()
-    times[last] = np.maximum.reduceat(rows.times[order], starts)
-    return replace(rows, ratings=ratings, times=times)
 
 
 def read_titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
@@ -246,7 +238,7 @@ def read_titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
     bad, frames = BadRows(opened.where, "correct the file"), []
     for block in opened.blocks(listener):
         titles = block.fields.select(
-            item=_parse_ids(block.fields["item"]).cast(pl.String),
+            item=parse_ids(block.fields["item"]).cast(pl.String),
             title=pl.col("title").cast(pl.String).replace("", None),
         )
         rows = titles["item"].is_null().arg_true()

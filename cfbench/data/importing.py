@@ -7,22 +7,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ValidationError
 
 from cfbench.data import card, store
-from cfbench.data.imported_rows import DuplicatePolicy, read_rows, read_titles, resolve_duplicates
+from cfbench.data.duplicates import DuplicatePolicy, refuse_pairs_in_two_parts, resolve_duplicates
+from cfbench.data.imported_rows import ImportedRows, RatingsFile, ReadOptions, read_rows, read_titles
+from cfbench.data.parts import PART_NAMES, TEST, TRAIN, VALID
 from cfbench.data.readers.table import LayoutOptions
-from cfbench.errors import DataError, UsageError
+from cfbench.data.scales import infer_scale_of, refuse_lost_ratings
+from cfbench.data.split_definitions import OWN_SPLIT, OwnParts
+from cfbench.errors import SplitError, UsageError
 from cfbench.files import DATA_VARIABLE, make_folder, write_atomically
-from cfbench.ratings import Scale
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from cfbench.data.parts import PartCodes
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.readers.wide import MatrixOptions
     from cfbench.data.store import Dataset
+    from cfbench.ratings import Scale
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,36 @@ class ImportOptions:
     skip_bad: bool = False
     titles: Path | None = None
     force: bool = False
+    test: Path | None = None
+    """The file with the test part; `path` then has the training part."""
+    valid: Path | None = None
+    """The file with the validation part, if there is one beside the test part."""
+    matrix: MatrixOptions | None = None
+    """For a file whose rows are users and whose columns are items."""
+
+    @property
+    def files(self) -> list[RatingsFile]:
+        """The files, in the order of the parts."""
+        if self.test is None:
+            return [RatingsFile(self.path)]
+        valid = [] if self.valid is None else [RatingsFile(self.valid, VALID)]
+        return [RatingsFile(self.path, TRAIN), *valid, RatingsFile(self.test, TEST)]
 
 
 def import_file(options: ImportOptions, listener: ProgressListener) -> Dataset:
-    """Read, check and store a file, write its card, and make the data set the current one.
+    """Read, check and store the files, write the card, and make the data set the current one.
 
-    Raises `UsageError`, `ArchiveError`, `RowError`, `CountError` for duplicate pairs, `DataError`, `WriteError`.
+    With `force`, what a person wrote into the card of an earlier import stays. Raises `UsageError`, `ArchiveError`,
+    `RowError`, `CountError` for duplicate pairs, `SplitError` for an empty part, `DataError`, `WriteError`.
     """
     _check_name(options)
-    rows = read_rows(options.path, options.layout, options.scale, listener, skip_bad=options.skip_bad)
-    scale = options.scale or infer_scale(rows.ratings, rows.where)
-    rows = resolve_duplicates(rows, options.duplicates, listener)
-    if options.duplicates == "mean" and scale.invalid(rows.ratings).any():
-        listener.message(f"some means are between the steps of the scale {scale}; the data set's scale has no steps")
-        scale = scale.model_copy(update={"step": 0.0})
+    _check_parts(options)
+    earlier = _earlier_card(options)
+    rows, scale = _read(options, listener)
     titles = None if options.titles is None else read_titles(options.titles, listener)
-    new_card = _make_card(options, scale)
+    new_card = update_card(_make_card(options, rows, scale), earlier, listener)
+    for summary in rows.summaries:
+        listener.message(summary)
     dataset = store.prepare_from_blocks(new_card, rows.blocks(), titles, source=new_card.origin, listener=listener)
     new_card = new_card.model_copy(update={"expected": _expected(dataset)})
     path = make_folder(card.imported_folder(), DATA_VARIABLE) / f"{new_card.name}.toml"
@@ -63,41 +80,45 @@ def import_file(options: ImportOptions, listener: ProgressListener) -> Dataset:
     return store.open_dataset(new_card)
 
 
-def parse_scale(text: str) -> Scale:
-    """Parse `1:5:0.5` or `1:5`; raises `UsageError`."""
-    try:
-        low, high, step = (float(part) for part in (text if text.count(":") > 1 else f"{text}:0").split(":"))
-        return Scale(low=low, high=high, step=step)
-    except ValidationError as error:
-        raise UsageError(f"--scale {text}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
-    except ValueError as error:
-        raise UsageError(f"--scale {text!r} is no scale; expected LOW:HIGH or LOW:HIGH:STEP, as in 1:5:0.5") from error
-
-
-def infer_scale(ratings: NDArray[np.float64], where: str) -> Scale:
-    """The scale from the lowest to the highest rating, with the largest step that gives all ratings.
-
-    The step is a multiple of 0.0001 and at least a thousandth of the scale; else it is 0, which allows any rating in
-    between. Raises `DataError` when all ratings are equal.
-    """
-    values = np.unique(ratings)
-    if len(values) == 1:
-        raise DataError(f"every rating of {where} is {values[0]:g}, so its scale is unknown; give it with --scale")
-    low, high, step = float(values[0]), float(values[-1]), 0.0
-    if len(values) <= 1000:
-        units = np.rint((values - low) * 10_000).astype(np.int64)
-        divisor = int(np.gcd.reduce(units))
-        is_exact = np.abs(units / 10_000 - (values - low)).max() < 1e-6
-        if divisor and is_exact and units[-1] // divisor <= 1000:
-            step = divisor / 10_000
-    return Scale(low=low, high=high, step=step)
+def _read(options: ImportOptions, listener: ProgressListener) -> tuple[ImportedRows, Scale]:
+    """The rows of the files, checked, one for each pair, part after part; and their scale."""
+    reading = ReadOptions(options.layout, options.matrix, options.scale, options.skip_bad)
+    rows = read_rows(options.files, reading, listener)
+    refuse_lost_ratings(rows)
+    refuse_pairs_in_two_parts(rows)
+    scale = options.scale or infer_scale_of(rows)
+    rows = resolve_duplicates(rows, options.duplicates, listener)
+    if options.duplicates == "mean" and scale.invalid(rows.ratings).any():
+        listener.message(f"some means are between the steps of the scale {scale}; the data set's scale has no steps")
+        scale = scale.model_copy(update={"step": 0.0})
+    return (rows if rows.parts is None else rows.take(np.argsort(rows.parts, kind="stable"))), scale
 
 
 def card_to_toml(new_card: card.Card) -> str:
     """The card of an imported data set as TOML; `card.read` reads it back equal."""
     import tomlkit
 
-    return tomlkit.dumps(new_card.model_dump(mode="json", exclude_none=True, exclude={"splits", "published"}))
+    empty = {name for name in ("splits", "published") if not getattr(new_card, name)}
+    return tomlkit.dumps(new_card.model_dump(mode="json", exclude_none=True, exclude=empty))
+
+
+def update_card(new_card: card.Card, earlier: card.Card | None, listener: ProgressListener) -> card.Card:
+    """The new card with what a person wrote into the card of an earlier import.
+
+    That is the title, homepage, citation and licence, published scores, other splits, and the protocol of their own
+    split.
+    """
+    if earlier is None:
+        return new_card
+    own, earlier_own = new_card.splits.get(OWN_SPLIT), earlier.splits.get(OWN_SPLIT)
+    splits = {name: definition for name, definition in earlier.splits.items() if name != OWN_SPLIT}
+    if own is not None:
+        protocol = earlier_own.protocol if earlier_own is not None else ""
+        splits[OWN_SPLIT] = own.model_copy(update={"protocol": protocol})
+    elif earlier_own is not None:
+        listener.message(f"{new_card.name} no longer has the split {OWN_SPLIT}; --test or --part-column imports one")
+    names = ("title", "homepage", "citation", "licence", "published")
+    return new_card.model_copy(update={"splits": splits, **{name: getattr(earlier, name) for name in names}})
 
 
 def _check_name(options: ImportOptions) -> None:
@@ -115,12 +136,42 @@ def _check_name(options: ImportOptions) -> None:
         )
 
 
-def _make_card(options: ImportOptions, scale: Scale) -> card.Card:
-    origin = f"imported from {options.path.absolute()}"
+def _check_parts(options: ImportOptions) -> None:
+    """Raise `UsageError` when the options contradict each other about parts."""
+    by_column = "part" in options.layout.columns
+    if options.valid is not None and options.test is None:
+        raise UsageError("--valid needs --test: a validation part alone is no split; give the file of the test part")
+    if by_column and options.test is not None:
+        raise UsageError("--part-column and --test both say which part a rating is in; give one of them")
+    if options.matrix is not None and (by_column or options.test is not None):
+        raise UsageError("--wide cannot be used with --test or --part-column; write the parts as lists of ratings")
+
+
+def _earlier_card(options: ImportOptions) -> card.Card | None:
+    """The card of an earlier import of that name; raises `CardError`."""
+    path = card.imported_folder() / f"{options.name}.toml"
+    return card.read(path) if path.exists() else None
+
+
+def _make_card(options: ImportOptions, rows: ImportedRows, scale: Scale) -> card.Card:
+    """The card of the new data set; raises `SplitError` when the training or the test part is empty."""
+    origin = f"imported from {' and '.join(str(file.path.absolute()) for file in options.files)}"
+    splits = {} if rows.parts is None else {OWN_SPLIT: _own_parts(rows.parts, rows.where)}
     return card.Card(
         name=options.name, title=options.name, homepage="", citation="your own data", licence="your own",
-        terms=f"Your own ratings, {origin}.", scale=scale, sources=(), origin=origin,
+        terms=f"Your own ratings, {origin}.", scale=scale, sources=(), origin=origin, splits=splits,
     )  # fmt: skip
+
+
+def _own_parts(parts: PartCodes, where: str) -> OwnParts:
+    counts = np.bincount(parts, minlength=3)
+    for part in (TRAIN, TEST):
+        if not counts[part]:
+            raise SplitError(
+                f"{where} has no rating in the {PART_NAMES[part]} part, expected one or more; check the column"
+            )
+    train, valid, test = counts.tolist()
+    return OwnParts(train=train, valid=valid, test=test)
 
 
 def _expected(dataset: Dataset) -> card.Expected:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PartCodes: TypeAlias = NDArray[np.uint8]
 """(n,) the part of each rating: `TRAIN`, `VALID`, `TEST` or `LEFT_OUT`."""
 TRAIN, VALID, TEST, LEFT_OUT = range(4)
+PART_NAMES = ("train", "valid", "test")
+"""The names of the parts in files of ratings, by their codes."""
 BLOCK_ROWS = 4_000_000
 """Ratings per block."""
 

@@ -151,6 +151,24 @@ class HeldOut(_Definition):
         return _with_validation(parts, self.valid, self.seed)
 
 
+class OwnParts(_Definition):
+    """The parts of a person's own files: the first `train` rows of the data set, the next `valid` rows, then `test`."""
+
+    kind: Literal["own"] = "own"
+    train: int = Field(ge=1)
+    valid: int = Field(ge=0)
+    test: int = Field(ge=1)
+
+    def cut(self, ratings: Ratings) -> PartCodes:
+        """Assign the rows in their order; raises `SplitError` when the data set has another number of ratings."""
+        counts = [self.train, self.valid, self.test]
+        if sum(counts) != len(ratings):
+            raise SplitError(
+                f"the split has {sum(counts):,} ratings, but the data set has {len(ratings):,}; import the files again"
+            )
+        return np.repeat(np.array([TRAIN, VALID, TEST], np.uint8), counts)
+
+
 class TimeWindow(_Definition):
     """Train on one span of days and test on a later one; a fraction `valid` of the later one is the validation part.
 
@@ -215,7 +233,7 @@ class LeaveLastOut(_Definition):
 
 
 SplitDefinition: TypeAlias = Annotated[
-    RandomHoldout | KFold | Official | HeldOut | TimeWindow | LeaveLastOut, Field(discriminator="kind")
+    RandomHoldout | KFold | Official | HeldOut | OwnParts | TimeWindow | LeaveLastOut, Field(discriminator="kind")
 ]
 
 STANDARD_SPLITS: dict[str, SplitDefinition] = {
@@ -226,6 +244,8 @@ STANDARD_SPLITS: dict[str, SplitDefinition] = {
 }
 """The splits of every data set; a card adds others."""
 DEFAULT_SPLIT = "random90"
+OWN_SPLIT = "own"
+"""The split of a person's own files, if they said which ratings are for training and which for testing."""
 
 
 def _with_validation(parts: PartCodes, fraction: float, seed: int) -> PartCodes:

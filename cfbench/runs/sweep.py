@@ -1,7 +1,7 @@
 """Many runs, declared in one file: plugins × overrides × data sets × splits × seeds.
 
     datasets = ["ml-100k"]
-    splits = ["random90", "5fold"]      # default: random90
+    splits = ["random90", "5fold"]      # default: your own split of the data set if you imported one, else random90
     seeds = [0, 1, 2]                   # default: 0
     device = "auto"
 
@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data import card
-from cfbench.data.split_definitions import DEFAULT_SPLIT
 from cfbench.errors import CfbenchError, UsageError, WriteError
 from cfbench.runs import run
 from cfbench.runs.setup import configure, new_request
@@ -60,10 +59,16 @@ class Sweep(_Closed):
     """The file of a sweep."""
 
     datasets: Names
-    splits: Names = [DEFAULT_SPLIT]
+    splits: Names | None = None
+    """None means the default split of each data set."""
     seeds: list[Annotated[int, Field(ge=0, strict=True)]] = Field([0], min_length=1)
     device: str = "auto"
     plugins: list[SweepPlugin] = Field(min_length=1)
+
+    @property
+    def boards(self) -> list[tuple[str, str]]:
+        """Each data set with each of its splits."""
+        return [(name, split) for name in self.datasets for split in self.splits or [card.load(name).default_split]]
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def read_sweep(path: Path) -> Sweep:
 def plan_runs(sweep: Sweep) -> list[PlannedRun]:
     """Return every run, one data set and split after the other; raises `UsageError`s, `PluginError`, `DeviceError`."""
     runs = []
-    for dataset, split in product(sweep.datasets, sweep.splits):
+    for dataset, split in sweep.boards:
         folds = card.load(dataset).expand_split(split)
         for plugin in sweep.plugins:
             setups = [_configure(plugin, override, dataset, sweep.device) for override in plugin.overrides]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import tomlkit
 from tomlkit.items import Comment, Table, Whitespace
 
-from cfbench.data.split_definitions import DEFAULT_SPLIT
+from cfbench.data import card
 from cfbench.files import write_atomically
 from cfbench.runs import registry
 from cfbench.tuning.study import best_trial, counted_trials, format_count
@@ -30,7 +30,7 @@ def preset_name(plan: StudyPlan) -> str:
     A preset with the name of a data set is used there by default. A preset that was tuned on another split may have
     seen test ratings of the default split, so the user must name it.
     """
-    return plan.dataset if plan.split == DEFAULT_SPLIT else f"{plan.dataset}-{plan.split}"
+    return plan.dataset if plan.split == card.load(plan.dataset).default_split else f"{plan.dataset}-{plan.split}"
 
 
 def save_preset(setup: Setup, job: WorkerJob, trials: list[FrozenTrial]) -> Path:

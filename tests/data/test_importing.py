@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfbench.data import card, importing, store
+from cfbench.data import card, importing, scales, store
 from cfbench.data.progress import SilentListener
 from cfbench.data.readers.table import LayoutOptions
 from cfbench.errors import CfbenchError, DataError
@@ -149,7 +149,7 @@ def test_the_scale_is_inferred(imported):
     ],
 )  # fmt: skip
 def test_the_scale_has_the_largest_step_that_gives_all_ratings(values, scale):
-    assert importing.infer_scale(np.array(values, float), "here") == scale
+    assert scales.infer_scale(np.array(values, float), "here") == scale
 
 
 def test_a_given_scale_is_used(imported):
@@ -270,6 +270,36 @@ U = "user,item,rating,time\n"
 )  # fmt: skip
 def test_an_error_in_a_text_file_is_one_line(imported, content, options, message):
     assert message in imported(content, options)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "message"),
+    [
+        ([1e15 + k for k in range(1, 6)],
+         "r.csv, line 2: rating 1000000000000001.0 and 1000000000000002.0 (r.csv, line 3) are equal in float32"),
+        ([1 + k * 1e-9 for k in range(5)], "r.csv, line 3: rating 1.000000001 and 1.0 (r.csv, line 2) are equal in"),
+        ([1, 2, 1e39], "r.csv, line 4: rating 1e+39 is too large for float32"),
+        ([16777217, 16777219], "r.csv, line 2: rating 16777217.0 is 16777216.0 in float32"),
+    ],
+)  # fmt: skip
+def test_ratings_that_float32_cannot_tell_apart_are_refused(imported, ratings, message):
+    assert message in imported("user,item,rating\n" + "".join(f"u{k},x,{r!r}\n" for k, r in enumerate(ratings)))
+
+
+def test_ratings_that_differ_only_by_rounding_are_imported(imported):
+    rows = imported(f"user,item,rating\na,x,{0.1 + 0.2!r}\nb,x,0.3\nc,x,5\nd,x,{10 / 3!r}\n")
+    assert [row[2] for row in rows] == pytest.approx([0.3, 0.3, 5, 10 / 3], rel=1e-6)
+
+
+def test_the_import_says_which_column_became_what(imported, empty_terminal):
+    imported("when;n;stars;who;what\n5;0;1;a;x\n6;0;2;b;y\n", "--user who --item what --rating stars --time when")
+    answer = empty_terminal("import r.csv --name two --user 3 --item 4 --rating 2 --time 0")
+    assert (
+        "r.csv: user = column 3 (who), item = column 4 (what), rating = column 2 (stars), time = column 0 (when); not "
+        "used: n\n" in answer.err
+    )
+    imported("7 8 1\n7 9 2\n", "--force")
+    assert "user = column 0, item = column 1, rating = column 2\n" in empty_terminal("import r.csv --name three").err
 
 
 @pytest.mark.parametrize(

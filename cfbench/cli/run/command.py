@@ -11,7 +11,6 @@ from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import (
     DEFAULT_RESULTS,
-    DEFAULT_SPLIT,
     DatasetOption,
     DeviceOption,
     JsonOption,
@@ -122,7 +121,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     flags: dict[str, str | bool],
     *,
     dataset: DatasetOption = None,
-    split: SplitOption = DEFAULT_SPLIT,
+    split: SplitOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of all randomness in the model.")] = 0,
     device: DeviceOption = "auto",
     preset: Annotated[
@@ -151,10 +150,11 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     card = dataset_card(dataset)
     setup = configure(name, dataset=card.name, flags=flags, preset=preset, use_preset=not no_preset, device=device)
     console.say_notes([setup.device_note])
+    split = split or card.default_split
     splits = card.expand_split(split)
     data = open_or_download(card)
-    if setup.preset == card.name and splits != [DEFAULT_SPLIT]:
-        _warn_about_preset(setup.preset, split)
+    if setup.preset == card.name and splits != [card.default_split]:
+        _warn_about_preset(setup.preset, card.default_split, split)
     if len(splits) > 1:
         console.say(f"{name} on {card.name}, split {split}, {_conditions(setup.preset, seed, setup.device)}")
         requests = [new_request(setup, data, data.split(fold), seed) for fold in splits]
@@ -174,9 +174,9 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     _watch(lambda progress: harness.start(request, data, Results(results), progress), name, json=json)
 
 
-def _warn_about_preset(preset: str, split: str) -> None:
+def _warn_about_preset(preset: str, tuned_on: str, split: str) -> None:
     console.say(
-        f"preset {preset} was tuned on the validation ratings of {DEFAULT_SPLIT}, and some of them are test ratings of "
+        f"preset {preset} was tuned on the validation ratings of {tuned_on}, and some of them are test ratings of "
         f"{split}; --no-preset leaves the preset out"
     )
 

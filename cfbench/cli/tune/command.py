@@ -11,7 +11,6 @@ from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import (
     DEFAULT_RESULTS,
-    DEFAULT_SPLIT,
     DatasetOption,
     DeviceOption,
     JsonOption,
@@ -38,12 +37,14 @@ def _parse_time(text: str) -> float:
 
 
 SplitOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--split",
         metavar="NAME",
-        help="The split, which needs a validation part; random90@7 is random90 drawn with seed 7.",
+        help="The split, which needs a validation part; random90@7 is random90 drawn with seed 7. "
+        "Default: your own split if you imported one, else random90.",
         autocompletion=completion.splits,
+        show_default=False,
     ),
 ]
 
@@ -59,7 +60,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         bool, typer.Option("--all", help="Tune each installed plugin that has ranges, one after the other.")
     ] = False,
     dataset: DatasetOption = None,
-    split: SplitOption = DEFAULT_SPLIT,
+    split: SplitOption = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -128,7 +129,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         typer.Option(
             "--save-preset",
             help="Save the best config as your own preset of the data set, which `cfbench run` then uses. If the split "
-            f"is not {DEFAULT_SPLIT}, the preset is called DATASET-SPLIT, and only `--preset DATASET-SPLIT` uses it.",
+            "is not the default one, the preset is called DATASET-SPLIT, and only `--preset DATASET-SPLIT` uses it.",
         ),
     ] = False,
     then_run: Annotated[
@@ -164,6 +165,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     if trials is None and timeout is None:
         trials = TRIALS
     card = dataset_card(dataset)
+    split = split or card.default_split
     _check_split(card, split)
     options = TuneOptions(
         card=card, split=split, trials=trials, timeout=timeout, workers=workers, seed=seed, study=study,
@@ -190,4 +192,4 @@ def _check_split(card: Card, split: str) -> None:
         card.expand_split(split)
     except UnknownNameError:
         raise UnknownNameError("split", split, usable, advice=advice) from None
-    raise UsageError(f"--split {split} names several folds, but {advice}; choose one, such as --split {DEFAULT_SPLIT}")
+    raise UsageError(f"--split {split} names several folds, but {advice}; choose one, such as --split {usable[0]}")

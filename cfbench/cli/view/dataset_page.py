@@ -171,7 +171,7 @@ def describe(definition: SplitDefinition) -> str:
     return "; ".join(parts)
 
 
-def _describe_test(definition: SplitDefinition) -> str:
+def _describe_test(definition: SplitDefinition) -> str:  # noqa: PLR0911 (one kind, one return)
     match definition.kind:
         case "random":
             return f"test: {_percent(definition.test)} of the ratings, at random"
@@ -181,6 +181,8 @@ def _describe_test(definition: SplitDefinition) -> str:
             return f"test: source rows {definition.first:,} to {definition.last - 1:,}"
         case "held-out":
             return "test: the ratings that the authors held out"
+        case "own":
+            return "test: the ratings that you imported as the test part"
         case "time":
             return (
                 f"train: {definition.train_from} to {definition.train_to}; "
@@ -194,6 +196,8 @@ def _describe_test(definition: SplitDefinition) -> str:
 def _describe_validation(definition: SplitDefinition) -> str:
     if not definition.valid:
         return ""
+    if definition.kind == "own":
+        return "those that you imported as the validation part"
     if definition.kind == "last":
         return "the one before" if definition.valid == 1 else f"the {definition.valid} before"
     rest = "the test period" if definition.kind == "time" else "the rest"

@@ -18,6 +18,7 @@ from cfbench.data.readers.lines import group_lines, normalize_lines, split_rows
 from cfbench.data.readers.stream import DAMAGED, archive_errors, read_pieces
 from cfbench.data.readers.table_columns import (
     WHITESPACE,
+    describe_columns,
     detect_header,
     detect_separator,
     drop_doubtful_time,
@@ -83,31 +84,55 @@ class OpenTable:
     where: str
     columns: dict[str, int]
     """Role → number of its column from 0."""
+    names: list[str]
+    """The name of each column; of a text without a header, the fields of its first line."""
+    summary: str
+    """Which column has which role, for people."""
     sample: pl.DataFrame
     """The fields of its first rows."""
     blocks: Callable[[ProgressListener], Iterator[TableBlock]]
     """Reads the table from the beginning."""
 
 
-def open_table(path: Path, options: LayoutOptions, roles: tuple[str, ...], listener: ProgressListener) -> OpenTable:
-    """Look at the file's beginning. Raises `UsageError` for wrong options, `ArchiveError` and `RowError`."""
-    if not path.is_file():
-        raise UsageError(f"no file {path}{'; it is a folder' if path.is_dir() else ''}; check its name")
-    if not path.stat().st_size:
-        raise RowError(f"{path} is empty, expected one rating in each line")
+def open_table(
+    path: Path, options: LayoutOptions, roles: tuple[str, ...] | None, listener: ProgressListener
+) -> OpenTable:
+    """Look at the file's beginning. Without `roles`, every column has its number as its role.
+
+    Raises `UsageError` for wrong options, `ArchiveError` and `RowError`.
+    """
+    require_content(path)
     kind = BINARY.get(path.suffix.lower())
     if kind:
         return _open_binary(path, kind, options, roles)
     return _open_text(path, options, roles, listener)
 
 
-def _open_binary(path: Path, kind: str, options: LayoutOptions, roles: tuple[str, ...]) -> OpenTable:
+def first_fields(path: Path, options: LayoutOptions, listener: ProgressListener) -> list[str] | None:
+    """The fields of a text's first line; None for a binary table. Raises what `open_table` raises."""
+    require_content(path)
+    if path.suffix.lower() in BINARY:
+        return None
+    beginning = _read_beginning(path, options, listener)
+    separator = parse_separator(options.separator) or detect_separator(beginning.lines, beginning.where, 2)
+    return [name.strip() for name in split_fields(beginning.lines[0], separator)]
+
+
+def require_content(path: Path) -> None:
+    """Raise `UsageError` if there is no such file, and `RowError` if it is empty."""
+    if not path.is_file():
+        raise UsageError(f"no file {path}{'; it is a folder' if path.is_dir() else ''}; check its name")
+    if not path.stat().st_size:
+        raise RowError(f"{path} is empty, expected one rating in each line")
+
+
+def _open_binary(path: Path, kind: str, options: LayoutOptions, roles: tuple[str, ...] | None) -> OpenTable:
     import polars as pl
 
     try:
         table = pl.scan_parquet(path, glob=False) if kind == "parquet" else pl.scan_ipc(path, glob=False)
         names = table.collect_schema().names()
-        columns = find_columns(names, options.columns, roles, str(path), header=True)
+        columns = _find_columns(names, options, roles, str(path), header=True)
         table = table.select(**{role: pl.col(names[number]) for role, number in columns.items()})
         sample, n_rows = table.head(_SAMPLE_ROWS).collect(), int(table.select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -125,7 +150,8 @@ def _open_binary(path: Path, kind: str, options: LayoutOptions, roles: tuple[str
             lines = pl.int_range(start + 1, start + len(rows) + 1, eager=True, dtype=pl.Int64)
             yield TableBlock(rows, lines, lambda row, rows=rows: ", ".join(map(str, rows.row(row))))  # type: ignore[misc]
 
-    return OpenTable(str(path), columns, sample, read)
+    summary = describe_columns(columns, names, header=True)
+    return OpenTable(str(path), columns, names, summary, sample, read)
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> ArchiveError:
@@ -136,27 +162,63 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["damaged"])[0]
 
 
-def _open_text(path: Path, options: LayoutOptions, roles: tuple[str, ...], listener: ProgressListener) -> OpenTable:
+def _find_columns(
+    names: list[str], options: LayoutOptions, roles: tuple[str, ...] | None, where: str, *, header: bool
+) -> dict[str, int]:
+    """Role → number of its column; see `open_table`."""
+    if roles is None:
+        return {str(number): number for number in range(len(names))}
+    return find_columns(names, options.columns, roles, where, header=header)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """The beginning of a text."""
+
+    where: str
+    source: Callable[[ProgressListener], Iterator[bytes]]
+    head: bytes
+    lines: list[str]
+    """The first lines that are not blank."""
+
+
+def _read_beginning(path: Path, options: LayoutOptions, listener: ProgressListener) -> _Beginning:
     source, where = _find_source(path, options)
     head = next(group_lines(_take_lines(source(listener), _SAMPLE_BYTES)), b"")
     head = _require_utf8(normalize_lines(head, 1), 1, where)
-    first_lines = [line for line in head.decode().split("\n")[:_SAMPLE_LINES] if line.strip()]
-    if not first_lines:
+    lines = [line for line in head.decode().split("\n")[:_SAMPLE_LINES] if line.strip()]
+    if not lines:
         raise RowError(f"{where} is empty, expected one rating in each line")
-    layout = _detect_layout(first_lines, where, options, roles)
-    sample = next((block.fields.head(_SAMPLE_ROWS) for block in layout.read([head])), None)
+    return _Beginning(where, source, head, lines)
+
+
+def _open_text(
+    path: Path, options: LayoutOptions, roles: tuple[str, ...] | None, listener: ProgressListener
+) -> OpenTable:
+    beginning = _read_beginning(path, options, listener)
+    where, source = beginning.where, beginning.source
+    layout = _detect_layout(beginning.lines, where, options, roles)
+    sample = next((block.fields.head(_SAMPLE_ROWS) for block in layout.read([beginning.head])), None)
     if sample is None:
         raise RowError(f"{where} holds no rows below its header, expected one rating in each line")
-    return OpenTable(where, layout.columns, sample.drop("fields"), lambda listener: layout.read(source(listener)))
+    names = [name.strip() for name in split_fields(beginning.lines[0], layout.separator)]
+    summary = describe_columns(layout.columns, names, header=layout.header)
+    return OpenTable(
+        where, layout.columns, names, summary, sample.drop("fields"), lambda listener: layout.read(source(listener))
+    )
 
 
-def _detect_layout(first_lines: list[str], where: str, options: LayoutOptions, roles: tuple[str, ...]) -> _TextLayout:
+def _detect_layout(
+    first_lines: list[str], where: str, options: LayoutOptions, roles: tuple[str, ...] | None
+) -> _TextLayout:
     """The layout of a text, from the options and the first lines that are not blank. Raises `UsageError`."""
-    min_fields = len(set(roles) - {"time"})
+    min_fields = 2 if roles is None else len(set(roles) - {"time"})
     separator = parse_separator(options.separator) or detect_separator(first_lines, where, min_fields)
     first = split_fields(first_lines[0], separator)
-    header = detect_header(first, options.columns, roles) if options.header is None else options.header
-    columns = find_columns(first, options.columns, roles, where, header=header)
+    header = options.header
+    if header is None:
+        header = detect_header(first, options.columns, roles or ())
+    columns = _find_columns(first, options, roles, where, header=header)
     if not header and "time" in columns and "time" not in options.columns:
         columns = drop_doubtful_time(columns, first)
     return _TextLayout(where, separator, header, _detect_quotes(first_lines, separator), columns)

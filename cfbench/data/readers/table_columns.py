@@ -32,6 +32,8 @@ WHITESPACE = " "
 _SEPARATORS = ("::", "\t", ",", ";", "|", WHITESPACE)
 _SEPARATOR_NAMES = {"\\t": "\t", "tab": "\t", "blank": WHITESPACE, "whitespace": WHITESPACE, "comma": ","}
 _MAX_SHOWN = 12  # columns in a message
+_MAX_WITHOUT_NAMES = 8
+"""A file of ratings with more columns than this, without a header, is rather a matrix of users and items."""
 
 
 def parse_separator(text: str) -> str:
@@ -91,6 +93,8 @@ def find_columns(
     column's name or number that the person gave.
     """
     names = [name.strip() for name in names]
+    if not header:
+        _refuse_matrix(names, wanted, roles, where)
     columns: dict[str, int] = {}
     for position, role in enumerate(roles):
         if role in wanted:
@@ -108,6 +112,26 @@ def find_columns(
                 f"{where}: column {number} cannot be the {role} and something else; give each role its own column"
             )
     return columns
+
+
+def describe_columns(columns: Mapping[str, int], names: list[str], *, header: bool) -> str:
+    """Which column has which role, and which columns have none, for people; `names` are those of all columns."""
+    names = [name.strip() for name in names]
+    labels = [f"column {number}" + (f" ({name})" if header else "") for number, name in enumerate(names)]
+    roles = ", ".join(f"{role} = {labels[number]}" for role, number in columns.items())
+    rest = [names[number] if header else str(number) for number in range(len(names)) if number not in columns.values()]
+    return f"{roles}; not used: {_list_some(rest)}" if rest else roles
+
+
+def _refuse_matrix(names: list[str], wanted: Mapping[str, str], roles: tuple[str, ...], where: str) -> None:
+    """Raise `UsageError` for a file without a header that has too many columns to be a list of ratings."""
+    needed = [role for role in roles if role not in OPTIONAL]
+    if "rating" in roles and len(names) > _MAX_WITHOUT_NAMES and not all(role in wanted for role in needed):
+        raise UsageError(
+            f"{where} has {len(names)} columns and no header, expected at most {_MAX_WITHOUT_NAMES}: user, item, "
+            "rating, time; if each row is a user and each column an item, add --wide (and --missing 99 if 99 means "
+            "no rating), else give the numbers of the columns with --user, --item and --rating"
+        )
 
 
 def drop_doubtful_time(columns: dict[str, int], first: list[str]) -> dict[str, int]:
@@ -141,7 +165,10 @@ def _find_by_name(names: list[str], role: str, where: str) -> int | None:
     number = next((simple.index(name) for name in NAMES[role] if name in simple), None)
     if number is None and role not in OPTIONAL:
         advice = f"name it with --{role}" if role != "title" else "call it title in the first line"
-        raise UsageError(f"{where} has no column for the {role}: {_list_some(names)}; {advice}, or use --no-header")
+        matrix = ", or --wide if each row is a user and each column an item" if len(names) > _MAX_WITHOUT_NAMES else ""
+        raise UsageError(
+            f"{where} has no column for the {role}: {_list_some(names)}; {advice}, or use --no-header{matrix}"
+        )
     return number
 
 
