@@ -10,7 +10,6 @@ surprise learned. They do not clip predictions to the scale, because the harness
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from cfbench.contract import DivergedError
-from cfbench.errors import ConfigError
+from cfbench.memory import require_memory
 from cfbench.ratings import blocks
 
 if TYPE_CHECKING:
@@ -66,6 +65,31 @@ def whole_units(scale: Scale) -> Units:
     return Units(float(np.remainder(scale.low, unit)), unit, whole=True)
 
 
+LIST_BYTES = 310
+"""Bytes of memory per rating in the lists of surprise while they are made; measured: 303."""
+ADVICE = "use a smaller data set, or a plugin that keeps ratings in arrays, such as als"
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Square matrices that an algorithm of surprise fills."""
+
+    n: int
+    """Number of rows, and of columns."""
+    cell_bytes: int
+    """Bytes of all matrices together for each of their n × n cells, at the most that the memory holds at once."""
+    advice: str
+    """What to do when the memory is too small."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all of them."""
+        return self.cell_bytes * self.n**2
+
+    def __str__(self) -> str:
+        return f"matrices of {self.n:,} × {self.n:,}"
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Training ratings in the units and under the inner ids of surprise. Inner ids are in the order of the codes."""
@@ -96,10 +120,18 @@ class TrainingData:
         """(n,) inner ids of the users and (n,) of the items; -1 where there is no training rating."""
         return self.user_ids[pairs.users], self.item_ids[pairs.items]
 
-    def trainset(self) -> Any:
-        """The same ratings as a `surprise.Trainset`, whose raw ids are the codes of cfbench."""
+    def trainset(self, matrices: Matrices | None = None) -> Any:
+        """The same ratings as a `surprise.Trainset`, whose raw ids are the codes of cfbench.
+
+        `matrices` will be filled beside it. Raises `ConfigError` when both need more memory than is available.
+        """
         from surprise import Trainset
 
+        needed, parts, advice = LIST_BYTES * len(self.ratings), f"{len(self.ratings):,} ratings as Python lists", ADVICE
+        if matrices is not None:
+            needed += matrices.nbytes
+            parts, advice = f"{parts} and {matrices}", matrices.advice
+        require_memory(needed, f"a fit with surprise ({parts})", advice)
         scale = self.ratings.scale
         trainset = Trainset(
             _to_lists(self.by_user), _to_lists(self.by_item), self.ratings.n_users, self.ratings.n_items,
@@ -230,15 +262,3 @@ def group_by_row(row_ids: Codes, rows: SparseRows, max_cells: int = 2**20) -> It
         cells = slice(rows.starts[row_id], rows.starts[row_id + 1])
         for block in blocks(end - start, max(1, max_cells // (cells.stop - cells.start))):
             yield order[start:end][block], cells
-
-
-def require_memory(plugin: str, matrices: int, n: int, advice: str) -> None:
-    """Raise `ConfigError` when the machine has less memory than `matrices` of shape (n, n) in double precision need."""
-    if not hasattr(os, "sysconf"):  # Windows has no such call
-        return
-    needed, installed = matrices * n * n * 8, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > installed:
-        raise ConfigError(
-            f"{plugin} needs {needed / 1e9:,.0f} GB for {matrices} matrices of {n:,} × {n:,}, and this machine has "
-            f"{installed / 1e9:,.0f} GB; {advice}"
-        )

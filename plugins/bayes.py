@@ -26,6 +26,7 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from cfbench.contract import Config, Context, Plugin, State, Tunable
 from cfbench.errors import ConfigError
+from cfbench.memory import require_memory
 from cfbench.ratings import blocks
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ BLOCK_SIZE = 50_000
 """Number of pairs predicted at once; their factors take some tens of megabytes."""
 MAX_LEVELS = 20
 """Maximum number of different ratings for ordered probit, which learns a cut between each two neighbouring levels."""
+
+
+RATING_BYTES = {"plain": 120, "flipped": 250}
+"""Bytes of memory per rating in the lists and features of a fit; measured: 116 and 246."""
+PROBIT_BYTES = 24
+"""Bytes more per rating with ordered probit."""
 
 
 class BayesConfig(Config):
@@ -116,6 +123,11 @@ class Bayes:
 
     def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (it does not stop early)
         """Sample from the posterior; `valid` is not used. Raises `ConfigError` for `probit` with unsuitable ratings."""
+        require_memory(
+            fit_bytes(self._config, train),
+            f"a fit with myfm ({len(train):,} ratings as lists, {self._config.samples} samples)",
+            "use a smaller data set, --kind plain, fewer --samples or fewer --factors",
+        )
         targets = make_levels(train) if self._config.probit else standardize(train)
         seed = int(context.rng("gibbs").integers(2**31))
         self._posterior = sample_posterior(self._config, train, targets, seed)
@@ -142,6 +154,13 @@ class Bayes:
         n_cuts: int = self._posterior.cuts.shape[1]
         n_features = n_codes if self._config.kind == "plain" else 2 * n_codes  # each code is also in implicit sets
         return 1 + n_cuts + n_features * (1 + self._config.factors)
+
+
+def fit_bytes(config: BayesConfig, train: Ratings) -> int:
+    """About how many bytes of memory a fit takes: the lists and features of the ratings, and the samples twice."""
+    numbers_per_sample = (train.n_users + train.n_items) * (1 + config.factors)
+    rating_bytes = RATING_BYTES[config.kind] + PROBIT_BYTES * config.probit
+    return rating_bytes * len(train) + 2 * 4 * config.samples * numbers_per_sample
 
 
 def build_features(train: Ratings, side: Literal["user", "item"], kind: str) -> csr_matrix:

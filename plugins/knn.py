@@ -25,7 +25,7 @@ from pydantic import Field, PositiveInt
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.errors import ConfigError
 from cfbench.plugins._similarities import CommonRatings, compute_similarities
-from cfbench.plugins._surprise import convert_ratings, group_by_row, require_memory, same_units, take_biases
+from cfbench.plugins._surprise import Matrices, convert_ratings, group_by_row, same_units, take_biases
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 USER_REG = 15.0
 """L2 penalty on user biases in the baseline estimates of surprise."""
-MATRICES = {"msd": 3, "cosine": 5, "pearson": 7, "pearson_baseline": 5}
-"""Number of matrices that surprise fills to compute each similarity."""
+CELL_BYTES = {"msd": 24, "cosine": 40, "pearson": 56, "pearson_baseline": 40}
+"""Bytes for each pair of users or items in the matrices that surprise fills to compute each similarity."""
 
 
 class KNNConfig(Config):
@@ -85,10 +85,10 @@ class KNN:
         config, ratings = self._config, self._training.ratings
         n_x, other_orientation = (ratings.n_users, "item") if self._by_user else (ratings.n_items, "user")
         advice = f"use --orientation {other_orientation} or a smaller data set"
-        require_memory("knn", MATRICES[config.similarity], n_x, advice)
+        matrices = Matrices(n_x, CELL_BYTES[config.similarity], advice)
         algorithm = create_algorithm(config)
         try:
-            algorithm.fit(self._training.trainset())
+            algorithm.fit(self._training.trainset(matrices))
         except ZeroDivisionError as fault:
             raise ConfigError(
                 f"--similarity {config.similarity}: the common ratings of two {config.orientation}s have a norm of 0, "

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from cfbench import memory
 from cfbench.contract import Context
 from cfbench.errors import ConfigError
 from cfbench.plugins.bayes import PLUGIN, Bayes, BayesConfig, SampleCollector, build_features, import_myfm
@@ -26,6 +27,17 @@ def fitted(data, **config):
     model = Bayes(BayesConfig(**QUICK | config))
     model.fit(data.train, data.valid, Context(seed=3))
     return model
+
+
+def test_a_fit_that_needs_more_than_the_available_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 300_000)
+    data = planted(seed=5)
+    message = (
+        rf"^a fit with myfm \({len(data.train):,} ratings as lists, 30 samples\) needs about 0\.0 GB of memory, and "
+        r"0\.0 GB are available here; use a smaller data set, --kind plain, fewer --samples or fewer --factors$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        fitted(data)
 
 
 def implicit_sets(keys, others, n_keys, n_others):

@@ -1,13 +1,16 @@
 """The plugins on scikit-surprise are compared with the predictions and the loader of surprise itself."""
 
-import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import surprise
 
+from cfbench import memory
 from cfbench.contract import Context, DivergedError, FoldIn
 from cfbench.errors import ConfigError
 from cfbench.plugins._surprise import convert_ratings, group_by_row, same_units
@@ -323,16 +326,69 @@ def test_cosine_of_ratings_that_are_all_zero_is_refused_in_one_line():
         fitted("knn", zeros, similarity="cosine")
 
 
-@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="the system does not report the size of its memory")
+ARRAYS = "use a smaller data set, or a plugin that keeps ratings in arrays, such as als"
+
+
 @pytest.mark.parametrize(
     ("name", "matrices", "advice"),
     [
-        ("knn", "3 matrices of 39 × 39", "use --orientation item or a smaller data set"),
-        ("slopeone", "2 matrices of 29 × 29", "use a data set with fewer items"),
+        ("knn", " and matrices of 39 × 39", "use --orientation item or a smaller data set"),
+        ("slopeone", " and matrices of 29 × 29", "use a data set with fewer items"),
+        *((name, "", ARRAYS) for name in ("svd", "svdpp", "nmf", "coclustering", "baseline-als")),
     ],
 )
-def test_matrices_larger_than_the_memory_are_refused_before_they_are_filled(name, matrices, advice, monkeypatch):
-    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+def test_a_fit_that_needs_more_than_the_available_memory_is_refused(name, matrices, advice, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    ratings = table()
     with pytest.raises(ConfigError) as caught:
-        fitted(name, table())
-    assert str(caught.value) == f"{name} needs 0 GB for {matrices}, and this machine has 0 GB; {advice}"
+        fitted(name, ratings)
+    assert str(caught.value) == (
+        f"a fit with surprise ({len(ratings):,} ratings as Python lists{matrices}) needs about 0.0 GB of memory, and "
+        f"0.0 GB are available here; {advice}"
+    )
+
+
+MEASURE = """
+import sys
+import numpy as np
+from cfbench.contract import Context
+from cfbench.ratings import Ratings, Scale
+from cfbench.runs import machine, registry
+from cfbench import memory
+
+def ratings(users, items, n):
+    u, i = np.divmod(np.random.default_rng(0).choice(users * items, n, replace=False), items)
+    return Ratings(u, i, np.full(n, 3.0), users, items, Scale(low=1, high=5, step=1))
+
+def fit(part):
+    registry.load(sys.argv[1]).build(registry.load(sys.argv[1]).config()).fit(part, part.take(np.arange(0)), Context())
+
+fit(ratings(30, 30, 200))  # imports everything
+part = ratings(*map(int, sys.argv[2:]))
+needed = []
+memory.available_memory = lambda: 10**18
+require = memory.require_memory
+for module in ("cfbench.plugins._surprise", "cfbench.plugins.bayes"):
+    if module in sys.modules:
+        sys.modules[module].require_memory = lambda size, what, advice: needed.append(size)
+machine.reset_peak_memory("cpu")
+with open("/proc/self/status") as status:
+    before = 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+fit(part)
+print((machine.peak_memory() - before) / needed[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can measure the peak again")
+@pytest.mark.parametrize(
+    "case",
+    [
+        "slopeone 100 3000 4000",
+        *(pytest.param(case, marks=pytest.mark.slow) for case in (
+            "slopeone 2000 300 150000", "svd 2000 500 300000", "knn 2500 500 200000", "bayes 2000 500 300000"
+        )),
+    ],
+)  # fmt: skip
+def test_a_fit_takes_about_the_memory_that_its_guard_expects(case):
+    process = subprocess.run([sys.executable, "-c", MEASURE, *case.split()], capture_output=True, text=True, check=True)
+    assert 0.8 < float(process.stdout) < 1.05
