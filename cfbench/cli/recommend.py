@@ -30,7 +30,7 @@ def recommend(
 ) -> None:
     """List the items with the highest predictions for a user, without those rated in training.
 
-    Examples: cfbench recommend last --user 196; cfbench recommend last --ratings mine.csv -n 20
+    Examples: cfbench recommend last --user 196; cfbench recommend last --ratings my-ratings.csv -n 20
     """
     if (user is None) == (ratings is None):
         raise typer.BadParameter("whose items? give either --user ID or --ratings PATH")

@@ -58,8 +58,8 @@ def test_the_new_plugin_is_listed_run_and_asked_for_recommendations(new_package)
     assert record["request"]["config"] == {"shrink": 2.0}
     assert record["outcome"]["rmse"] < 0.9
     assert "shrunken-mean" in registry.fold_in_plugins()
-    Path("mine.csv").write_text("i3,5\n")
-    assert new_package("recommend last --ratings mine.csv").status == 0
+    Path("ratings.csv").write_text("i3,5\n")
+    assert new_package("recommend last --ratings ratings.csv").status == 0
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_every_allowed_name_makes_a_package_that_can_be_imported(name, terminal)
         ("new-plugin a-", 2, "'a-' cannot be the name of a plugin"),
         (f"new-plugin {41 * 'a'}", 2, "cannot be the name of a plugin"),
         ("new-plugin bias", 2, "plugin 'bias' already exists, in cfbench-recsys"),
-        ("new-plugin mine --into cards", 2, "cards already exists; choose another folder with --into"),
-        ("new-plugin mine --into tiny.zip", 2, "tiny.zip already exists"),
-        ("new-plugin mine --into tiny.zip/x", 1, "tiny.zip"),
+        ("new-plugin own --into cards", 2, "cards already exists; choose another folder with --into"),
+        ("new-plugin own --into tiny.zip", 2, "tiny.zip already exists"),
+        ("new-plugin own --into tiny.zip/x", 1, "tiny.zip"),
         ("check-plugin bais", 2, "no plugin 'bais'; did you mean 'bias'?"),
     ],
 )

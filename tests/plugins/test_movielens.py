@@ -39,8 +39,8 @@ def test_two_runs_of_deepae_give_the_same_bits(ml_100k, tmp_path):
     ],
 )  # fmt: skip
 def test_a_preset_scores_as_promised(data, name, at_most, movielens, tmp_path):
-    done, _ = start(movielens(data), tmp_path, name)
-    assert done.outcome.rmse <= at_most
+    stored, _ = start(movielens(data), tmp_path, name)
+    assert stored.outcome.rmse <= at_most
 
 
 @pytest.mark.parametrize("fold", ["u1", "u5"])

@@ -52,15 +52,15 @@ def fake(model):
     return Plugin("a fake", "none", Config, lambda _: model())
 
 
-def rows(said):
-    assert said.status == 0, said.err
-    return list(csv.DictReader(io.StringIO(said.out)))
+def rows(result):
+    assert result.status == 0, result.err
+    return list(csv.DictReader(io.StringIO(result.out)))
 
 
 def rated_in_training(user):
     data = store.open_dataset(card.load("tiny"))
-    mine = (data.split("random90").parts == TRAIN) & (data.ratings.users == data.catalogue.user_codes([user])[0])
-    return [data.catalogue.items["id"][int(code)] for code in data.ratings.items[mine]]
+    rows = (data.split("random90").parts == TRAIN) & (data.ratings.users == data.catalogue.user_codes([user])[0])
+    return [data.catalogue.items["id"][int(code)] for code in data.ratings.items[rows]]
 
 
 def test_the_recommendations_are_the_highest_predictions_of_items_not_rated_in_training(terminal):
@@ -68,10 +68,10 @@ def test_the_recommendations_are_the_highest_predictions_of_items_not_rated_in_t
     rated = set(rated_in_training("u1"))
     others = [name for name in (f"i{k}" for k in range(39)) if name not in rated]
     scores = rows(terminal("predict last " + " ".join(f"u1,{name}" for name in others)))
-    wanted = sorted(scores, key=lambda row: -float(row["prediction"]))[:10]
+    expected = sorted(scores, key=lambda row: -float(row["prediction"]))[:10]
     found = rows(terminal("recommend last --user u1"))
-    assert [row["prediction"] for row in found] == [row["prediction"] for row in wanted]
-    assert {row["item"] for row in found} == {row["item"] for row in wanted}
+    assert [row["prediction"] for row in found] == [row["prediction"] for row in expected]
+    assert {row["item"] for row in found} == {row["item"] for row in expected}
     assert found[0]["title"] == f"Film {found[0]['item'][1:]}, The"
     assert json.loads(terminal("recommend last --user u1 -n 3 --json").out) == [
         row | {"prediction": float(row["prediction"])} for row in found[:3]
@@ -99,53 +99,51 @@ def test_equal_predictions_keep_the_order_of_the_data_set(terminal, register):
 
 def test_if_there_are_fewer_items_all_are_listed_with_a_note(terminal):
     terminal("run bias")
-    said = terminal("recommend last --user u1 -n 1000")
+    result = terminal("recommend last --user u1 -n 1000")
     left = 39 - len(rated_in_training("u1"))
-    assert len(rows(said)) == left
-    assert f"{left} of 1000: there are no more items that this user has not rated" in said.err
+    assert len(rows(result)) == left
+    assert f"{left} of 1000: there are no more items that this user has not rated" in result.err
 
 
 def test_the_predictions_for_a_new_user_follow_the_formula_of_the_biases(terminal):
     terminal("run bias")
-    Path("mine.csv").write_text("item,rating\ni3,5\n\ni7\t4.5\n")
+    Path("ratings.csv").write_text("item,rating\ni3,5\n\ni7\t4.5\n")
     data = store.open_dataset(card.load("tiny"))
     model = biases.fit(data.split("random90").train(data.ratings))
-    given, everything = data.catalogue.item_codes(["i3", "i7"]), np.arange(39)
-    own = (np.array([5, 4.5]) - model.mean - model.items[given]).sum() / (2 + 15.0)
-    truth = dict(
-        zip(data.catalogue.items["id"], np.clip(model.mean + own + model.items[everything], 1, 5), strict=True)
-    )
-    found = rows(terminal("recommend last --ratings mine.csv -n 1000"))
+    rated = data.catalogue.item_codes(["i3", "i7"])
+    user_bias = (np.array([5, 4.5]) - model.mean - model.items[rated]).sum() / (2 + 15.0)
+    truth = dict(zip(data.catalogue.items["id"], np.clip(model.mean + user_bias + model.items, 1, 5), strict=True))
+    found = rows(terminal("recommend last --ratings ratings.csv -n 1000"))
     assert len(found) == 37
     assert not {"i3", "i7"} & {row["item"] for row in found}
-    for row in [*found, *rows(terminal("predict last --ratings mine.csv i3 i8"))]:
+    for row in [*found, *rows(terminal("predict last --ratings ratings.csv i3 i8"))]:
         assert float(row["prediction"]) == pytest.approx(truth[row["item"]], abs=1e-4)
-    Path("asked.csv").write_text("item\ni3\ni8\n")
-    assert rows(terminal("predict last --ratings mine.csv --file asked.csv"))[1]["item"] == "i8"
+    Path("items.csv").write_text("item\ni3\ni8\n")
+    assert rows(terminal("predict last --ratings ratings.csv --file items.csv"))[1]["item"] == "i8"
 
 
 def test_every_bad_line_of_a_file_of_ratings_is_reported_with_its_number(terminal):
     terminal("run bias")
-    Path("mine.csv").write_text("i3,5\ni333,4\ni4\ni5,x\ni6,7\ni7,4.3\ni3,4\n,3\ni9,nan\n")
-    said = terminal("recommend last --ratings mine.csv")
-    assert said.status == 1
-    assert said.out == ""
-    assert said.err.splitlines() == [
-        "error: mine.csv, line 2: no item 'i333'; did you mean 'i33'?",
-        "error: mine.csv, line 3: expected ITEM,RATING, such as 242,4, got 'i4'",
-        "error: mine.csv, line 4: expected a rating on the scale 1–5 by 0.5, got 'x'",
-        "error: mine.csv, line 5: expected a rating on the scale 1–5 by 0.5, got '7'",
-        "error: mine.csv, line 6: expected a rating on the scale 1–5 by 0.5, got '4.3'",
-        "error: mine.csv, line 7: line 1 already rates the item of 'i3,4'",
-        "error: mine.csv, line 8: expected ITEM,RATING, such as 242,4, got ',3'",
-        "error: mine.csv, line 9: expected a rating on the scale 1–5 by 0.5, got 'nan'",
+    Path("ratings.csv").write_text("i3,5\ni333,4\ni4\ni5,x\ni6,7\ni7,4.3\ni3,4\n,3\ni9,nan\n")
+    result = terminal("recommend last --ratings ratings.csv")
+    assert result.status == 1
+    assert result.out == ""
+    assert result.err.splitlines() == [
+        "error: ratings.csv, line 2: no item 'i333'; did you mean 'i33'?",
+        "error: ratings.csv, line 3: expected ITEM,RATING, such as 242,4, got 'i4'",
+        "error: ratings.csv, line 4: expected a rating on the scale 1–5 by 0.5, got 'x'",
+        "error: ratings.csv, line 5: expected a rating on the scale 1–5 by 0.5, got '7'",
+        "error: ratings.csv, line 6: expected a rating on the scale 1–5 by 0.5, got '4.3'",
+        "error: ratings.csv, line 7: line 1 already rates the item of 'i3,4'",
+        "error: ratings.csv, line 8: expected ITEM,RATING, such as 242,4, got ',3'",
+        "error: ratings.csv, line 9: expected a rating on the scale 1–5 by 0.5, got 'nan'",
     ]
-    Path("mine.csv").write_text("i3\n" * 1000)
-    said = terminal("recommend last --ratings mine.csv")
-    assert said.err.splitlines()[10:] == ["error: mine.csv: 990 more bad lines"]
-    Path("mine.csv").write_text("item,rating\n")
-    said = terminal("recommend last --ratings mine.csv")
-    assert "mine.csv has no ratings; expected lines such as 242,4" in said.err
+    Path("ratings.csv").write_text("i3\n" * 1000)
+    result = terminal("recommend last --ratings ratings.csv")
+    assert result.err.splitlines()[10:] == ["error: ratings.csv: 990 more bad lines"]
+    Path("ratings.csv").write_text("item,rating\n")
+    result = terminal("recommend last --ratings ratings.csv")
+    assert "ratings.csv has no ratings; expected lines such as 242,4" in result.err
 
 
 @pytest.mark.parametrize(
@@ -161,20 +159,20 @@ def test_every_bad_line_of_a_file_of_ratings_is_reported_with_its_number(termina
 def test_the_error_of_a_model_that_cannot_fold_in_lists_plugins_that_can(terminal, register, model, message):
     register("fake", fake(model))
     terminal("run fake")
-    Path("mine.csv").write_text("i3,5\n")
-    for line in ("recommend last --ratings mine.csv", "predict last --ratings mine.csv i1"):
-        said = terminal(line)
-        assert said.status == 2
-        assert message in said.err
-        assert "bias" in said.err.partition("these plugins can by default: ")[2]
-        assert said.err.count("\n") == 1
+    Path("ratings.csv").write_text("i3,5\n")
+    for line in ("recommend last --ratings ratings.csv", "predict last --ratings ratings.csv i1"):
+        result = terminal(line)
+        assert result.status == 2
+        assert message in result.err
+        assert "bias" in result.err.partition("these plugins can by default: ")[2]
+        assert result.err.count("\n") == 1
 
 
 def test_predictions_for_a_new_user_must_be_finite(terminal, register):
     register("fake", fake(Broken))
     terminal("run fake")
-    Path("mine.csv").write_text("i3,5\n")
-    assert "plugin 'fake' predicted 39 of 39 scores as NaN" in terminal("recommend last --ratings mine.csv").err
+    Path("ratings.csv").write_text("i3,5\n")
+    assert "plugin 'fake' predicted 39 of 39 scores as NaN" in terminal("recommend last --ratings ratings.csv").err
 
 
 def test_titles_with_brackets_are_shown_unchanged_on_a_terminal(monkeypatch):
@@ -201,7 +199,7 @@ def test_titles_with_brackets_are_shown_unchanged_on_a_terminal(monkeypatch):
 )
 def test_a_wrong_request_is_reported_in_one_line(line, message, terminal):
     terminal("run bias")
-    said = terminal(line)
-    assert said.status == 2
-    assert message in said.err
-    assert said.err.count("\n") == 1
+    result = terminal(line)
+    assert result.status == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1

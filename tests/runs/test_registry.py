@@ -111,10 +111,14 @@ def test_each_wrong_value_is_one_line_of_the_error():
     ]
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_every_preset_that_ships_is_a_valid_config(name):
-    for values in registry.presets(name).values():
-        registry.make_config(registry.load(name), values, {})
+SHIPPED_PRESETS = [(name, preset) for name in registry.names() for preset in registry.presets(name)]
+
+
+@pytest.mark.parametrize(("name", "preset"), SHIPPED_PRESETS)
+def test_every_preset_that_ships_is_a_valid_config_with_the_values_of_the_preset(name, preset):
+    values = registry.presets(name)[preset]
+    _, origins = registry.make_config(registry.load(name), values, {})
+    assert {key for key, origin in origins.items() if origin == "preset"} == set(values)
 
 
 def test_the_preset_with_the_name_of_the_data_set_is_its_default(monkeypatch):

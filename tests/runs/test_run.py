@@ -302,8 +302,8 @@ def interrupt(context):
     raise KeyboardInterrupt
 
 
-def stopped(tiny, fake):
-    """Return the request of a run of the fake that Ctrl-C stopped."""
+def stop_a_run(tiny, fake):
+    """Start a run of the fake that Ctrl-C stops; return its request."""
     fake(fit=interrupt)
     with pytest.raises(run.InterruptedRunError) as fault:
         start(tiny, "fake")
@@ -313,7 +313,7 @@ def stopped(tiny, fake):
 
 def test_a_running_run_is_not_listed_as_interrupted_and_cannot_be_resumed_twice(tiny, fake):
     results, unfinished = Results(Path("results")), []
-    request = stopped(tiny, fake)
+    request = stop_a_run(tiny, fake)
 
     def resume_again(_):
         unfinished.append(results.unfinished())
@@ -327,28 +327,28 @@ def test_a_running_run_is_not_listed_as_interrupted_and_cannot_be_resumed_twice(
 
 def test_ensure_starts_a_new_run_while_another_process_works_on_the_same_one(tiny, fake):
     results, runs = Results(Path("results")), []
-    request = stopped(tiny, fake)
-    twin = request.model_copy(update={"run": record.new_run_id("fake")})
+    request = stop_a_run(tiny, fake)
+    equal_request = request.model_copy(update={"run": record.new_run_id("fake")})
 
-    def start_twin(_):
+    def start_equal_run(_):
         if not runs:
             runs.append(None)
-            runs.append(run.ensure(twin, tiny, results, Listener())[0].run)
+            runs.append(run.ensure(equal_request, tiny, results, Listener())[0].run)
 
-    fake(fit=start_twin)
+    fake(fit=start_equal_run)
     assert run.resume(request.run, results, Listener())[0].run == request.run
-    assert runs == [None, twin.run]
+    assert runs == [None, equal_request.run]
 
 
 def test_an_unreadable_unfinished_run_is_skipped(tiny, fake):
-    request, results = stopped(tiny, fake), Results(Path("results"))
+    request, results = stop_a_run(tiny, fake), Results(Path("results"))
     for name, text in {"1-foreign": '{"of": "another version"}', "2-damaged": "{", "3-killed": "\0"}.items():
         folder = Path("results", ".unfinished", name)
         folder.mkdir()
         (folder / "request.json").write_text(text)
     fake()
-    twin = request.model_copy(update={"run": record.new_run_id("fake")})
-    finished, existed = run.ensure(twin, tiny, results, Listener())
+    equal_request = request.model_copy(update={"run": record.new_run_id("fake")})
+    finished, existed = run.ensure(equal_request, tiny, results, Listener())
     assert (finished.run, existed) == (request.run, False)
 
 
@@ -379,14 +379,14 @@ def test_a_resumed_run_counts_its_resumptions_and_the_cpu_time_of_all_its_fits(t
 
 def test_the_cpu_time_of_a_run_that_was_killed_is_unknown(tiny, fake):
     def die(context):
-        raise WriteError("like a kill, it records nothing")
+        raise WriteError("as after a kill, nothing is recorded")
 
-    past, results = stopped(tiny, fake), Results(Path("results"))
+    request, results = stop_a_run(tiny, fake), Results(Path("results"))
     fake(fit=die)
     with pytest.raises(WriteError):
-        run.resume(past.run, results, Listener())
+        run.resume(request.run, results, Listener())
     fake()
-    outcome = run.resume(past.run, results, Listener())[0].outcome
+    outcome = run.resume(request.run, results, Listener())[0].outcome
     assert (outcome.status, outcome.resumed, outcome.fit_cpu_seconds) == ("finished", 2, None)
 
 
@@ -526,7 +526,7 @@ def test_a_run_on_other_data_under_the_same_name_is_not_resumed_or_reopened(tiny
 
 
 def test_a_run_whose_data_changed_is_not_resumed_and_stays_resumable(tiny, fake):
-    request, results = stopped(tiny, fake), Results(Path("results"))
+    request, results = stop_a_run(tiny, fake), Results(Path("results"))
     file = Path("results", ".unfinished", request.run, "request.json")
     changed = request.split.model_copy(update={"fingerprint": "f" * 64})
     file.write_text(request.model_copy(update={"split": changed}).model_dump_json())

@@ -1,4 +1,4 @@
-"""The published leaderboards: whole, small, and the same numbers in README."""
+"""The published leaderboards: their runs are complete and small, and README shows the same numbers."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ from cfbench.leaderboard.ranking import rank_rows
 from cfbench.runs import arrays, record
 from cfbench.runs.results import Results
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def published():
@@ -36,15 +36,15 @@ def test_every_published_run_is_finished_and_its_predictions_are_those_it_was_sc
     folders = [file.parent for file in published() if file.name == "record.json"]
     assert len(folders) > 50
     for folder in folders:
-        done = record.read_record(folder / "record.json")
-        assert done.outcome.status == "finished"
-        assert len(arrays.read_predictions(folder)) == done.request.split.report["test"]
+        stored = record.read_record(folder / "record.json")
+        assert stored.outcome.status == "finished"
+        assert len(arrays.read_predictions(folder)) == stored.request.split.report["test"]
         assert str(Path.home()) not in (folder / "record.json").read_text()
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
-    """The published runs alone: a developer's own lie among them."""
+def published_folder(tmp_path_factory):
+    """A copy of the published runs. A developer has other runs in the same folder."""
     folder = tmp_path_factory.mktemp("published")
     for file in published():
         copy = folder / file.relative_to(ROOT / "results")
@@ -54,12 +54,13 @@ def shelf(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dataset", ["ml-100k", "ml-1m"])
-def test_readme_shows_the_published_leaderboard(dataset, shelf):
+def test_readme_shows_the_published_leaderboard(dataset, published_folder):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = text.partition(f"`{dataset}`, split `random90`")[2].partition("\n\n|")[2].partition("\n\n")[0]
     shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    kept = Results(shelf)
-    rows = [each.row for each in rank_rows(build_board(card.load(dataset), "random90", kept), kept, None)]
+    results = Results(published_folder)
+    board = build_board(card.load(dataset), "random90", results)
+    rows = [ranked_row.row for ranked_row in rank_rows(board, results, None)]
     assert [(cells[1], cells[2]) for cells in shown] == [(row.plugin, f"{row.rmse:.4f}") for row in rows]
     seeds = [f"{row.sd:.4f} ({len(row.seeds)})" if row.sd is not None else "" for row in rows]
     assert [cells[4] for cells in shown] == seeds
@@ -71,12 +72,12 @@ def test_readme_shows_the_published_leaderboard(dataset, shelf):
 @pytest.mark.slow
 @pytest.mark.online
 @pytest.mark.parametrize("dataset", ["ml-100k", "ml-1m"])
-def test_the_published_scores_and_intervals_come_out_of_the_ratings_again(dataset, shelf, movielens):
-    data, kept = movielens(dataset), Results(shelf)
+def test_the_published_scores_and_intervals_come_out_of_the_ratings_again(dataset, published_folder, movielens):
+    data, results = movielens(dataset), Results(published_folder)
     cut = data.split("random90")
-    board = build_board(data.card, "random90", kept, {"random90": cut.fingerprint})
+    board = build_board(data.card, "random90", results, {"random90": cut.fingerprint})
     assert board.left_out == 0
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for standing in rank_rows(board, kept, data):
-        assert standing.score == pytest.approx(standing.row.rmse, abs=1e-6)
-        assert f"| {standing.interval.low:.4f}–{standing.interval.high:.4f} |" in text
+    for ranked_row in rank_rows(board, results, data):
+        assert ranked_row.score == pytest.approx(ranked_row.row.rmse, abs=1e-6)
+        assert f"| {ranked_row.interval.low:.4f}–{ranked_row.interval.high:.4f} |" in text

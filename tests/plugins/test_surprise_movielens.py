@@ -49,9 +49,9 @@ def test_a_preset_scores_as_promised_on_ml_100k_and_predicts_the_same_bits_when_
 ):
     setup = configure(name, dataset="ml-100k", flags={}, preset=None)
     request = new_request(setup, ml_100k, ml_100k.split("random90"), 0)
-    done, folder = run.start(request, ml_100k, Results(tmp_path), run.SilentRunListener())
-    assert done.outcome.rmse <= at_most
-    model, _ = reopen(done, folder, Results(tmp_path), "cpu")
+    stored, folder = run.start(request, ml_100k, Results(tmp_path), run.SilentRunListener())
+    assert stored.outcome.rmse <= at_most
+    model, _ = reopen(stored, folder, Results(tmp_path), "cpu")
     test = ml_100k.split("random90").test(ml_100k.ratings)
     predictions = ml_100k.ratings.scale.clip(model.predict(test.pairs))
     assert predictions.tobytes() == arrays.read_predictions(folder).tobytes()

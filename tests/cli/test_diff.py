@@ -1,0 +1,30 @@
+"""`cfbench diff`: what differs between two runs, and the paired test."""
+
+import json
+
+import pytest
+
+
+def run_bias(terminal, options=""):
+    """Run `bias`, and return the id of the run."""
+    return json.loads(terminal(f"run bias {options} --json").out)["request"]["run"]
+
+
+def test_diff_shows_what_differs_and_the_paired_test(terminal):
+    first, second = run_bias(terminal), run_bias(terminal, "--user-reg 90")
+    out = terminal(f"diff {first} {second}").out
+    assert "config user_reg" in out
+    assert "item_reg" not in out
+    assert "data set" not in out
+    data = json.loads(terminal(f"diff {first} {second} --json").out)
+    assert data["differing"]["config user_reg"] == [15.0, 90.0]
+    first_rmse, second_rmse = data["differing"]["rmse"]
+    assert data["test"]["difference"] == pytest.approx(first_rmse - second_rmse)
+    assert data["test"]["low"] < data["test"]["difference"] < data["test"]["high"]
+
+
+def test_diff_of_two_splits_has_no_test_and_says_why(terminal):
+    result = terminal(f"diff {run_bias(terminal)} {run_bias(terminal, '--split random80')}")
+    assert result.status == 0
+    assert "no paired test: the runs were scored on different test ratings" in result.err
+    assert "random80" in result.out
