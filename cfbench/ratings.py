@@ -8,6 +8,7 @@ fingerprint, whatever ids they use. A value of 0 is a rating; a missing rating h
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -239,8 +240,10 @@ class Catalogue:
         return _look_up("user", self._code_of_user, ids)
 
     def item_codes(self, ids: list[str]) -> Codes:
-        """(n,) the codes of items, given the source's ids; raises `UnknownNameError`."""
-        return _look_up("item", self._code_of_item, ids)
+        """(n,) the codes of items, given ids, or titles that only one item has; raises `UnknownNameError`."""
+        if all(name in self._code_of_item or name.isdecimal() for name in ids):
+            return _look_up("item", self._code_of_item, ids)
+        return _look_up("item", self._code_of_title | self._code_of_item, ids)
 
     @cached_property
     def titles(self) -> tuple[str, ...]:
@@ -258,6 +261,12 @@ class Catalogue:
     @cached_property
     def _code_of_user(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.users["id"])}
+
+    @cached_property
+    def _code_of_title(self) -> dict[str, int]:
+        """The code of each title that only one item has."""
+        count = Counter(self.titles)
+        return {title: code for code, title in enumerate(self.titles) if title and count[title] == 1}
 
     @cached_property
     def _code_of_item(self) -> dict[str, int]:

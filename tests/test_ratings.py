@@ -198,7 +198,8 @@ def test_every_change_of_the_table_changes_the_fingerprint():
 
 
 def test_the_catalogue_finds_codes_by_id_and_names_an_unknown_id():
-    catalogue = Catalogue(pl.DataFrame({"id": ["196", "186"]}), pl.DataFrame({"id": ["Kolya (1996)", "Heat (1995)"]}))
+    items = pl.DataFrame({"id": ["Kolya (1996)", "Heat (1995)"], "title": [None, None]})
+    catalogue = Catalogue(pl.DataFrame({"id": ["196", "186"]}), items.cast({"title": pl.String}))
     codes = catalogue.user_codes(["186", "196", "186"])
     assert codes.dtype == np.int32
     assert codes.tolist() == [1, 0, 1]

@@ -20,7 +20,7 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="USER,ITEM",
-            help="Pairs of ids, as the data set has them. With --ratings: only items.",
+            help="Pairs of ids, as the data set has them, or an item's title. With --ratings: only items.",
             show_default=False,
         ),
     ] = None,

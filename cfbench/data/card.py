@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cfbench.data.readers.layout import TableLayout  # noqa: TC001 (pydantic reads the annotation at run time)
 from cfbench.data.split_definitions import (
@@ -44,9 +44,31 @@ class _File(_Frozen):
     )
 
 
+class ItemNumbers(_Frozen):
+    """The original ids of items, for a source that names items otherwise but keeps the order of the table of items.
+
+    They are the numbers from 1 to `last` without the `missing` ones.
+    """
+
+    last: int = Field(ge=1)
+    missing: frozenset[int] = frozenset()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in the order of the table."""
+        return [str(number) for number in range(1, self.last + 1) if number not in self.missing]
+
+
 class _Tables(_Frozen):
     ratings: TableLayout
     titles: TableLayout | None = None
+    item_numbers: ItemNumbers | None = Field(None, description="the original ids of the items in the rows of `titles`")
+
+    @model_validator(mode="after")
+    def _check_titles(self) -> Self:
+        if self.item_numbers is not None and self.titles is None:
+            raise ValueError("item_numbers needs titles, the table whose rows it numbers")
+        return self
 
 
 class WebFile(_File):

@@ -49,15 +49,25 @@ class IdEncoder:
         return len(self._items.ids)
 
     def catalogue(self, titles: pl.DataFrame | None) -> Catalogue:
-        """Return the ids of all codes. `titles` has `item` and `title`, or is None; an item's first title counts."""
+        """Return the ids of all codes. `titles` has `item` and `title`, or is None; an item's first title counts.
+
+        If the source does not name items by their original ids, `titles` has these in a third column, `id`. Raises
+        `DataError` when an item has none.
+        """
         import polars as pl
 
         id_as_text = pl.col("id").cast(pl.String)
         users, items = self._users.ids.select(id_as_text), self._items.ids.select(id_as_text)
         if titles is None:
             return Catalogue(users, items.with_columns(title=pl.lit(None, pl.String)))
-        first = titles.select(pl.col("item").cast(pl.String).alias("id"), "title").unique("id", keep="first")
-        return Catalogue(users, items.join(first, on="id", how="left", maintain_order="left"))
+        first = titles.with_columns(pl.col("item").cast(pl.String)).unique("item", keep="first")
+        items = items.rename({"id": "item"}).join(first, on="item", how="left", maintain_order="left")
+        if "id" not in titles.columns:
+            return Catalogue(users, items.rename({"item": "id"}))
+        nameless = items.filter(pl.col("id").is_null())
+        if len(nameless):
+            raise DataError(f"the table of titles has no item {nameless['item'][0]!r}; get the original file")
+        return Catalogue(users, items.select("id", "title"))
 
 
 class _CodeTable:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.data import column_files, readers, split_cache
 from cfbench.data.checksums import checksum
-from cfbench.data.fetch import download_command, exclusive_lock, fetch
+from cfbench.data.fetch import download_command, exclusive_lock, fetch, find_cached_file
 from cfbench.data.split import Split, make_split
 from cfbench.errors import CountError, DataError, WriteError
 from cfbench.files import DATA_VARIABLE, atomic_folder, data_home, make_folder, write_atomically
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import Card
+    from cfbench.data.card import Card, ItemNumbers
     from cfbench.data.progress import ProgressListener
 
 
@@ -55,6 +55,8 @@ class _Manifest(BaseModel):
     files: dict[str, str]
     stamps: dict[str, tuple[int, int]]
     """Size in bytes and time of last change in ns of each file; a file with an equal stamp needs no checksum."""
+    original_ids: bool = False
+    """Whether items have their original ids although the source names them otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,11 @@ class Dataset:
         import polars as pl
 
         manifest = _read_manifest(self.home, self.card.name)
+        if manifest is not None and _has_old_ids(manifest, self.card):
+            raise DataError(
+                f"an older cfbench prepared data set {self.card.name!r} with titles as item ids; "
+                f"run {download_command(self.card, ' --again')} to get the original ids (splits and runs stay valid)"
+            )
         users, items = (
             _verified_file(self.home, self.card, manifest, f"{kind}.parquet") for kind in ("users", "items")
         )
@@ -131,15 +138,27 @@ def open_dataset(card: Card) -> Dataset:
 def prepare(card: Card, *, listener: ProgressListener, from_file: Path | None = None, again: bool = False) -> Dataset:
     """Fetch, read, code and check a data set, unless it is ready; then open it.
 
-    `from_file` replaces the network, and `again` prepares a data set that is ready once more. Raises the errors of
-    `fetch`, the readers and `open_dataset`, `CountError` when the ratings do not match the card, and `WriteError`.
+    `from_file` replaces the network, and `again` prepares a data set that is ready once more. A data set that an older
+    version prepared with other ids is prepared again if its file is still there. Raises the errors of `fetch`, the
+    readers and `open_dataset`, `CountError` when the ratings do not match the card, and `WriteError`.
     """
+    if not again and _can_renew_ids(card):
+        listener.message(f"preparing {card.name} again, with the original item ids in place of titles")
+        again = True
     again = again or (from_file is not None and not card.expected.fingerprint)  # it may be another file than before
     if again or not is_ready(card):
         with _exclusive(card, listener):
             if again or not is_ready(card):  # another process may have prepared it meanwhile
                 _prepare(card, listener, from_file)
     return open_dataset(card)
+
+
+def _can_renew_ids(card: Card) -> bool:
+    """Whether an older cfbench prepared the data set with other item ids, and its file is still there."""
+    manifest = _read_manifest(data_home(), card.name)
+    if manifest is None or _is_outdated(manifest, card) or not _has_old_ids(manifest, card):
+        return False
+    return find_cached_file(card, data_home() / "downloads") is not None
 
 
 def prepare_from_blocks(
@@ -195,6 +214,12 @@ def _read_manifest(home: Path, name: str) -> _Manifest | None:
         return None
 
 
+def _has_old_ids(manifest: _Manifest, card: Card) -> bool:
+    """Whether the data set was prepared before the card gave its source the original ids of the items."""
+    numbered = {source.location for source in card.sources if source.item_numbers is not None}
+    return manifest.source in numbered and not manifest.original_ids
+
+
 def _is_outdated(manifest: _Manifest, card: Card) -> bool:
     return manifest.version != card.version or card.expected.fingerprint not in ("", manifest.fingerprint)
 
@@ -206,9 +231,21 @@ def _prepare(card: Card, listener: ProgressListener, from_file: Path | None) -> 
     listener.message(f"reading {file.name}")
     blocks = readers.read(file, source.ratings, card.scale, listener)
     titles = None if source.titles is None else pl.concat(readers.read(file, source.titles, None, listener))
+    if titles is not None and source.item_numbers is not None:
+        titles = _with_original_ids(titles, source.item_numbers, file)
     where = f"{file}!{source.ratings.member}" if source.ratings.member else str(file)
     keep_last = source.ratings.duplicates == "last"
     _write_dataset(card, blocks, titles, where=where, source=source.location, keep_last=keep_last)
+
+
+def _with_original_ids(titles: pl.DataFrame, numbers: ItemNumbers, file: Path) -> pl.DataFrame:
+    """The table of titles with the column `id`; raises `CountError` when it has another number of rows."""
+    import polars as pl
+
+    ids = numbers.ids
+    if len(titles) != len(ids):
+        raise CountError(f"{file} has {len(titles):,} titles, expected {len(ids):,}; get the original file")
+    return titles.with_columns(id=pl.Series(ids))
 
 
 def _write_dataset(
@@ -234,6 +271,7 @@ def _write_dataset(
             name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
             items=ratings.n_items, ratings=len(ratings), source=source,
             files={path.name: checksum(path) for path in files}, stamps={path.name: _stamp(path) for path in files},
+            original_ids=titles is not None and "id" in titles.columns,
         )  # fmt: skip
         (hidden / "dataset.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
