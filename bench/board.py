@@ -71,7 +71,7 @@ def import_ratings(folder: Path) -> Dataset:
 
 
 def store_runs(root: Path, dataset: Dataset, number: int = PLUGINS * CONFIGS * SEEDS) -> None:
-    """Store the runs of made-up models, whose predictions are the ratings with noise."""
+    """Store the runs of invented models, whose predictions are the ratings with noise."""
     split, ratings = dataset.split("random90"), dataset.ratings
     test, results = split.test(ratings), Results(root)
     rng, machine = np.random.default_rng(1), describe_machine()

@@ -123,7 +123,7 @@ def main() -> None:
         folder = (args.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["CFBENCH_DATA"] = str(folder / "data")
-        archive = folder / f"twin-{args.scale:g}.tar.gz"
+        archive = folder / f"synthetic-{args.scale:g}.tar.gz"
         if not archive.exists():
             measure("synth", COMMAND.format(["synth", "netflix", "--scale", str(args.scale), "--out", str(archive)]))
         fingerprint = prepare("prepare", archive)

@@ -1,4 +1,4 @@
-"""`cfbench synth`: made-up ratings in the file format of a real data set."""
+"""`cfbench synth`: synthetic ratings in the file format of a real data set."""
 
 from __future__ import annotations
 

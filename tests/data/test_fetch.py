@@ -473,7 +473,7 @@ def test_a_wrong_part_of_an_earlier_download_is_discarded(server, tmp_path, part
     assert has_only(tmp_path, "tiny.zip")
 
 
-def testhas_pip_does_not_change_setuptools(tmp_path):
+def test_has_pip_does_not_change_setuptools(tmp_path):
     pytest.importorskip("setuptools")
     code = "from cfbench.data.fetch import has_pip; assert has_pip(); import setuptools"  # torch.compile imports it
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Intervals and tests, compared with SciPy's and with made-up users whose true score is known.
+"""Intervals and tests, compared with SciPy's and with random users whose true score is known.
 
 The users differ in how many ratings they have (log-normal, as in the data sets of the field) and in how large their
 errors are; the errors of one user share a scale. The mean squared error over all possible users is 1.
@@ -25,7 +25,7 @@ def draw_squares(rng, counts, level, variation=0.0):
 
 
 def draw_models(rng, users, *, sigma=0.8, models=1, variation=0.0):
-    """Models of the same true score, on the same made-up users."""
+    """Models of the same true score, on the same random users."""
     counts, level = np.ceil(rng.lognormal(2, sigma, users)), rng.gamma(2, 0.5, users)
     return [UserSums(draw_squares(rng, counts, level, variation), counts[:, None], root=True) for _ in range(models)]
 

@@ -1,1 +1,1 @@
-"""Synthetic ratings, made up in the shape and the format of the Netflix Prize, for a dry run without the real data."""
+"""Synthetic ratings, drawn in the shape and the format of the Netflix Prize, for a dry run without the real data."""
