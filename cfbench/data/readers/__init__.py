@@ -4,6 +4,7 @@ To add a format:
 
 1. Write a module in this folder with a function like `delimited.read`. It has the signature of `Reader`.
 2. Add one line to `layout.FORMATS`. From then on, a card can name the new format as `format` of its table.
+3. Test it in `tests/data/`: a file in the format is read back equal, and a bad row is refused with its line.
 
 These modules help a reader: `zip_archive` and `members` read archives, `lines` splits text into fields, and `bad_rows`
 finds bad rows and reports them in one error message. `table` is not a format of cards: it reads a person's own file.
