@@ -1,0 +1,112 @@
+"""`cfbench export`: ratings, a split or the predictions of a run as a file for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from cfbench.cli import completion, console
+from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, ResultsOption, SplitOption
+
+if TYPE_CHECKING:
+    from cfbench.data.exporting import Export
+
+What: TypeAlias = Literal["split", "predictions", "ratings"]
+PartName: TypeAlias = Literal["train", "valid", "test"]
+
+
+def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
+    what: Annotated[What, typer.Argument(help="What to export.", show_default=False)],
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="For predictions: the run's id, a part of its id, or `last`.",
+            autocompletion=completion.runs,
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The file to write: .csv or .parquet.", show_default=False),
+    ] = None,
+    dataset: DatasetOption = None,
+    split: SplitOption = None,
+    part: Annotated[
+        PartName | None,
+        typer.Option(
+            "--part",
+            help="Of a split: only this part, without the column `part`. Of predictions: test (the default) or valid.",
+            show_default=False,
+        ),
+    ] = None,
+    times: Annotated[
+        Literal["epoch", "iso"],
+        typer.Option("--times", help="Times as seconds since 1970, or as 2005-04-03T00:00:07Z."),
+    ] = "epoch",
+    titles: Annotated[
+        bool, typer.Option("--titles/--no-titles", help="Whether to write the titles of items, where they are known.")
+    ] = True,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Write ratings, a split or the predictions of a run to a file, with the ids of the source.
+
+    The columns are user, item, rating and, where they apply, prediction, part, time, title. Other libraries can train
+    on one part and predict another; `cfbench import-predictions` then scores what they predict.
+
+    Examples: cfbench export split --part train --out train.csv; cfbench export split --out split.parquet;
+    cfbench export predictions last --out predictions.csv; cfbench export ratings --dataset ml-1m --out ratings.parquet
+    """
+    from dataclasses import replace
+
+    from cfbench.data.exporting import check_format, write_export
+
+    if out is None:
+        raise typer.BadParameter("where to? give a file that ends in .csv or .parquet, as in --out split.csv")
+    check_format(out)
+    if what == "predictions":
+        chosen = _choose_predictions(run, dataset, split, part, results)
+    elif run is not None:
+        raise typer.BadParameter(f"{what} takes no run, but {run!r} is given; leave it out")
+    else:
+        chosen = _choose_ratings(what, dataset, split, part)
+    chosen = replace(chosen, titles=titles, iso_times=times == "iso")
+    columns = write_export(chosen, out)
+    console.say(f"wrote {chosen.rows:,} ratings to {out}: {', '.join(columns)}")
+    if chosen.left_out:
+        console.say(f"not in the file: {chosen.left_out:,} ratings that are in no part of the split")
+
+
+def _choose_ratings(what: What, dataset: str | None, split: str | None, part: PartName | None) -> Export:
+    """Return the ratings of a data set, with their parts in a split or without."""
+    from cfbench.cli.dataset_choice import dataset_card, open_or_download
+    from cfbench.data.exporting import Export
+    from cfbench.data.parts import PART_NAMES
+
+    if what == "ratings" and (split or part):
+        raise typer.BadParameter("ratings have no --split and no --part; export `split` in place of `ratings`")
+    card = dataset_card(dataset)
+    data = open_or_download(card)
+    if what == "ratings":
+        return Export(data.ratings, data.catalogue)
+    parts = data.split(split or card.default_split).parts
+    return Export(data.ratings, data.catalogue, parts, None if part is None else PART_NAMES.index(part))
+
+
+def _choose_predictions(
+    run: str | None, dataset: str | None, split: str | None, part: PartName | None, results: Path
+) -> Export:
+    """Return the predictions of a run, beside the ratings they predict."""
+    from cfbench.data.exporting import Export
+    from cfbench.runs.predicted import read_predicted_part
+    from cfbench.runs.results import Results
+
+    if run is None:
+        raise typer.BadParameter("whose predictions? name a run, as in `cfbench export predictions last --out p.csv`")
+    if dataset or split or part == "train":
+        raise typer.BadParameter("a run has its own data set and split, and predicts the parts test and valid")
+    record, folder = Results(results).find(run)
+    predicted = read_predicted_part(record, folder, part or "test")
+    return Export(predicted.ratings, predicted.dataset.catalogue, predictions=predicted.predictions)
