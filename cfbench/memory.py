@@ -114,5 +114,5 @@ def _text(file: Path) -> str:
 
 def _numbers(file: Path) -> dict[str, int]:
     """The numbers in lines such as `MemAvailable:  1024 kB` or `active_file 4096`, by their names."""
-    words = (line.split() for line in _text(file).splitlines())
-    return {each[0].rstrip(":"): int(each[1]) for each in words if len(each) > 1 and each[1].isdecimal()}
+    lines = (line.split() for line in _text(file).splitlines())
+    return {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) > 1 and words[1].isdecimal()}

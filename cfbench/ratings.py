@@ -85,7 +85,7 @@ class Scale(BaseModel):
 def lost_in_float32(ratings: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(n,) True where float32, in which ratings are stored, is off by more than 1/10,000 of the span of all ratings.
 
-    Such ratings could not be told apart: 1e15 + 1 and 1e15 + 2 are the same number in float32.
+    float32 cannot distinguish such ratings: 1e15 + 1 and 1e15 + 2 are the same number in float32.
     """
     with np.errstate(over="ignore"):
         stored = ratings.astype(np.float32).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The memory that is available, from made-up files of the system and from a real limit of a process."""
+"""The memory that is available, from invented files of the system and from a real limit of a process."""
 
 import subprocess
 import sys

@@ -83,7 +83,7 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     docs/data.md describes the files. Where --test or --part-column gives the parts, they become the split `own`, the
     default one of the new data set.
 
-    Examples: cfbench import ratings.csv --name mine --user customer --rating stars;
+    Examples: cfbench import ratings.csv --name my-ratings --user customer --rating stars;
     cfbench import train.csv --test test.csv --valid valid.csv --name paper;
     cfbench import jester.csv --name jokes --wide --missing 99 --ignore 0
     """

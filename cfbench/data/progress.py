@@ -12,7 +12,7 @@ class ProgressListener(Protocol):
         """Receive a line for people: what happened and what cfbench does about it."""
 
     def progress(self, name: str, position: int, total: int, /) -> None:
-        """Receive that `position` of `total` bytes or steps of the work `name` are done.
+        """Receive that `position` of `total` bytes or steps of the work `name` are finished.
 
         Long work calls this often. `position == total` means that the work is complete.
         """

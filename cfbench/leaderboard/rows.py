@@ -239,10 +239,10 @@ def _choose_representative(rows: list[Row]) -> Row:
     with_validation = [row for row in ranked if row.valid_rmse is not None]
     if with_validation:
         return min(with_validation, key=lambda row: (row.valid_rmse, start_order(row.newest)))
-    return max(ranked or rows, key=lambda row: (_deliberation(row), start_order(row.newest)))
+    return max(ranked or rows, key=lambda row: (_choice_level(row), start_order(row.newest)))
 
 
-def _deliberation(row: Row) -> int:
+def _choice_level(row: Row) -> int:
     """How deliberately a config was chosen: 2 if tuned or a preset, 1 for the default, 0 if flags changed it."""
     origins = {origin for record in row.shown_records for origin in record.request.origins.values()}
     if "tuning" in origins or any(record.request.tuned for record in row.shown_records):

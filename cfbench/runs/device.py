@@ -1,7 +1,7 @@
 """The device that a plugin computes on.
 
 `auto` is the best device of the machine. Apple's GPUs (`mps`) have no float64, and which of torch's operators they have
-depends on the version of torch. So `auto` chooses them only if the model can be fitted to a few made-up ratings there.
+depends on the version of torch. So `auto` chooses them only if the model can be fitted to a few random ratings there.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def explain_failure(plugin: Plugin[Any], config: Config, device: str) -> str:
     """Fit a plugin's model for one epoch on a device; return in one line why that fails, or "" if it works."""
     try:
         for size, share in TRIAL_RATINGS:
-            _fit_one_epoch(plugin, config.for_device(device), device, *_made_up_ratings(size, share))
+            _fit_one_epoch(plugin, config.for_device(device), device, *_random_ratings(size, share))
     except Exception as fault:  # noqa: BLE001 (torch raises many kinds of errors for what a device lacks)
         return " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
     return ""
 
 
-class _EpochDone(Exception):  # noqa: N818 (not an error)
+class _FirstEpochFinished(Exception):  # noqa: N818 (not an error)
     pass
 
 
@@ -64,15 +64,15 @@ def _fit_one_epoch(plugin: Plugin[Any], config: Config, device: str, train: Rati
     def stop(epoch: Epoch) -> None:
         if not np.isfinite(epoch.train_rmse):
             raise ArithmeticError(f"the training RMSE of the first epoch is {epoch.train_rmse}")
-        raise _EpochDone
+        raise _FirstEpochFinished
 
     try:
         plugin.build(config).fit(train, valid, Context(device=device, report=stop))
-    except _EpochDone:
+    except _FirstEpochFinished:
         return
 
 
-def _made_up_ratings(size: int, share: float) -> tuple[Ratings, Ratings]:
+def _random_ratings(size: int, share: float) -> tuple[Ratings, Ratings]:
     """Ratings by `size` users of `size` items, and one rating of every tenth user apart from them."""
     rng = np.random.default_rng(0)
     pairs = rng.permutation(size * size)[: round(share * size * size)]

@@ -120,7 +120,7 @@ class Record(_Frozen):
     """A run."""
 
     schema_version: Annotated[int, Field(ge=1, le=SCHEMA)] = SCHEMA
-    """It stands first: a record of another schema is refused before anything else in it is judged."""
+    """It is the first field, so that a record of another schema is refused for that reason and no other."""
     request: Request
     outcome: Outcome
     machine: Machine

@@ -97,11 +97,11 @@ def test_damaged_predictions_are_named_and_only_their_row_loses_its_place(tiny):
 
 
 def test_a_seed_with_damaged_predictions_leaves_the_mean_of_the_others(tiny):
-    kept = tiny.add_noisy("bias", 0.6, seed=0)
+    stored = tiny.add_noisy("bias", 0.6, seed=0)
     damage(tiny, tiny.add_noisy("bias", 0.5, seed=1))
     with pytest.warns(SkippedRunsWarning, match="skipped 1 run:"):
         (row,) = tiny.rank()
-    assert row.score == pytest.approx(kept.outcome.rmse)
+    assert row.score == pytest.approx(stored.outcome.rmse)
     assert (list(row.row.seeds), row.row.note) == ([0], "1 more seed not complete")
 
 

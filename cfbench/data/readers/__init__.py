@@ -7,7 +7,8 @@ To add a format:
 3. Test it in `tests/data/`: a file in the format is read back equal, and a bad row is refused with its line.
 
 These modules help a reader: `zip_archive` and `members` read archives, `lines` splits text into fields, and `bad_rows`
-finds bad rows and reports them in one error message. `table` is not a format of cards: it reads a person's own file.
+finds bad rows and reports them in one error message. `table` and `wide` are not formats of cards: they read a person's
+own file.
 """
 
 from __future__ import annotations

@@ -8,14 +8,13 @@ first lines.
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from cfbench.data.readers.layout import TableLayout
 from cfbench.data.readers.lines import group_lines, normalize_lines, split_rows
-from cfbench.data.readers.stream import DAMAGED, archive_errors, read_pieces
+from cfbench.data.readers.stream import DAMAGED
 from cfbench.data.readers.table_columns import (
     WHITESPACE,
     describe_columns,
@@ -26,7 +25,7 @@ from cfbench.data.readers.table_columns import (
     parse_separator,
     split_fields,
 )
-from cfbench.data.readers.zip_archive import list_members, stream_member
+from cfbench.data.readers.text_source import BINARY_ENDINGS, find_source, first_line, take_lines
 from cfbench.errors import ArchiveError, RowError, UsageError
 
 if TYPE_CHECKING:
@@ -38,14 +37,10 @@ if TYPE_CHECKING:
     from cfbench.data.progress import ProgressListener
     from cfbench.data.readers.lines import TextRows
 
-BINARY = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
-TEXT = {".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".base", ".test", ".inter", ""}
 _SAMPLE_BYTES = 1 << 18  # how much of a text is looked at before reading
 _SAMPLE_LINES = 50
 _SAMPLE_ROWS = 1000
 _BLOCK_ROWS = 2_000_000  # rows in a block of a binary table
-_MAX_BYTES = 1 << 40  # what a zip's member may unpack to: it is the person's own file
-_ZSTANDARD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ def open_table(
     Raises `UsageError` for wrong options, `ArchiveError` and `RowError`.
     """
     require_content(path)
-    kind = BINARY.get(path.suffix.lower())
+    kind = BINARY_ENDINGS.get(path.suffix.lower())
     if kind:
         return _open_binary(path, kind, options, roles)
     return _open_text(path, options, roles, listener)
@@ -111,7 +106,7 @@ def open_table(
 def first_fields(path: Path, options: LayoutOptions, listener: ProgressListener) -> list[str] | None:
     """The fields of a text's first line; None for a binary table. Raises what `open_table` raises."""
     require_content(path)
-    if path.suffix.lower() in BINARY:
+    if path.suffix.lower() in BINARY_ENDINGS:
         return None
     beginning = _read_beginning(path, options, listener)
     separator = parse_separator(options.separator) or detect_separator(beginning.lines, beginning.where, 2)
@@ -155,11 +150,7 @@ def _open_binary(path: Path, kind: str, options: LayoutOptions, roles: tuple[str
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> ArchiveError:
-    return ArchiveError(f"cannot read {path} as {kind}: {_first_line(error)}; {DAMAGED}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["damaged"])[0]
+    return ArchiveError(f"cannot read {path} as {kind}: {first_line(error)}; {DAMAGED}")
 
 
 def _find_columns(
@@ -183,8 +174,8 @@ class _Beginning:
 
 
 def _read_beginning(path: Path, options: LayoutOptions, listener: ProgressListener) -> _Beginning:
-    source, where = _find_source(path, options)
-    head = next(group_lines(_take_lines(source(listener), _SAMPLE_BYTES)), b"")
+    source, where = find_source(path, options.member)
+    head = next(group_lines(take_lines(source(listener), _SAMPLE_BYTES)), b"")
     head = _require_utf8(normalize_lines(head, 1), 1, where)
     lines = [line for line in head.decode().split("\n")[:_SAMPLE_LINES] if line.strip()]
     if not lines:
@@ -276,69 +267,6 @@ def _to_block(rows: TextRows, n_fields: int) -> TableBlock:
     else:
         numbers = pl.Series(lines[:-1], dtype=pl.Int64)
     return TableBlock(rows.fields, numbers, rows.text, n_fields, rows.fault, lines[-1])
-
-
-def _find_source(path: Path, options: LayoutOptions) -> tuple[Callable[[ProgressListener], Iterator[bytes]], str]:
-    """A function that reads the bytes of the text, and the name of the text in messages."""
-    suffix = path.suffix.lower()
-    if options.member or suffix == ".zip":
-        if not zipfile.is_zipfile(path):
-            raise ArchiveError(f"{path} is not a whole zip file; {DAMAGED}")
-        member = options.member or _find_only_member(path)
-        return lambda listener: stream_member(path, member, _MAX_BYTES, listener), f"{path}!{member}"
-    compression = suffix if suffix in {".gz", ".zst"} else ""
-    if compression:
-        suffix = path.with_suffix("").suffix.lower()
-    if suffix not in TEXT:
-        known = ", ".join(sorted(TEXT - {""}) + sorted(BINARY) + [".zip"])
-        raise UsageError(f"{path}: a table cannot end in {suffix!r}; expected {known}, text also as .gz or .zst")
-    return lambda listener: _stream_file(path, compression, listener), str(path)
-
-
-def _find_only_member(path: Path) -> str:
-    names = [name for name in list_members(path) if not name.startswith("__MACOSX/")]
-    if len(names) != 1:
-        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-        raise UsageError(f"{path} has {len(names)} members, expected one; choose with --member: {shown or 'none'}")
-    return names[0]
-
-
-def _stream_file(path: Path, compression: str, listener: ProgressListener) -> Iterator[bytes]:
-    # The unpacked size of a compressed file is unknown: four times its own is a guess, for the progress bar.
-    size, expected = 0, path.stat().st_size * (4 if compression else 1)
-    with archive_errors(path):
-        for piece in _unpack_zstandard(path) if compression == ".zst" else read_pieces(path):
-            size += len(piece)
-            listener.progress(f"reading rows of {path.name}", size, max(size, expected))
-            yield piece
-
-
-def _unpack_zstandard(path: Path) -> Iterator[bytes]:
-    """The text of a Zstandard file. polars unpacks it, as a table with one column: the line."""
-    import polars as pl
-
-    try:
-        with path.open("rb") as file:
-            if file.read(4) != _ZSTANDARD_MAGIC:
-                raise ArchiveError(f"{path} is not a Zstandard file; {DAMAGED}")
-        lines = pl.scan_csv(
-            path, has_header=False, separator="\x01", quote_char=None, schema={"line": pl.String}, glob=False
-        )
-        for part in lines.collect_batches():
-            yield ("\n".join(part["line"].fill_null("")) + "\n").encode()
-    except pl.exceptions.PolarsError as error:
-        raise ArchiveError(f"cannot unpack {path}: {_first_line(error)}; {DAMAGED}") from error
-
-
-def _take_lines(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The whole lines among the first `size` bytes or a little more, as one piece."""
-    head = b""
-    for piece in pieces:
-        head += piece
-        if len(head) >= size:
-            yield head[: head.rfind(b"\n") + 1] or head
-            return
-    yield head
 
 
 def _require_utf8(text: bytes, line: int, where: str) -> bytes:
