@@ -47,6 +47,7 @@ bench: $(VENV)/.developer  ## measure speed, as ratios within one run
 	$(BIN)/python bench/deepae.py
 	$(BIN)/python bench/board.py
 	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/svdpp.py
 	$(BIN)/python bench/netflix.py
 
 build: $(VENV)/.developer  ## build the sdist and the wheel into dist/

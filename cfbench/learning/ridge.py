@@ -95,7 +95,9 @@ class Regressions:
         return products
 
 
-def solve_one(features: NDArray[np.floating], targets: NDArray[np.floating], penalty: float) -> NDArray[np.float64]:
-    """(k,) the w of a single row: features (n, k), targets (n,), the same penalty > 0 on every w_j."""
+def solve_one(
+    features: NDArray[np.floating], targets: NDArray[np.floating], penalty: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(k,) the w of a single row: features (n, k), targets (n,), one penalty > 0 for all w_j or (k,) one for each."""
     x, y = features.astype(np.float64), targets.astype(np.float64)
     return np.asarray(np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y))

@@ -92,11 +92,11 @@ CASES = [
         lambda: surprise.SVD(7, 9, lr_all=0.02, reg_all=0.1, init_std_dev=0.3, random_state=SEED),
     ),
     ("svd", {"biased": False}, lambda: surprise.SVD(biased=False, random_state=SEED)),
-    ("svdpp", {}, lambda: surprise.SVDpp(random_state=SEED)),
+    ("surprise-svdpp", {}, lambda: surprise.SVDpp(random_state=SEED)),
     (
-        "svdpp",
-        {"factors": 7, "epochs": 9, "lr": 0.02, "reg": 0.1, "init_std": 0.3},
-        lambda: surprise.SVDpp(7, 9, lr_all=0.02, reg_all=0.1, init_std_dev=0.3, random_state=SEED),
+        "surprise-svdpp",
+        {"factors": 7, "epochs": 9, "lr": 0.02, "reg": 0.1, "implicit_reg": 0.03, "init_std": 0.3},
+        lambda: surprise.SVDpp(7, 9, lr_all=0.02, reg_all=0.1, reg_yj=0.03, init_std_dev=0.3, random_state=SEED),
     ),
     ("nmf", {}, lambda: surprise.NMF(random_state=SEED)),
     (
@@ -297,7 +297,7 @@ def test_positions_with_the_same_row_form_groups_of_a_bounded_size():
     ("name", "config", "parameters"),
     [
         ("svd", {"factors": 7}, 8 * (39 + 29)), ("svd", {"factors": 7, "biased": False}, 7 * (39 + 29)),
-        ("svdpp", {"factors": 7}, 8 * (39 + 29) + 7 * 29), ("nmf", {"factors": 7}, 7 * (39 + 29)),
+        ("surprise-svdpp", {"factors": 7}, 8 * (39 + 29) + 7 * 29), ("nmf", {"factors": 7}, 7 * (39 + 29)),
         ("nmf", {"factors": 7, "biased": True}, 8 * (39 + 29)), ("baseline-als", {}, 39 + 29),
         ("coclustering", {}, 2 * (39 + 29) + 3 + 3 + 9),
         ("slopeone", {}, 29 * 28 // 2 - 1 + 39),  # two items have no user in common
