@@ -37,7 +37,9 @@ class EnsembleConfig(Config):
     """Hyper-parameters of `ensemble`."""
 
     members: tuple[str, ...] = Field(
-        (), description="finished runs on the same split, by id or part of it; none: the best run of each other plugin"
+        (),
+        description="finished runs on the same split, by id or part of it; none: the best run of each other plugin, "
+        "except of those that predict one number",
     )
     # the ridge is not tunable: tuning minimises the error on the validation ratings, to which the weights are fitted
     ridge: float = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
@@ -11,6 +12,7 @@ from cfbench.cli.view import numbers
 if TYPE_CHECKING:
     from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.scoring import Slice
+    from cfbench.runs.costs import Cost
     from cfbench.runs.machine import Machine
     from cfbench.runs.record import Outcome, Record, Request, Tuned
 
@@ -28,23 +30,27 @@ def show(
     """
     from cfbench.leaderboard.scoring import find_errors, score_slices
     from cfbench.runs.arrays import read_curve
+    from cfbench.runs.costs import Costs
     from cfbench.runs.results import Results
 
-    record, folder = Results(results).find(run)
+    stored_runs = Results(results)
+    record, folder = stored_runs.find(run)
+    cost = Costs(stored_runs).of(record)
     curve, errors = read_curve(folder), find_errors(record, folder)
     slices = {} if errors is None else {by: score_slices([errors], by) for by in SLICES}
     if json:
         slice_data = {by: [part._asdict() for part in parts] for by, parts in slices.items()}
-        console.print_json(record.model_dump(mode="json") | {"curve": curve, "slices": slice_data})
+        facts = record.model_dump(mode="json") | {"cost": asdict(cost)}
+        console.print_json(facts | {"curve": curve, "slices": slice_data})
         return
-    _print_page(record, curve, slices)
+    _print_page(record, cost, curve, slices)
     if record.scored and errors is None:
         name = record.request.dataset.name
         console.say(f"no errors by slice: the ratings of {name} that the run was scored on are not downloaded")
     console.result(str(folder))
 
 
-def _print_page(record: Record, curve: list[dict[str, Any]], slices: dict[SliceBy, list[Slice]]) -> None:
+def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices: dict[SliceBy, list[Slice]]) -> None:
     from rich.table import Table
 
     from cfbench.cli.view import curves
@@ -53,7 +59,7 @@ def _print_page(record: Record, curve: list[dict[str, Any]], slices: dict[SliceB
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _facts(record).items():
+    for name, value in _facts(record, cost).items():
         table.add_row(name, value)
     console.out().print(table, markup=False)
     if curve:
@@ -64,10 +70,12 @@ def _print_page(record: Record, curve: list[dict[str, Any]], slices: dict[SliceB
         print_slices(parts, by)
 
 
-def _facts(record: Record) -> dict[str, str]:
+def _facts(record: Record, cost: Cost) -> dict[str, str]:
     """The lines of the page, by their names."""
     request = record.request
-    facts = _data_facts(record) | _outcome_facts(record.outcome)
+    facts = _data_facts(record) | _score_facts(record.outcome) | _cost_facts(cost)
+    if cost.members:
+        facts["members"] = _describe_members(record.outcome, cost)
     facts |= {
         "seed": str(request.seed),
         "device": _with_detail(request.device, record.machine.accelerator),
@@ -97,21 +105,36 @@ def _data_facts(record: Record) -> dict[str, str]:
     }
 
 
-def _outcome_facts(outcome: Outcome) -> dict[str, str]:
-    """The scores and costs."""
+def _score_facts(outcome: Outcome) -> dict[str, str]:
+    """The scores."""
     valid_rmse = numbers.score(outcome.valid_rmse)
     if outcome.epochs:
         valid_rmse += f" in epoch {outcome.best_epoch} of {outcome.epochs}"
-    wall_time, processor_time = numbers.duration(outcome.fit_seconds), numbers.duration(outcome.fit_cpu_seconds)
     return {
         "test RMSE": numbers.score(outcome.rmse),
         "test MAE": numbers.score(outcome.mae),
         "validation RMSE": valid_rmse,
-        "parameters": numbers.count(outcome.parameters),
-        "fit": f"{wall_time} ({processor_time} of processor time)",
-        "predict": numbers.duration(outcome.predict_seconds),
-        "peak memory": numbers.megabytes(outcome.peak_memory),
     }
+
+
+def _cost_facts(cost: Cost | Outcome) -> dict[str, str]:
+    """The size of the model, and what the run took."""
+    wall_time, processor_time = numbers.duration(cost.fit_seconds), numbers.duration(cost.fit_cpu_seconds)
+    return {
+        "parameters": numbers.count(cost.parameters),
+        "fit": f"{wall_time} ({processor_time} of processor time)",
+        "predict": numbers.duration(cost.predict_seconds),
+        "peak memory": numbers.megabytes(cost.peak_memory),
+    }
+
+
+def _describe_members(outcome: Outcome, cost: Cost) -> str:
+    """Say that the cost includes the members, or why it is unknown, and what the run took without them."""
+    count, alone = numbers.count(cost.members), ", ".join(f"{k} {v}" for k, v in _cost_facts(outcome).items())
+    if cost.missing:
+        gone = f"{len(cost.missing)} of {count}: {', '.join(cost.missing)}"
+        return f"missing from the results are {gone}; so the cost is unknown; without members: {alone}"
+    return f"{count}; the cost above includes theirs; without members: {alone}"
 
 
 def _config_facts(request: Request) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cfbench.errors import UnknownNameError
 from cfbench.leaderboard.rows import add_settings, build_rows, choose_representatives, start_order
+from cfbench.runs.costs import Costs
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -66,7 +67,8 @@ def build_board(
     if fingerprints is None:
         fingerprints = _newest_fingerprints(records)
     comparable = [r for r in records if r.request.split.fingerprint == fingerprints.get(r.request.split.name)]
-    rows = build_rows([r for r in comparable if not plugins or r.request.plugin.name in plugins], names)
+    shown = [r for r in comparable if not plugins or r.request.plugin.name in plugins]
+    rows = build_rows(shown, names, Costs(results, records))
     visible_rows = rows if all_runs else choose_representatives(rows)
     visible_rows.sort(key=lambda row: (not row.ranked, row.rmse or 0.0, start_order(row.newest)))
     protocol = card.split(names[0]).protocol

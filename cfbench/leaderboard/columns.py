@@ -89,6 +89,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         lambda r: r.row.maximum("parameters"), key="parameters", heading="parameters", kind="count", priority=8
     ),
+    BoardColumn(lambda r: r.row.members, key="members"),
     BoardColumn(lambda r: r.row.source, key="config_source", heading="config", priority=7),
     BoardColumn(lambda r: r.row.config, key="config"),
     BoardColumn(lambda r: r.row.newest.request.preset, key="preset"),

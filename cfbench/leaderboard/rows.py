@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from cfbench.runs.record import Outcome, Record
+    from cfbench.runs.costs import Cost, Costs
+    from cfbench.runs.record import Record
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ class Row:
     """The records of all other seeds."""
     splits: int
     """How many splits the leaderboard has: the number of folds, or 1."""
+    costs: dict[str, Cost]
+    """What each run took, with its members, by the run's id."""
     settings: str = ""
     """The hyper-parameters that distinguish this row from the others of its plugin, as `name=value name=value`."""
 
@@ -74,14 +77,15 @@ class Row:
         """Whether any seed has a score on every split."""
         return bool(self.seeds)
 
-    def mean(self, value: Callable[[Outcome], float | None]) -> float | None:
+    def mean(self, value: Callable[[Record], float | None]) -> float | None:
         """The mean over seeds of the mean over splits; None when the value of any run is unknown."""
-        means = [_mean([value(record.outcome) for record in records]) for records in self.seeds.values()]
+        means = [_mean([value(record) for record in records]) for records in self.seeds.values()]
         return _mean(means)
 
     def maximum(self, name: Literal["peak_memory", "peak_device_memory", "parameters"]) -> int | None:
-        """The largest value of any run; None when no run has one."""
-        values = [getattr(record.outcome, name) for record in self.shown_records]
+        """The largest value of any run, with its members; None when no run has one, or a member is missing."""
+        costs = [self.costs[record.run] for record in self.shown_records]
+        values = [None if any(cost.missing for cost in costs) else getattr(cost, name) for cost in costs]
         return max((value for value in values if value is not None), default=None)
 
     @property
@@ -92,27 +96,32 @@ class Row:
     @property
     def rmse(self) -> float | None:
         """The mean test RMSE."""
-        return self.mean(lambda outcome: outcome.rmse)
+        return self.mean(lambda record: record.outcome.rmse)
 
     @property
     def mae(self) -> float | None:
         """The mean test MAE."""
-        return self.mean(lambda outcome: outcome.mae)
+        return self.mean(lambda record: record.outcome.mae)
 
     @property
     def valid_rmse(self) -> float | None:
         """The mean validation RMSE, which chooses among configs; None when any run did not report it."""
-        return self.mean(lambda outcome: outcome.valid_rmse)
+        return self.mean(lambda record: record.outcome.valid_rmse)
 
     @property
     def fit_seconds(self) -> float | None:
-        """The mean wall time of fitting."""
-        return self.mean(lambda outcome: outcome.fit_seconds)
+        """The mean wall time of fitting, with that of the members."""
+        return self.mean(lambda record: self.costs[record.run].fit_seconds)
 
     @property
     def predict_seconds(self) -> float | None:
-        """The mean wall time of predicting the test part."""
-        return self.mean(lambda outcome: outcome.predict_seconds)
+        """The mean wall time of predicting the test part, with that of the members."""
+        return self.mean(lambda record: self.costs[record.run].predict_seconds)
+
+    @property
+    def members(self) -> int:
+        """How many runs the newest run blends; 0 for a model that is no ensemble."""
+        return self.costs[self.newest.run].members
 
     @property
     def coverage(self) -> float | None:
@@ -153,6 +162,9 @@ class Row:
         notes = self._ranked_notes() if self.ranked else self._unranked_notes()
         if self.uses_times:
             notes.append(KNOWS_DATE)
+        missing = len({name for record in self.shown_records for name in self.costs[record.run].missing})
+        if missing:
+            notes.append(f"cost unknown: {missing} {'member' if missing == 1 else 'members'} missing")
         return ", ".join(notes)
 
     def _ranked_notes(self) -> list[str]:
@@ -192,13 +204,13 @@ def _group_by(values: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]
     return list(groups.values())
 
 
-def build_rows(records: list[Record], splits: list[str]) -> list[Row]:
+def build_rows(records: list[Record], splits: list[str], costs: Costs) -> list[Row]:
     """One row for each plugin, version of its package, source, and config.
 
     Records that are older than the hash of the source have none, and are grouped as if their sources were the same.
     """
     groups = _group_by(records, lambda r: (_code_of(r), json.dumps(r.request.config, sort_keys=True)))
-    return [_build_row(group, splits) for group in groups]
+    return [_build_row(group, splits, costs) for group in groups]
 
 
 def _code_of(record: Record) -> tuple[str, str, str]:
@@ -207,7 +219,7 @@ def _code_of(record: Record) -> tuple[str, str, str]:
     return plugin.name, plugin.package, plugin.source
 
 
-def _build_row(records: list[Record], splits: list[str]) -> Row:
+def _build_row(records: list[Record], splits: list[str], costs: Costs) -> Row:
     """Build a row with one run for each seed and split.
 
     Runs of the same config, seed and split predict the same. The newest one counts, but a run with a score comes before
@@ -222,7 +234,7 @@ def _build_row(records: list[Record], splits: list[str]) -> Row:
             seeds[group[0].request.seed] = [by_split[name] for name in splits]
         else:
             others += by_split.values()
-    return Row(seeds, others, len(splits))
+    return Row(seeds, others, len(splits), {record.run: costs.of(record) for record in records})
 
 
 def choose_representatives(rows: list[Row]) -> list[Row]:

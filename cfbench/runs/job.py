@@ -57,8 +57,15 @@ def resolve_request(request: Request, dataset: Dataset, results: Results) -> Job
     """Load the plugin and resolve the runs that the config names; raises `RecordError`, `UsageError`, `PluginError`."""
     plugin = registry.load(request.plugin.name)
     config: Config = plugin.config.model_validate(request.config)
-    config = config.with_members(partial(members.choose, request, results))
-    request = request.model_copy(update={"config": config.model_dump(mode="json")})
+    chosen: list[str] = []
+
+    def choose_members(names: tuple[str, ...]) -> tuple[str, ...]:
+        chosen[:] = members.choose(request, results, names)
+        return tuple(chosen)
+
+    config = config.with_members(choose_members)
+    resolved = {"config": config.model_dump(mode="json"), "members": tuple(chosen)}
+    request = request.model_copy(update=resolved)
     return Job(request, plugin, config, dataset, results)
 
 

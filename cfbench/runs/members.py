@@ -78,7 +78,8 @@ class Member:
 def choose(request: Request, results: Results, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the full ids of the members named, each once; without names the best run of each other plugin.
 
-    The best run of a plugin has the lowest validation RMSE. Raises `RecordError` if the split has no validation part,
+    The best run of a plugin has the lowest validation RMSE. A model that predicts one number for all ratings is a
+    member only if it is named. Raises `RecordError` if the split has no validation part,
     or a run cannot be a member, and `UnknownNameError`.
     """
     if not request.split.report["valid"]:
@@ -91,8 +92,8 @@ def choose(request: Request, results: Results, names: tuple[str, ...]) -> tuple[
     best = _best_runs(request, results)
     if not best:
         raise RecordError(
-            f"the results have no finished run with validation predictions on {_describe_split(request)}; "
-            "run other plugins there first"
+            f"the results have no finished run with validation predictions on {_describe_split(request)}, "
+            "except of models that predict one number for all ratings; run other plugins there first"
         )
     return best
 
@@ -104,7 +105,14 @@ def _best_runs(request: Request, results: Results) -> tuple[str, ...]:
         plugin, error = record.request.plugin.name, record.outcome.valid_rmse
         if plugin != request.plugin.name and error is not None and _can_be_member(record, request):
             best[plugin] = min(best.get(plugin, (error, record.run)), (error, record.run))
-    return tuple(run for _, run in sorted(best.values()))
+    runs = [results.find(run) for _, run in sorted(best.values())]
+    return tuple(record.run for record, folder in runs if not _predicts_one_number(folder))
+
+
+def _predicts_one_number(folder: Path) -> bool:
+    """Return whether a run predicts the same for all validation ratings: it adds nothing to a blend with a constant."""
+    predictions = read_predictions(folder, "valid")
+    return len(predictions) > 1 and bool(np.ptp(predictions) == 0)
 
 
 def _can_be_member(record: Record, request: Request) -> bool:

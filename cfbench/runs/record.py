@@ -90,6 +90,8 @@ class Request(_Frozen):
     seed: int
     device: str
     tuned: Tuned | None = None
+    members: tuple[str, ...] = ()
+    """The full ids of the runs that the model blends; empty in records that are older than this field."""
 
 
 class Outcome(_Frozen):

@@ -151,6 +151,10 @@ class Results:
             raise RecordError(f"{path} is the record of run {record.run}; move its folder to {place}")
         return record
 
+    def get(self, run: str) -> Record | None:
+        """Return the finished run of this full id, or None if it is not there; raises `RecordError`."""
+        return next(map(self._read_in_place, self.root.glob(f"*/*/*/{run}/record.json")), None)
+
     def find(self, run: str) -> tuple[Record, Path]:
         """Return a finished or stopped run and its folder.
 

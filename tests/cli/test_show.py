@@ -1,6 +1,8 @@
 """`cfbench show`: the record, the learning curve and the errors by slice."""
 
 import json
+import shutil
+from pathlib import Path
 
 SMALL = "--hidden 16 --epochs 3 --batch-size 16"
 
@@ -29,3 +31,24 @@ def test_show_without_the_data_shows_the_record(terminal, monkeypatch):
     result = terminal("show last")
     assert "test RMSE" in result.out
     assert "no errors by slice: the ratings of tiny that the run was scored on are not downloaded" in result.err
+
+
+def test_show_counts_the_members_of_an_ensemble_and_says_what_it_took_without_them(terminal):
+    terminal("run bias")
+    terminal("run ensemble")
+    page = " ".join(terminal("show last").out.split())
+    record = json.loads(terminal("show last --json").out)
+    bias_parameters = 1 + record["request"]["dataset"]["users"] + record["request"]["dataset"]["items"]
+    assert record["cost"]["parameters"] == bias_parameters + 2
+    assert f"parameters {bias_parameters + 2} fit" in page
+    assert "members 1; the cost above includes theirs; without members: parameters 2, fit" in page
+
+
+def test_show_names_the_members_that_are_missing_instead_of_a_cost(terminal):
+    terminal("run bias")
+    terminal("run ensemble")
+    (folder,) = Path("results").glob("tiny/random90/bias/*")
+    shutil.rmtree(folder)
+    page = " ".join(terminal("show last").out.split())
+    assert "fit – (– of processor time)" in page
+    assert f"members missing from the results are 1 of 1: {folder.name}; so the cost is unknown; without" in page

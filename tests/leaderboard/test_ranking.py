@@ -15,6 +15,22 @@ def test_the_pareto_front_has_the_rows_that_no_other_beats_in_score_and_time(run
     assert [row.on_front for row in runs.rank()] == [False, True, False, True, False, True, False]
 
 
+def test_an_ensemble_that_takes_longer_than_its_members_leaves_them_on_the_pareto_front(runs):
+    runs.add(0.95, run="a", plugin="fast", seconds=1)
+    runs.add(0.9, run="b", plugin="slow", seconds=60)
+    runs.add(0.8, run="c", plugin="ensemble", config={"members": ["a", "b"]}, seconds=0.5)
+    assert [(row.row.fit_seconds, row.on_front) for row in runs.rank()] == [(61.5, True), (60, True), (1, True)]
+
+
+def test_an_ensemble_whose_member_is_missing_has_no_cost_and_says_why(runs):
+    runs.add(0.95, run="a", seconds=1)
+    runs.add(0.8, run="c", plugin="ensemble", config={"members": ["a", "b"]}, seconds=0.5)
+    ensemble, _ = map(row_data, runs.rank())
+    assert [ensemble[k] for k in ("fit_seconds", "parameters", "members", "pareto", "note")] == [
+        None, None, 2, False, "cost unknown: 1 member missing",
+    ]  # fmt: skip
+
+
 def test_without_the_data_set_rows_have_their_stored_scores_and_no_statistics(runs):
     runs.add_configs(0.95, 0.9)
     rows = [row_data(row) for row in runs.rank(metric="mae")]

@@ -1,5 +1,6 @@
 """The ensemble: planted predictors whose best weights are known, and stored runs as members."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -308,13 +309,20 @@ def test_the_test_part_is_not_read_before_the_blend_is_fitted(tiny, monkeypatch)
 
 def test_without_members_the_best_run_of_each_other_plugin_by_validation_error_is_a_member(tiny):
     runs = [start(tiny, "bias", user_reg=reg, item_reg=reg)[0] for reg in ("500", "5", "100")]
-    mean, _ = start(tiny, "mean")
+    start(tiny, "mean")
     start(tiny, "bias", split="random90@9")
     first, _ = start(tiny, "ensemble")
     best = min(runs, key=lambda done: done.outcome.valid_rmse).run
-    assert set(first.request.config["members"]) == {best, mean.run}
+    assert first.request.config["members"] == [best]
     second, _ = start(tiny, "ensemble")  # the first ensemble is not one of its members
     assert second.request.config["members"] == first.request.config["members"]
+
+
+def test_a_model_that_predicts_one_number_is_a_member_only_if_it_is_named(tiny):
+    mean, _ = start(tiny, "mean")
+    message = "with validation predictions on tiny, split random90 .*, except of models that predict one number for all"
+    assert_refused(tiny, message)
+    assert start(tiny, "ensemble", members=mean.run)[0].request.members == (mean.run,)
 
 
 def test_a_blend_of_the_same_members_is_already_finished_however_they_are_named(tiny):
@@ -325,6 +333,32 @@ def test_a_blend_of_the_same_members_is_already_finished_however_they_are_named(
     request = new_request(setup, tiny, tiny.split("random90"), 0)
     assert run.finished_run(request, tiny, Results(Path("results"))) is not None
     assert run.ensure(request, tiny, Results(Path("results")), run.SilentRunListener())[1]
+
+
+def test_the_record_and_the_leaderboard_count_the_members_through_ensembles(tiny, terminal):
+    run_ids = start_two_runs(tiny)
+    inner, _ = start(tiny, "ensemble", members=",".join(run_ids))
+    outer, _ = start(tiny, "ensemble", members=f"{inner.run},{run_ids[0]}")
+    assert (inner.request.members, outer.request.members) == (run_ids, (inner.run, run_ids[0]))
+    (row,) = [r for r in json.loads(terminal("compare --all-runs --json").out)["rows"] if r["runs"] == [outer.run]]
+    records = [Results(Path("results")).find(name)[0] for name in (*run_ids, inner.run, outer.run)]
+    for name in ("fit_seconds", "predict_seconds", "parameters"):
+        assert row[name] == pytest.approx(sum(getattr(r.outcome, name) for r in records))
+    assert row["peak_memory"] == max(r.outcome.peak_memory for r in records)
+    assert row["members"] == 3
+    assert (
+        "ensemble: its cost and its parameters include those of its members (3)" in terminal("compare --all-runs").out
+    )
+
+
+def test_a_model_that_blends_runs_under_another_name_records_its_members(tiny, register):
+    class Config(EnsembleConfig):
+        def with_members(self, resolve):
+            return self.model_copy(update={"members": resolve(())})
+
+    first, second = start_two_runs(tiny)
+    register("blender", Plugin("t", "p", Config, Ensemble))
+    assert start(tiny, "blender")[0].request.members in {(first,), (second,)}
 
 
 def test_an_ensemble_can_be_a_member(tiny):

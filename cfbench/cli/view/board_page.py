@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfbench.cli import console
-from cfbench.cli.view import board_columns, slices, tables
+from cfbench.cli.view import board_columns, numbers, slices, tables
 from cfbench.leaderboard.columns import table_columns
 from cfbench.leaderboard.rows import KNOWS_DATE
 
@@ -41,6 +41,9 @@ def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
         console.result("● no other model is both at least as good and fitted at least as fast")
     if any(row.row.uses_times for row in rows):
         console.result(f"{KNOWS_DATE}: the model is given the time of each rating that it predicts")
+    for row in (row.row for row in rows if row.row.members):
+        members = numbers.count(row.members)
+        console.result(f"{row.plugin}: its cost and its parameters include those of its members ({members})")
 
 
 def _published_table(published: list[Published]) -> Table:
