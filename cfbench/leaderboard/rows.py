@@ -138,13 +138,15 @@ class Row:
 
     @property
     def source(self) -> str:
-        """Where the config came from: `tuned`, `preset NAME`, `flags`, several of them, or `default`."""
+        """Where the config came from: `tuned (30 trials)`, `preset NAME`, `flags`, several of them, or `default`."""
         requests = [record.request for record in self.shown_records]
         request = next((request for request in requests if request.tuned), self.newest.request)
         origins = set(request.origins.values())
         sources = []
-        if request.tuned or "tuning" in origins:
-            sources.append("tuned")
+        if request.tuned:
+            sources.append(request.tuned.label)
+        elif "tuning" in origins:
+            sources.append("searched")
         if request.preset and "preset" in origins:
             sources.append(f"preset {request.preset}")
         if "flag" in origins:

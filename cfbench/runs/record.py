@@ -62,6 +62,10 @@ class PluginFacts(_Frozen):
     """Whether the model knew the date of each rating it predicted: the plugin uses times, and the data have them."""
 
 
+FEWEST_TRIALS = 10
+"""A search of fewer trials does not make a config a tuned one."""
+
+
 class Tuned(_Frozen):
     """How tuning found a config. The validation part chose it; `seconds` is the time of all trials together."""
 
@@ -73,6 +77,12 @@ class Tuned(_Frozen):
     seed: int
     valid_rmse: float | None
     """The validation RMSE of the best trial."""
+
+    @property
+    def label(self) -> str:
+        """`tuned (30 trials)`, or `searched (4 trials)` after fewer than `FEWEST_TRIALS`."""
+        count = "1 trial" if self.trials == 1 else f"{self.trials} trials"
+        return f"{'tuned' if self.trials >= FEWEST_TRIALS else 'searched'} ({count})"
 
 
 class Request(_Frozen):

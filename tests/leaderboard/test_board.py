@@ -202,11 +202,13 @@ def test_a_row_shows_the_settings_that_differ_between_the_configs_of_its_plugin(
 
 
 def test_a_tuned_config_is_called_tuned_even_if_the_search_started_from_it(runs):
-    tuned = Tuned(study="s", dataset="d", split="random90", trials=9, seconds=1.0, seed=0, valid_rmse=0.9)
+    tuned = Tuned(study="s", dataset="d", split="random90", trials=10, seconds=1.0, seed=0, valid_rmse=0.9)
     runs.add(0.9, run="a", tuned=tuned)
     runs.add(0.9, run="b")
     (row,) = runs.board().rows
-    assert row.source == "tuned"
+    assert row.source == "tuned (10 trials)"
+    assert tuned.model_copy(update={"trials": 9}).label == "searched (9 trials)"
+    assert tuned.model_copy(update={"trials": 1}).label == "searched (1 trial)"
 
 
 def test_coverage_is_the_share_of_test_ratings_whose_user_and_item_have_training_ratings(runs):

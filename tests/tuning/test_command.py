@@ -32,7 +32,7 @@ def test_the_json_of_a_study_has_the_keys_that_scripts_read(bowl, tune):
     result = tune("bowl --trials 1 --save-preset")
     assert list(result) == [
         "study", "storage", "plugin", "dataset", "split", "seed", "trials", "seconds", "start", "best", "improvement",
-        "searched", "importances", "last", "preset", "runs",
+        "searched", "importances", "last", "edges", "preset", "runs",
     ]  # fmt: skip
     assert list(result["start"]) == ["valid_rmse", "config"]
     assert list(result["best"]) == ["trial", "valid_rmse", "config"]

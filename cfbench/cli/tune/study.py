@@ -12,7 +12,7 @@ from cfbench.cli import console
 from cfbench.cli.dataset_choice import open_or_download
 from cfbench.cli.run.command import summary_line
 from cfbench.cli.tune.progress import StudyProgress
-from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize
+from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize, warn_of_edges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,9 +81,10 @@ def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
 
     setup, job = _prepare(name, options)
     trials, importances = _search(job, options, setup.preset)
-    summary = summarize(job, trials, importances)
+    summary = summarize(job, trials, importances, setup.plugin)
     if not options.json:
         print_summary(summary, setup)
+    warn_of_edges(summary, _options_of_search(options, {edge.name for edge in summary.edges}))
     best = best_trial(trials)
     if best is None:
         last = f"the last one {summary.last}" if trials else "none has started"
@@ -96,6 +97,18 @@ def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
     if options.save_preset:
         summary = replace(summary, preset=_save_preset(best_setup, job, trials))
     return replace(summary, runs=_run_best(best_setup, job, trials, options))
+
+
+def _options_of_search(options: TuneOptions, without: set[str]) -> list[str]:
+    """The options of the same search on the command line, but not the ranges of the hyper-parameters `without`."""
+    names = (text.partition("=")[0].strip().removeprefix("--").replace("-", "_") for text in options.ranges)
+    search = [f"--range={text}" for name, text in zip(names, options.ranges, strict=True) if name not in without]
+    search += ["--no-preset"] if options.no_preset else []
+    search += ["--preset", options.preset] if options.preset else []
+    search += ["--trials", str(options.trials)] if options.trials else []
+    search += ["--timeout", f"{options.timeout:.0f}s"] if options.timeout else []
+    search += ["--storage", options.storage] if options.storage else []
+    return search
 
 
 def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:

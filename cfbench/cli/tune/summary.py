@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from rich.table import Table
 
+    from cfbench.contract import Plugin
     from cfbench.runs.record import Record
     from cfbench.runs.setup import Setup
+    from cfbench.tuning.edges import Edge
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import StudyPlan
 
@@ -52,6 +54,8 @@ class StudySummary:
     importances: dict[str, float]
     last: str
     """How the last trial ended; empty when there is none."""
+    edges: tuple[Edge, ...] = ()
+    """Where the best config lies at an edge of a range."""
     preset: str | None = None
     """The file of the saved preset."""
     runs: tuple[Record, ...] | None = None
@@ -78,6 +82,7 @@ class StudySummary:
             "start": {"valid_rmse": self.start_rmse, "config": plan.start},
             "best": asdict(self.best) if self.best else None, "improvement": self.improvement,
             "searched": list(plan.space), "importances": self.importances, "last": self.last,
+            "edges": [asdict(edge) for edge in self.edges],
         }  # fmt: skip
         if self.preset is not None:
             data["preset"] = self.preset
@@ -86,12 +91,16 @@ class StudySummary:
         return data
 
 
-def summarize(job: WorkerJob, trials: list[FrozenTrial], importances: dict[str, float]) -> StudySummary:
+def summarize(
+    job: WorkerJob, trials: list[FrozenTrial], importances: dict[str, float], plugin: Plugin[Any]
+) -> StudySummary:
     """Summarize the trials of a study that count."""
     from cfbench.tuning import database
+    from cfbench.tuning.edges import find_edges
     from cfbench.tuning.study import best_trial, total_seconds
 
     best = best_trial(trials)
+    edges = find_edges(plugin, job.plan, best.user_attrs["config"]) if best else []
     return StudySummary(
         study=job.name, storage=database.display_url(job.storage), plan=job.plan,
         counts={name: sum(trial.state.name == state for trial in trials) for name, state in STATES.items()},
@@ -99,6 +108,7 @@ def summarize(job: WorkerJob, trials: list[FrozenTrial], importances: dict[str, 
         start_rmse=next((trial.value for trial in trials if "start" in trial.user_attrs and trial.values), None),
         best=BestTrial(best.number, best.value or 0.0, best.user_attrs["config"]) if best else None,
         importances=importances, last=describe_outcome(trials[-1]) if trials else "",
+        edges=tuple(edges),
     )  # fmt: skip
 
 
@@ -119,6 +129,17 @@ def print_summary(summary: StudySummary, setup: Setup) -> None:
     console.out().print(_config_table(plan, best, summary.importances), markup=False)
     command = ["cfbench", "run", plan.plugin, *_run_options(plan, best, setup)]
     console.result(f"run it: {shlex.join(command)}")
+
+
+def warn_of_edges(summary: StudySummary, options: list[str]) -> None:
+    """Say which best values lie at an edge of their range, and the command that searches wider with these options."""
+    from cfbench.tuning.edges import wider_search
+
+    for edge in summary.edges:
+        console.say(f"warning: {edge}")
+    if summary.edges:
+        command = wider_search(summary.plan, list(summary.edges), summary.study, options)
+        console.say(f"search wider: {shlex.join(command)}")
 
 
 def _run_options(plan: StudyPlan, best: BestTrial, setup: Setup) -> list[str]:
