@@ -133,6 +133,11 @@ class Context:
     """Returns a finished run on the same split by its id, for a model that blends others. Raises `RecordError`."""
     note: Callable[[str], None] = field(default=lambda _: None)
     """The model calls it with a line about what it learned; the record stores the line."""
+    epochs: int | None = None
+    """Fit exactly this many epochs and keep the last one; `fit` then gets no validation ratings. None: as configured.
+
+    Only a plugin that declares `fixed_epochs` is asked for it.
+    """
     titles: tuple[str, ...] | None = None
     """(n_items,) the title of each item, empty where it is unknown; None unless the plugin declares `uses_titles`."""
     years: NDArray[np.int16] | None = None
@@ -213,6 +218,8 @@ class Plugin(Generic[C]):
     them, and a leaderboard says that the model knew the dates."""
     uses_titles: bool = False
     """Whether the model uses item titles and years: `Context.titles` and `Context.years`."""
+    fixed_epochs: bool = False
+    """Whether `fit` obeys `Context.epochs`. A model that reports epochs needs this for `cfbench run --refit`."""
     needs: Mapping[str, str] = field(default_factory=dict)
     """Libraries beyond cfbench's own: the name to import → the name for `pip install`. The module must not import them
     before `build`, so that cfbench can list the plugin without them."""

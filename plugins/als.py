@@ -156,5 +156,6 @@ PLUGIN = Plugin(
     config=ALSConfig,
     build=ALS,
     gpu=True,
+    fixed_epochs=True,
     quick={"factors": 4, "epochs": 10},
 )

@@ -133,5 +133,6 @@ PLUGIN = Plugin(
     config=AutoRecConfig,
     build=build,
     gpu=True,
+    fixed_epochs=True,
     quick={"hidden": (16,), "epochs": 60, "batch_size": 16, "lr": 0.02},
 )

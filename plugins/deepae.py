@@ -364,5 +364,6 @@ PLUGIN = Plugin(
     config=DeepAEConfig,
     build=build,
     gpu=True,
+    fixed_epochs=True,
     quick={"hidden": (16, 8), "dropout": 0.3, "epochs": 60, "batch_size": 16, "lr": 0.01, "patience": 0},
 )

@@ -59,7 +59,7 @@ def _facts(record: Record) -> dict[str, Any]:
     return {
         "plugin": request.plugin.name, "package": request.plugin.package, "source": request.plugin.source[:12],
         "data set": request.dataset.name, "ratings": request.dataset.fingerprint[:12], "split": request.split.name,
-        "cut": request.split.fingerprint[:12], "preset": request.preset, "seed": request.seed,
+        "cut": request.split.fingerprint[:12], "preset": request.preset, "refit": request.refit, "seed": request.seed,
         "device": request.device,
         **{f"config {name}": value for name, value in request.config.items()},
         "machine": f"{machine.processor}, {machine.cores} cores", "threads": machine.threads,

@@ -68,4 +68,12 @@ StorageOption = Annotated[
         show_default=False,
     ),
 ]
+RefitOption = Annotated[
+    bool,
+    typer.Option(
+        "--refit",
+        help="Once validation has chosen the epoch, fit the model again to training and validation ratings, for that "
+        "many epochs. The leaderboard marks such a run.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -55,4 +55,4 @@ def _user_and_rated_items(stored: StoredModel, user: str | None) -> tuple[int, N
     if isinstance(stored.model, NewUser):
         return NEW_USER, np.isin(np.arange(stored.dataset.ratings.n_items), stored.model.items)
     code = int(stored.dataset.catalogue.user_codes([str(user)])[0])
-    return code, rated_in_training(stored.dataset, stored.split, code)
+    return code, rated_in_training(stored.dataset, stored.split, code, refit=stored.refit)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.scoring import Slice
     from cfbench.runs.costs import Cost
     from cfbench.runs.machine import Machine
-    from cfbench.runs.record import Outcome, Record, Request, Tuned
+    from cfbench.runs.record import Outcome, Record, Refit, Request, Tuned
 
 SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
@@ -110,10 +110,13 @@ def _score_facts(outcome: Outcome) -> dict[str, str]:
     valid_rmse = numbers.score(outcome.valid_rmse)
     if outcome.epochs:
         valid_rmse += f" in epoch {outcome.best_epoch} of {outcome.epochs}"
+    if outcome.refit:
+        valid_rmse += ", by the first fit"
     return {
         "test RMSE": numbers.score(outcome.rmse),
         "test MAE": numbers.score(outcome.mae),
         "validation RMSE": valid_rmse,
+        **_refit_facts(outcome.refit),
     }
 
 
@@ -135,6 +138,14 @@ def _describe_members(outcome: Outcome, cost: Cost) -> str:
         gone = f"{len(cost.missing)} of {count}: {', '.join(cost.missing)}"
         return f"missing from the results are {gone}; so the cost is unknown; without members: {alone}"
     return f"{count}; the cost above includes theirs; without members: {alone}"
+
+
+def _refit_facts(refit: Refit | None) -> dict[str, str]:
+    if refit is None:
+        return {}
+    epochs = f", {refit.epochs} epochs" if refit.epochs else ""
+    seconds = numbers.duration(refit.seconds)
+    return {"second fit": f"to {refit.ratings:,} training and validation ratings{epochs}, {seconds} of the fit"}
 
 
 def _config_facts(request: Request) -> dict[str, str]:

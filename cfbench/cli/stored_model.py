@@ -21,6 +21,8 @@ class StoredModel:
     """The model of the run, or a `NewUser` that asks this model about a user whose ratings a file holds."""
     dataset: Dataset
     split: str
+    refit: bool
+    """Whether the model has learned the validation ratings of the split too."""
 
 
 def load_model(run: str, results: Path, device: str, ratings: Path | None) -> StoredModel:
@@ -34,9 +36,9 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
 
     stored_runs = Results(results)
     record, folder = stored_runs.find(run)
-    plugin, split = record.request.plugin.name, record.request.split.name
+    plugin, split, refit = record.request.plugin.name, record.request.split.name, record.request.refit
     model, dataset = reopen(record, folder, stored_runs, device)
     if ratings is None:
-        return StoredModel(plugin, model, dataset, split)
+        return StoredModel(plugin, model, dataset, split, refit)
     items, values = read_ratings(ratings, dataset)
-    return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split)
+    return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split, refit)

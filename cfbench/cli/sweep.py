@@ -103,7 +103,7 @@ def _plan_data(run: PlannedRun) -> dict[str, Any]:
     """A planned run as plain data for scripts."""
     setup = run.setup
     return {"dataset": run.dataset, "split": run.split, "plugin": setup.name, "seed": run.seed,
-            "preset": setup.preset, "config": setup.config.model_dump(mode="json")}  # fmt: skip
+            "preset": setup.preset, "refit": setup.refit, "config": setup.config.model_dump(mode="json")}  # fmt: skip
 
 
 def _result_data(result: SweepResult) -> dict[str, Any]:

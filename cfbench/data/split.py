@@ -47,6 +47,10 @@ class Split:
         """The ratings a model learns from."""
         return ratings.take(self.parts == TRAIN)
 
+    def train_and_valid(self, ratings: Ratings) -> Ratings:
+        """The ratings of both, in the order of the data set, from which a model learns once validation has chosen."""
+        return ratings.take((self.parts == TRAIN) | (self.parts == VALID))
+
     def valid(self, ratings: Ratings) -> Ratings:
         """The ratings that select the epoch and the hyper-parameters."""
         return ratings.take(self.parts == VALID)

@@ -100,6 +100,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.row.newest.run.rpartition("-")[2], heading="run", priority=6),
     BoardColumn(lambda r: [record.run for record in r.row.shown_records], key="runs"),
     BoardColumn(lambda r: r.row.uses_times, key="uses_times"),
+    BoardColumn(lambda r: r.row.refit, key="refit"),
     BoardColumn(lambda r: r.row.note, key="note", heading="note", priority=1),
 )
 """All columns, in the order of the tables."""

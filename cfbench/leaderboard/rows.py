@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+REFIT = "refit"
+"""The note of a row whose models have learned the validation ratings too, in a second fit."""
 KNOWS_DATE = "knows the date"
 """The note of a row whose plugin uses times: it is given the time of each rating that it predicts."""
 
@@ -154,6 +156,11 @@ class Row:
         return ", ".join(sources) or "default"
 
     @property
+    def refit(self) -> bool:
+        """Whether the models were fitted again, to training and validation ratings, once validation had chosen."""
+        return self.newest.request.refit
+
+    @property
     def uses_times(self) -> bool:
         """Whether the plugin is given the times of the ratings that it predicts."""
         return any(record.request.plugin.uses_times for record in self.shown_records)
@@ -162,6 +169,8 @@ class Row:
     def note(self) -> str:
         """What a reader of the score should know: unusual statuses, missing folds or seeds, and the use of times."""
         notes = self._ranked_notes() if self.ranked else self._unranked_notes()
+        if self.refit:
+            notes.append(REFIT)
         if self.uses_times:
             notes.append(KNOWS_DATE)
         missing = len({name for record in self.shown_records for name in self.costs[record.run].missing})
@@ -207,11 +216,11 @@ def _group_by(values: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]
 
 
 def build_rows(records: list[Record], splits: list[str], costs: Costs) -> list[Row]:
-    """One row for each plugin, version of its package, source, and config.
+    """One row for each plugin, version of its package, source, and config; runs with `--refit` have rows of their own.
 
     Records that are older than the hash of the source have none, and are grouped as if their sources were the same.
     """
-    groups = _group_by(records, lambda r: (_code_of(r), json.dumps(r.request.config, sort_keys=True)))
+    groups = _group_by(records, lambda r: (_code_of(r), r.request.refit, json.dumps(r.request.config, sort_keys=True)))
     return [_build_row(group, splits, costs) for group in groups]
 
 
@@ -240,12 +249,12 @@ def _build_row(records: list[Record], splits: list[str], costs: Costs) -> Row:
 
 
 def choose_representatives(rows: list[Row]) -> list[Row]:
-    """The row that represents each plugin: the best by validation RMSE.
+    """The row that represents each plugin, and the one that represents its runs with `--refit`: the best by validation.
 
     When no row has one, a deliberate config comes first: tuned or a preset, then the default, then any other. Of equals
     the newest is chosen; the test ratings never choose.
     """
-    return [_choose_representative(group) for group in _group_by(rows, lambda row: row.plugin)]
+    return [_choose_representative(group) for group in _group_by(rows, lambda row: (row.plugin, row.refit))]
 
 
 def _choose_representative(rows: list[Row]) -> Row:

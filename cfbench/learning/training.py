@@ -133,8 +133,13 @@ def train(
     and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Izmailov et al., "Averaging Weights
     Leads to Wider Optima", UAI 2018).
 
+    `context.epochs`, if given, replaces `epochs`, and then nothing stops early. Learning rates stay those of `epochs`
+    epochs: they are what led to the chosen epoch.
+
     Resumes from `context.checkpoint` if that file exists. Raises `DivergedError` with the best weights restored.
     """
+    if context.epochs is not None:
+        epochs, patience = context.epochs, 0
     checkpoint = Checkpoint(context)
     state = checkpoint.load(model)
     for finished_epoch in state.curve:

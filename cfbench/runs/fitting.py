@@ -61,7 +61,7 @@ class Fit:
 def fit_model(job: Job, checkpoint: Path, progress: FitProgress) -> Fit:
     """Fit the plugin's model on the training part; divergence is a status, not an error."""
     model: Model = job.plugin.build(job.config)
-    train, valid = training_parts(job.plugin, job.dataset, job.split)
+    train, valid = training_parts(job.plugin, job.dataset, job.split, second_fit=job.second_fit)
     context = make_context(job)
     context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.notes.append
     status: Status = "finished"
@@ -92,13 +92,16 @@ class Scored:
     """Wall time of predicting the test part."""
 
 
-def score_model(job: Job, fit: Fit) -> Scored:
-    """Predict the validation part, then cut out the test part and predict it; raises `PredictionError`."""
+def score_model(job: Job, fit: Fit, final: Fit) -> Scored:
+    """Predict the validation part, then cut out the test part and predict it; raises `PredictionError`.
+
+    If the model was fitted twice, `fit` predicts the validation part and `final`, which has learned it, the test part.
+    """
     name, scale, valid = job.request.plugin.name, job.dataset.ratings.scale, fit.valid
     valid_scores = scale.clip(predict(name, fit.model, valid.pairs)) if len(valid) else None
     test = job.split.test(model_view(job.plugin, job.dataset))
     wall = time.perf_counter()
-    scores = scale.clip(predict(name, fit.model, test.pairs))
+    scores = scale.clip(predict(name, final.model, test.pairs))
     seconds = time.perf_counter() - wall
     valid_rmse = None if valid_scores is None else _valid_rmse(fit, valid_scores)
     return Scored(valid_scores, valid_rmse, scores, rmse(scores, test.ratings), mae(scores, test.ratings), seconds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from cfbench.contract import Config, Context, Model, Plugin, Predictor
@@ -36,6 +37,10 @@ class Job:
     config: Config
     dataset: Dataset
     results: Results
+    second_fit: bool = False
+    """Whether validation has chosen: the model is fitted to the training and the validation part together."""
+    epochs: int | None = None
+    """The number of epochs that validation has chosen, for a second fit of a model with epochs."""
 
     @cached_property
     def split(self) -> Split:
@@ -91,9 +96,16 @@ def _stored_config(request: Request, plugin: Plugin[Any]) -> Config:
     return config
 
 
-def training_parts(plugin: Plugin[Any], dataset: Dataset, split: Split) -> tuple[Ratings, Ratings]:
-    """Return the training and the validation part as the plugin's model sees them: the test part stays out."""
+def training_parts(
+    plugin: Plugin[Any], dataset: Dataset, split: Split, *, second_fit: bool = False
+) -> tuple[Ratings, Ratings]:
+    """Return the training and the validation part as the plugin's model sees them: the test part stays out.
+
+    In a second fit both parts together are for training, and no rating is left for validation.
+    """
     ratings = model_view(plugin, dataset)
+    if second_fit:
+        return split.train_and_valid(ratings), ratings.take(np.arange(0))
     return split.train(ratings), split.valid(ratings)
 
 
@@ -104,7 +116,7 @@ def model_view(plugin: Plugin[Any], dataset: Dataset) -> Ratings:
 
 def make_context(job: Job) -> Context:
     """Return the context of the model; the caller adds where to report."""
-    context = Context(job.request.seed, job.request.device, member=_member_opener(job))
+    context = Context(job.request.seed, job.request.device, epochs=job.epochs, member=_member_opener(job))
     add_titles(context, job.plugin, job.dataset)
     return context
 
@@ -131,6 +143,6 @@ def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple
     model: Model = job.plugin.build(job.config)
     context = make_context(job)
     context.device = choose_device(record.request.plugin.name, job.plugin, job.config, device).name
-    train, _ = training_parts(job.plugin, job.dataset, job.split)
+    train, _ = training_parts(job.plugin, job.dataset, job.split, second_fit=record.request.refit)
     model.restore(read_state(folder), train, context)
     return model, job.dataset

@@ -118,6 +118,7 @@ def _predicts_one_number(folder: Path) -> bool:
 def _can_be_member(record: Record, request: Request) -> bool:
     return (
         record.outcome.status == "finished"
+        and not record.request.refit
         and record.request.split.fingerprint == request.split.fingerprint
         and PREDICTIONS["valid"] in record.files
     )
@@ -140,6 +141,11 @@ def find(request: Request, results: Results, name: str) -> tuple[Record, Path]:
         )
     if record.outcome.status != "finished":
         raise RecordError(f"run {record.run} is {record.outcome.status}; a member must be finished")
+    if record.request.refit:
+        raise RecordError(
+            f"the model of run {record.run} has learned the validation ratings (--refit), and {request.plugin.name} is "
+            f"fitted to them; a member must be a run without --refit"
+        )
     return record, folder
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfbench.contract import FoldIn
-from cfbench.data.parts import TRAIN
+from cfbench.data.parts import TRAIN, VALID
 from cfbench.errors import PredictionError, RowError, UnknownNameError, UsageError
 from cfbench.ratings import Pairs, blocks
 from cfbench.runs import registry
@@ -75,11 +75,11 @@ def recommend(
     return best, scores[best]
 
 
-def rated_in_training(dataset: Dataset, split: str, user: int) -> NDArray[np.bool_]:
-    """(n_items,) True for the items that the user rated in the training part of a split."""
+def rated_in_training(dataset: Dataset, split: str, user: int, *, refit: bool = False) -> NDArray[np.bool_]:
+    """(n_items,) True for the items that the user rated in training; with `refit`, in the validation part too."""
     ratings = dataset.ratings
     rows = np.flatnonzero(ratings.users == user)
-    rows = rows[dataset.split(split).parts[rows] == TRAIN]
+    rows = rows[np.isin(dataset.split(split).parts[rows], (TRAIN, VALID) if refit else TRAIN)]
     rated = np.zeros(ratings.n_items, np.bool_)
     rated[ratings.items[rows]] = True
     return rated

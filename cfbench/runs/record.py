@@ -102,6 +102,19 @@ class Request(_Frozen):
     tuned: Tuned | None = None
     members: tuple[str, ...] = ()
     """The full ids of the runs that the model blends; empty in records that are older than this field."""
+    refit: bool = False
+    """Whether the model is fitted again, to training and validation ratings, once validation has chosen the epoch."""
+
+
+class Refit(_Frozen):
+    """The second fit of a run, to the training and the validation ratings; its model predicts the test part."""
+
+    epochs: int | None
+    """The best epoch of the first fit; None for a model without epochs."""
+    ratings: int
+    """Number of training and validation ratings."""
+    seconds: float
+    """Wall time, which is part of the run's `fit_seconds`."""
 
 
 class Outcome(_Frozen):
@@ -114,6 +127,7 @@ class Outcome(_Frozen):
     mae: float | None = None
     """On the test part."""
     valid_rmse: float | None = None
+    """Of the first fit, if there are two: the second one has learned the validation ratings."""
     best_epoch: int | None = None
     epochs: int | None = None
     parameters: int | None = None
@@ -124,6 +138,7 @@ class Outcome(_Frozen):
     peak_memory: int | None = None
     """Largest resident size of the process up to the end of the run."""
     peak_device_memory: int | None = None
+    refit: Refit | None = None
     resumed: int = 0
     """How often the run was resumed after an interruption."""
 

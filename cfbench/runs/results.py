@@ -9,6 +9,7 @@
     <results>/.unfinished/<run-id>/
         request.json                everything that was decided before the run started
         checkpoint.safetensors      from where it can be resumed
+        refit.safetensors           the same for the second fit, with --refit
         record.json                 its state when Ctrl-C stopped it
         resumed                     one line for each time the run was resumed
 
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 
     from cfbench.runs.record import Record, Request
 
-_WORKING_FILES = ("request.json", "checkpoint.safetensors", "resumed")
+CHECKPOINT, REFIT_CHECKPOINT = "checkpoint.safetensors", "refit.safetensors"
+"""The checkpoints of an unfinished run's first fit, and of its second one with `--refit`."""
+_WORKING_FILES = ("request.json", CHECKPOINT, REFIT_CHECKPOINT, "resumed")
 """Files that only an unfinished run needs."""
 _OPTION = "--results or CFBENCH_RESULTS"
 

@@ -1,6 +1,6 @@
 """Starts, resumes and finds runs.
 
-    configure → new_request → start ─┬→ fit_model → score_model → write_arrays → publish
+    configure → new_request → start ─┬→ fit_model → refit_model (with --refit) → score_model → write_arrays → publish
                               resume ┘
 
 A run ends in one of four ways. It is `finished` or `diverged` if the model could be fitted and scored, and `failed` if
@@ -22,6 +22,8 @@ from cfbench.runs.device import choose_device
 from cfbench.runs.fitting import FitProgress, best_epoch, fit_model, score_model
 from cfbench.runs.job import open_job, resolve_request
 from cfbench.runs.record import Outcome, Record, read_record
+from cfbench.runs.refitting import describe_refit, refit_model, watch_first_fit
+from cfbench.runs.results import CHECKPOINT, REFIT_CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +135,8 @@ def _predict_the_same(one: Request, other: Request) -> bool:
 
     A record without a hash of the plugin's source is older than this hash, and nobody knows which code made it.
     """
+    if one.refit != other.refit:
+        return False
     first, second = one.plugin, other.plugin
     same_code = (first.name, first.package, first.source) == (second.name, second.package, second.source)
     same_work = (one.config, one.seed, one.split.fingerprint) == (other.config, other.seed, other.split.fingerprint)
@@ -166,13 +170,15 @@ def _carry_out(job: Job, folder: Path, listener: RunListener, history: _History 
     request, results = job.request, job.results
     machine.reset_peak_memory(request.device)
     listener.begin(request.run)
-    progress = FitProgress(listener.epoch)
+    progress = FitProgress(watch_first_fit(job, listener.epoch))
     cpu = time.process_time()
     try:
-        fit = fit_model(job, folder / "checkpoint.safetensors", progress)
-        scored = score_model(job, fit) if fit.usable else None
-        arrays = _arrays(fit, scored)
-        outcome = _outcome(fit, scored, request.device)
+        fit = final = fit_model(job, folder / CHECKPOINT, progress)
+        if request.refit and fit.usable:
+            final = refit_model(job, fit, folder / REFIT_CHECKPOINT, listener.epoch)
+        scored = score_model(job, fit, final) if final.usable else None
+        arrays = _arrays(fit, final, scored)
+        outcome = _outcome(job, fit, final, scored)
     except KeyboardInterrupt:
         stopped = _unscored("stopped", "Ctrl-C", progress.curve, cpu_seconds=time.process_time() - cpu)
         results.mark_stopped(folder, _record(job, stopped, history))
@@ -188,21 +194,26 @@ def _carry_out(job: Job, folder: Path, listener: RunListener, history: _History 
     return results.publish(folder, _record(job, outcome, history))
 
 
-def _arrays(fit: Fit, scored: Scored | None) -> RunArrays:
+def _arrays(fit: Fit, final: Fit, scored: Scored | None) -> RunArrays:
     if scored is None:
         return RunArrays(fit.curve)
-    return RunArrays(fit.curve, scored.valid, scored.test, fit.model.state())
+    return RunArrays(fit.curve, scored.valid, scored.test, final.model.state())
 
 
-def _outcome(fit: Fit, scored: Scored | None, device: str) -> Outcome:
-    """Return the outcome of a fitted model."""
-    best = best_epoch(fit.curve)
+def _outcome(job: Job, fit: Fit, final: Fit, scored: Scored | None) -> Outcome:
+    """Return the outcome of a model that was fitted once, or twice: then `final` is the second fit."""
+    best, device = best_epoch(fit.curve), job.request.device
+    second = final if final is not fit else None
+    worse = fit if fit.status == "diverged" else final
     return Outcome(
-        status=fit.status, message=fit.message,
+        status=worse.status, message=worse.message,
         rmse=scored.rmse if scored else None, mae=scored.mae if scored else None,
         valid_rmse=scored.valid_rmse if scored else best.valid_rmse if best else None,
-        best_epoch=best.epoch if best else None, epochs=len(fit.curve) or None, parameters=fit.model.parameters,
-        fit_seconds=fit.seconds, fit_cpu_seconds=fit.cpu_seconds, predict_seconds=scored.seconds if scored else None,
+        best_epoch=best.epoch if best else None, epochs=len(fit.curve) or None, parameters=final.model.parameters,
+        fit_seconds=fit.seconds + (second.seconds if second else 0),
+        fit_cpu_seconds=fit.cpu_seconds + (second.cpu_seconds if second else 0),
+        refit=describe_refit(job, second) if second else None,
+        predict_seconds=scored.seconds if scored else None,
         peak_memory=machine.peak_memory() if scored else None,
         peak_device_memory=machine.peak_device_memory(device) if scored else None,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cfbench.contract import FittedOnValid
 from cfbench.errors import UsageError
 from cfbench.runs import registry
 from cfbench.runs.device import choose_device
@@ -29,6 +30,8 @@ class Setup:
     origins: dict[str, str]
     """Where each value of the config came from: default, preset, flag or tuning."""
     device: str
+    refit: bool = False
+    """Whether the model is fitted again, to training and validation ratings, once validation has chosen the epoch."""
     device_note: str = ""
     """Why `device` is not the best one of the machine; empty if it is."""
 
@@ -41,6 +44,7 @@ def configure(
     preset: str | None,
     use_preset: bool = True,
     device: str = "auto",
+    refit: bool = False,
 ) -> Setup:
     """Resolve what a command line says about the model; raises `UsageError`s and `DeviceError`."""
     plugin = registry.load(name)
@@ -49,11 +53,13 @@ def configure(
     preset_name, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
     config, origins = registry.make_config(plugin, values, flags)
     chosen = choose_device(name, plugin, config, device)
-    return Setup(name, plugin, config.for_device(chosen.name), preset_name, origins, chosen.name, chosen.note)
+    return Setup(name, plugin, config.for_device(chosen.name), preset_name, origins, chosen.name, refit, chosen.note)
 
 
 def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
-    """Return a new run's request: everything that is decided before the run starts."""
+    """Return a new run's request: everything that is decided before the run starts; raises `UsageError` for `refit`."""
+    if setup.refit:
+        _check_refit(setup, split)
     plugin, ratings, location = setup.plugin, dataset.ratings, registry.locate(setup.name)
     return Request(
         run=new_run_id(setup.name),
@@ -71,5 +77,18 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
             definition=split.definition.model_dump(mode="json", exclude={"protocol", "expected"}),
         ),
         preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
-        device=setup.device,
+        device=setup.device, refit=setup.refit,
     )  # fmt: skip
+
+
+def _check_refit(setup: Setup, split: Split) -> None:
+    if not split.report["valid"]:
+        raise UsageError(
+            f"split {split.name} has no validation part, so that a model is fitted to all training ratings there "
+            "anyway; leave out --refit"
+        )
+    if isinstance(setup.plugin.build(setup.config), FittedOnValid):
+        raise UsageError(
+            f"{setup.name} is fitted to the validation ratings themselves, and would have none in a second fit; leave "
+            "out --refit"
+        )

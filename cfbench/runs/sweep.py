@@ -12,6 +12,7 @@
     name = "deepae"
     preset = "paper-3m"                 # default: the data set's preset; false: no preset
     overrides = [{ refeed = 0 }, { refeed = 1, lr = 0.01 }]
+    refit = true                        # default: false
 
 The whole file is checked before the first run. Finished runs are not repeated: a sweep that was stopped continues, and
 a sweep whose file has grown makes only the new runs.
@@ -53,6 +54,7 @@ class SweepPlugin(_Closed):
     name: str
     preset: str | Literal[False] | None = None
     overrides: list[dict[str, Any]] = Field([{}], min_length=1)
+    refit: bool = False
 
 
 class Sweep(_Closed):
@@ -83,6 +85,7 @@ class PlannedRun:
     def __str__(self) -> str:
         setup = self.setup
         flags = [f"{name}={getattr(setup.config, name)}" for name, origin in setup.origins.items() if origin == "flag"]
+        flags += ["refit"] if setup.refit else []
         preset = f"preset {setup.preset}" if setup.preset else "no preset"
         return f"{' '.join([setup.name, *flags])} on {self.dataset}, {self.split}, {preset}, seed {self.seed}"
 
@@ -120,8 +123,15 @@ def plan_runs(sweep: Sweep) -> list[PlannedRun]:
     """Return every run, one data set and split after the other; raises `UsageError`s, `PluginError`, `DeviceError`."""
     runs = []
     for dataset, split in sweep.boards:
-        folds = card.load(dataset).expand_split(split)
+        data_card = card.load(dataset)
+        folds = data_card.expand_split(split)
+        has_validation = all(getattr(data_card.split(fold), "valid", 1) for fold in folds)
         for plugin in sweep.plugins:
+            if plugin.refit and not has_validation:
+                raise UsageError(
+                    f"plugin {plugin.name!r}: refit = true needs validation ratings, and split {split} of {dataset} "
+                    "has none; use another split, or leave refit out"
+                )
             setups = [_configure(plugin, override, dataset, sweep.device) for override in plugin.overrides]
             for setup, seed, fold in product(setups, sweep.seeds, folds):
                 runs.append(PlannedRun(dataset, fold, setup, seed))
@@ -132,7 +142,7 @@ def _configure(plugin: SweepPlugin, override: dict[str, Any], dataset: str, devi
     try:
         return configure(
             plugin.name, dataset=dataset, flags=override, preset=plugin.preset or None,
-            use_preset=plugin.preset is not False, device=device,
+            use_preset=plugin.preset is not False, device=device, refit=plugin.refit,
         )  # fmt: skip
     except UsageError as fault:
         lines = str(fault).splitlines()

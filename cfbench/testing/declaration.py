@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESERVED = frozenset(
-    {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "results", "json", "resume", "help"}
-)
+    {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "refit", "results", "json", "resume",
+     "help"}
+)  # fmt: skip
 """Options of `cfbench run` itself."""
 
 

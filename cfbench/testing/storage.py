@@ -64,6 +64,32 @@ def _epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
     return ""
 
 
+def _fixed_epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001 (it writes no file)
+    """With `Context.epochs` a fit without validation ratings ends where validation ended the fit with them."""
+    data = planted(seed=24)
+    curve: list[Epoch] = []
+    first = fit(plugin, data, Context(seed=1, report=curve.append)).predict(data.test.pairs)
+    if not curve:
+        return _NO_EPOCHS
+    if not plugin.fixed_epochs:
+        return "does not declare fixed_epochs, so that `cfbench run --refit` refuses it"
+    best = min(curve, key=lambda epoch: math.inf if epoch.valid_rmse is None else epoch.valid_rmse).epoch
+    without = replace(data, valid=data.valid.take(np.arange(0)))
+    for epochs in dict.fromkeys((best, 1)):
+        again: list[Epoch] = []
+        model = fit(plugin, without, Context(seed=1, report=again.append, epochs=epochs))
+        numbers = [epoch.epoch for epoch in again]
+        assert numbers == [*range(1, epochs + 1)], f"Context.epochs is {epochs}, but epochs {numbers} were reported"
+        assert all(epoch.epochs == epochs for epoch in again), f"Context.epochs is {epochs}, but Epoch.epochs is not"
+        if epochs == best:
+            gap = np.abs(model.predict(data.test.pairs) - first).max()
+            assert not gap, (
+                f"a fit of {best} epochs predicts otherwise than the fit whose epoch {best} validation chose, by up to "
+                f"{gap:.3g}; schedules must follow the config, and the last epoch must be kept"
+            )
+    return ""
+
+
 class _Killed(BaseException):
     pass
 
@@ -104,4 +130,5 @@ CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
     "predicts the same bits after its state was stored and restored": _restores,
     "reports its epochs in order, with true validation errors": _epochs,
     "resumes from a checkpoint to the same bits": _resumes,
+    "fits a given number of epochs exactly as validation chose them": _fixed_epochs,
 }

@@ -22,14 +22,14 @@ FINGERPRINT = "f" * 64
 
 def make_record(rmse, *, run, split="random90", fingerprint=FINGERPRINT, status="finished", plugin="bias", seed=0,
                 config=None, valid=None, seconds=1.0, dataset="ml-100k", tuned=None, package="p",
-                source="", report=None, uses_times=False, origins=None):  # fmt: skip
+                source="", report=None, uses_times=False, origins=None, refit=False):  # fmt: skip
     """A record that starts a second after the one made before; its MAE is its RMSE."""
     request = Request(
         run=run, started=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(CLOCK)),
         plugin=PluginFacts(name=plugin, title="t", package=package, source=source, uses_times=uses_times),
         dataset=DatasetFacts(name=dataset, card_version=1, fingerprint="d", users=1, items=1, ratings=1),
         split=SplitFacts(name=split, protocol="", definition={}, fingerprint=fingerprint, report=report or {}),
-        preset=None, config=config or {}, origins=origins or {}, seed=seed, device="cpu", tuned=tuned,
+        preset=None, config=config or {}, origins=origins or {}, seed=seed, device="cpu", tuned=tuned, refit=refit,
     )  # fmt: skip
     machine = Machine(system="s", processor="p", cores=1, threads=None, python="3", libraries={})
     outcome = Outcome(status=status, rmse=rmse, mae=rmse, valid_rmse=valid, fit_seconds=seconds, parameters=7)

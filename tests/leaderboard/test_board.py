@@ -235,6 +235,17 @@ def test_a_protocol_is_matched_as_a_whole_not_by_its_beginning():
     assert published(ml_100k, "") == []
 
 
+def test_runs_with_refit_have_rows_of_their_own_with_representatives_of_their_own(runs):
+    better, worse = {"k": 1}, {"k": 2}
+    runs.add(0.90, run="a", config=better, valid=0.80)
+    runs.add(0.91, run="b", config=better, valid=0.80, seed=1)
+    runs.add(0.88, run="c", config=better, valid=0.80, refit=True)
+    runs.add(0.87, run="d", config=worse, valid=0.70, refit=True, seed=1)
+    assert [(row.refit, sorted(row.seeds)) for row in runs.board().rows] == [(True, [1]), (True, [0]), (False, [0, 1])]
+    chosen = runs.board(all_runs=False).rows
+    assert [(row.newest.run, row.refit, row.note) for row in chosen] == [("d", True, "refit"), ("b", False, "")]
+
+
 def test_the_note_says_that_the_plugin_knows_the_date(runs):
     runs.add(0.9, run="a", status="diverged", uses_times=True)
     runs.add(None, run="b", seed=1, status="failed", uses_times=True)

@@ -81,7 +81,7 @@ def test_a_dry_run_lists_the_runs_and_makes_none(write):
     assert len(terminal("sweep s.toml --dry-run").out.splitlines()) == 24
     rows = json.loads(terminal("sweep s.toml --dry-run --json").out)
     assert rows[-1] == {
-        "dataset": "tiny", "split": "5fold-5", "plugin": "bias", "seed": 1, "preset": None,
+        "dataset": "tiny", "split": "5fold-5", "plugin": "bias", "seed": 1, "preset": None, "refit": False,
         "config": {"user_reg": 3.5, "item_reg": 10.0, "sweeps": 10},
     }  # fmt: skip
     assert run_ids(terminal) == []

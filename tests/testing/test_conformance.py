@@ -79,8 +79,31 @@ class ByEpochs(Mean):
         return epoch
 
 
+class ByGivenEpochs(Mean):
+    """Correct too: it fits as many epochs as it is asked for, and the more, the stronger its biases."""
+
+    def fit(self, train, valid, context):
+        epochs = context.epochs or 3
+        for k in range(1, epochs + 1):
+            self._biases = biases.fit(train, user_reg=100 / k**3, item_reg=100 / k**3)
+            scores = valid.scale.clip(self.predict(valid.pairs))
+            error = rmse(scores, valid.ratings) if len(valid) else None
+            if context.checkpoint:
+                context.checkpoint.touch()
+            context.report(Epoch(k, epochs, 1.0, error, k / 10))
+
+
+class ByItsOwnSchedule(ByGivenEpochs):
+    """Fits another model if it is to fit another number of epochs, as a schedule scaled to that number would."""
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        if context.epochs:
+            self._biases.users[:] /= 1 + context.epochs
+
+
 CORRECT = [Plugin("t", "p", Config, model) for model in (Mean, Folding, ByEpochs)]
-CORRECT.append(Plugin("t", "p", Config, Mean, uses_times=True))
+CORRECT += [Plugin("t", "p", Config, Mean, uses_times=True), Plugin("t", "p", Config, ByGivenEpochs, fixed_epochs=True)]
 
 
 class Undescribed(Config):
@@ -341,9 +364,12 @@ class FoldsInAndOverwrites(Folding):
 TIMES = "predicts with and without times, if it uses them"
 EPOCHS = "reports its epochs in order, with true validation errors"
 RESUMES = "resumes from a checkpoint to the same bits"
+GIVEN = "fits a given number of epochs exactly as validation chose them"
 ANY_PAIR = "predicts any pair, also of users and items without training ratings"
 BROKEN = [
     ("has a title and a paper, one line each", Plugin("", "p", Config, Mean), "PLUGIN.title is empty"),
+    (GIVEN, Plugin("t", "p", Config, ByEpochs, fixed_epochs=True), r"Context.epochs is 1, but epochs \[1, 2, 3\] were"),
+    (GIVEN, Plugin("t", "p", Config, ByItsOwnSchedule, fixed_epochs=True), "schedules must follow the config"),
     (TIMES, Plugin("t", "p", Config, OnlyWithTimes, uses_times=True), "has no attribute 'astype'"),
     (
         "has a title and a paper, one line each",

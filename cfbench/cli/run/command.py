@@ -14,6 +14,7 @@ from cfbench.cli.options import (
     DatasetOption,
     DeviceOption,
     JsonOption,
+    RefitOption,
     ResultsOption,
     SplitOption,
 )
@@ -23,7 +24,7 @@ from cfbench.errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cfbench.runs.record import Record, Request
+    from cfbench.runs.record import Record, Refit, Request
     from cfbench.runs.run import RunListener
 
 
@@ -138,6 +139,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     skip_finished: Annotated[
         bool, typer.Option("--skip-finished", help="Do nothing if the results already hold the same run.")
     ] = False,
+    refit: RefitOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -148,7 +150,9 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     from cfbench.runs.setup import configure, new_request
 
     card = dataset_card(dataset)
-    setup = configure(name, dataset=card.name, flags=flags, preset=preset, use_preset=not no_preset, device=device)
+    setup = configure(
+        name, dataset=card.name, flags=flags, preset=preset, use_preset=not no_preset, device=device, refit=refit
+    )
     console.say_notes([setup.device_note])
     split = split or card.default_split
     splits = card.expand_split(split)
@@ -215,6 +219,13 @@ def summary_line(record: Record) -> str:
         return f"{record.run}: {status}no epoch to score; try a lower learning rate"
     line = f"{record.run}: {status}test RMSE {outcome.rmse:.4f}, MAE {outcome.mae:.4f}"
     line += f", fitted in {outcome.fit_seconds:.1f} s"
+    if outcome.refit:
+        line += f" with {_describe_refit(outcome.refit)}"
     if outcome.best_epoch and outcome.valid_rmse is not None:  # without a validation part, no epoch is chosen
         line += f", epoch {outcome.best_epoch} chosen by validation RMSE {outcome.valid_rmse:.4f}"
     return line
+
+
+def _describe_refit(refit: Refit) -> str:
+    epochs = f" of {refit.epochs} epochs" if refit.epochs else ""
+    return f"a second fit{epochs} that learned the validation ratings too"

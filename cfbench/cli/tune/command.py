@@ -14,6 +14,7 @@ from cfbench.cli.options import (
     DatasetOption,
     DeviceOption,
     JsonOption,
+    RefitOption,
     ResultsOption,
     StorageOption,
 )
@@ -145,6 +146,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
             help="With --then-run: the number of runs, each with another seed; by default one.",
         ),
     ] = None,
+    refit: RefitOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -162,6 +164,10 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         raise typer.BadParameter("--all takes no --range, --fix or --preset: plugins differ in their hyper-parameters")
     if seeds is not None and not then_run:
         raise typer.BadParameter("--seeds needs --then-run: it is the number of runs of the best config")
+    if refit and not then_run:
+        raise typer.BadParameter(
+            "--refit needs --then-run: trials are compared by validation ratings, so they keep them"
+        )
     if trials is None and timeout is None:
         trials = TRIALS
     card = dataset_card(dataset)
@@ -170,7 +176,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     options = TuneOptions(
         card=card, split=split, trials=trials, timeout=timeout, workers=workers, seed=seed, study=study,
         storage=storage, ranges=ranges or [], fixed=fixed or [], preset=preset, no_preset=no_preset, device=device,
-        save_preset=save_preset, seeds=(seeds or 1) if then_run else 0, results=results, json=json,
+        save_preset=save_preset, seeds=(seeds or 1) if then_run else 0, refit=refit, results=results, json=json,
     )  # fmt: skip
     open_or_download(card)
     summaries = tune_all_plugins(options) if all_ else [tune_plugin(str(plugin), options)]

@@ -47,6 +47,8 @@ class TuneOptions:
     save_preset: bool
     seeds: int
     """How many runs of the best config follow."""
+    refit: bool
+    """Whether these runs fit the model again, to training and validation ratings."""
     results: Path
     json: bool
 
@@ -127,7 +129,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     fixed = parse_assignments(registry.load(name), options.fixed, "--fix")
     setup = configure(
         name, dataset=options.card.name, flags=dict(fixed), preset=options.preset,
-        use_preset=not options.no_preset, device=options.device,
+        use_preset=not options.no_preset, device=options.device, refit=options.refit,
     )  # fmt: skip
     console.say_notes([setup.device_note])
     dataset = open_or_download(options.card)

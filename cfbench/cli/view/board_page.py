@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
 from cfbench.leaderboard.columns import table_columns
-from cfbench.leaderboard.rows import KNOWS_DATE
+from cfbench.leaderboard.rows import KNOWS_DATE, REFIT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +39,11 @@ def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
         console.result("≈ does not differ significantly from the best: paired test over users, Holm, all pairs, 5 %")
     if pareto:
         console.result("● no other model is both at least as good and fitted at least as fast")
+    if any(row.row.refit for row in rows):
+        console.result(
+            f"{REFIT}: once validation had chosen, the model was fitted again to training and validation ratings; its "
+            "validation RMSE is that of the first fit"
+        )
     if any(row.row.uses_times for row in rows):
         console.result(f"{KNOWS_DATE}: the model is given the time of each rating that it predicts")
     for row in (row.row for row in rows if row.row.members):
