@@ -38,7 +38,7 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         PartName | None,
         typer.Option(
             "--part",
-            help="Of a split: only this part, without the column `part`. Of predictions: test (the default) or valid.",
+            help="For a split: only this part, without the column `part`; for predictions: test (default) or valid.",
             show_default=False,
         ),
     ] = None,
