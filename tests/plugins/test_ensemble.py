@@ -11,7 +11,7 @@ from cfbench.data import card, store
 from cfbench.data.split import Split
 from cfbench.errors import RecordError, UnknownNameError, UsageError
 from cfbench.metrics import rmse
-from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend
+from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend, moments, starting_weights
 from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import arrays, job, members, record, run
 from cfbench.runs.job import reopen
@@ -89,10 +89,31 @@ def test_without_an_intercept_the_constant_is_0_and_not_a_parameter(noisy):
     assert model.parameters == 2
 
 
-def test_a_strong_ridge_gives_equal_weights(noisy):
-    valid, _, predictors = noisy
-    model = fit_ensemble(valid, predictors, ridge=1e9)
-    assert model.state()["weights"] == pytest.approx([0.5, 0.5], abs=1e-6)
+def blend_all(predictions, ratings, **config):
+    """The constant and the weights of a blend of all predictions."""
+    center = ratings.mean() if config.get("intercept", True) else 0.0
+    return blend(moments(predictions, ratings, center), center, EnsembleConfig(**config))
+
+
+def test_a_strong_ridge_gives_weights_by_the_square_root_of_the_likelihood():
+    rng = np.random.default_rng(7)
+    ratings = rng.normal(3.5, 1, 30)
+    predictions = ratings[:, None] + rng.normal(size=(30, 3)) * [0.9, 1.0, 1.1]
+    constant, weights = blend_all(predictions, ratings, ridge=1e12)
+    likelihoods = np.square(predictions - ratings[:, None]).mean(0) ** (-30 / 2)
+    assert weights == pytest.approx(np.sqrt(likelihoods) / np.sqrt(likelihoods).sum(), abs=1e-9)
+    assert constant == pytest.approx(0, abs=1e-8)
+
+
+def test_starting_weights_go_from_equal_ones_to_the_best_member_as_ratings_become_more():
+    rng = np.random.default_rng(8)
+    shares = []
+    for n in (0, 10, 100, 10_000):
+        ratings = rng.normal(size=n)
+        predictions = ratings[:, None] + rng.normal(size=(n, 2)) * [1.0, 1.3]
+        shares.append(starting_weights(moments(predictions, ratings, 0.0).sum(0))[0])
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.5, 1.0)
 
 
 def test_the_validation_error_uses_weights_that_were_fitted_without_the_rating():
@@ -109,17 +130,20 @@ def test_the_validation_error_uses_weights_that_were_fitted_without_the_rating()
     assert weak.valid_rmse > 1.5 * fitted_errors[0]
 
 
-def blend_random_predictions(*, intercept):
-    """The weights and the constant of a blend, and the function of both that they should minimise."""
+def blend_random_predictions(**config):
+    """The constant and the weights of a blend, and the function of both that they should minimise."""
     rng = np.random.default_rng(5)
     predictions, ratings = rng.normal(3.5, 1, (50, 2)), rng.normal(3.5, 1, 50)
-    variance = np.square(predictions - predictions.mean(0)).sum(0).mean()
+    start = starting_weights(moments(predictions, ratings, 0.0).sum(0))
+    center = ratings.mean() if config.get("intercept", True) else 0.0
 
     def objective(weights, constant):
         errors = ratings - constant - predictions @ weights
-        return np.square(errors).sum() + 0.3 * variance * np.square(weights - 0.5).sum()
+        shift = constant - center * (1 - weights.sum())
+        pull = np.square(shift) + predictions.var(0).mean() * np.square(weights - start).sum()
+        return np.square(errors).sum() + 20 * pull
 
-    weights, constant = blend(predictions, ratings, EnsembleConfig(ridge=0.3, intercept=intercept))
+    constant, weights = blend_all(predictions, ratings, ridge=20, **config)
     return weights, constant, objective
 
 
@@ -132,8 +156,54 @@ def test_the_weights_minimise_the_squared_errors_plus_the_ridge(intercept):
 
 @pytest.mark.parametrize("step", [1e-4, -1e-4])
 def test_the_constant_minimises_the_squared_errors_plus_the_ridge(step):
-    weights, constant, objective = blend_random_predictions(intercept=True)
+    weights, constant, objective = blend_random_predictions()
     assert objective(weights, constant + step) > objective(weights, constant)
+
+
+def test_another_scale_of_the_ratings_gives_the_same_weights():
+    rng = np.random.default_rng(6)
+    ratings = rng.normal(3, 1, 400)
+    predictions = 0.5 * ratings[:, None] + rng.normal(1.5, 0.7, (400, 4))
+    constant, weights = blend_all(predictions, ratings)
+    other_constant, other_weights = blend_all(20 * predictions - 10, 20 * ratings - 10)
+    assert other_weights == pytest.approx(weights, abs=1e-9)
+    assert other_constant == pytest.approx(20 * constant + 10 * (weights.sum() - 1), abs=1e-8)
+
+
+def planted_members(world, n, rng):
+    """The predictions of 12 members and n ratings; the members' errors have a common part, of which `world` says more.
+
+    They are followed by the best member and its risk, and the function that computes the risk of a blend exactly.
+    """
+    spread, common = {"alike": (0.0, 0.5), "spread": (0.4, 0.5), "independent": (0.2, 0.0), "twins": (0.0, 0.97)}[world]
+    sizes = 0.45 + spread * np.linspace(-0.5, 0.5, 12)
+    covariance = common * np.outer(sizes, sizes) + (1 - common) * np.diag(sizes**2)
+    truth = rng.normal(0, 0.6, n)
+    predictions = 3.5 + truth[:, None] + rng.normal(size=(n, 12)) @ np.linalg.cholesky(covariance).T
+    ratings = 3.5 + truth + rng.normal(0, 0.7, n)
+
+    def risk(constant, weights):
+        shift = constant - 3.5 * (1 - weights.sum())
+        return np.sqrt(0.49 + 0.36 * (1 - weights.sum()) ** 2 + weights @ covariance @ weights + shift**2)
+
+    return predictions, ratings, risk
+
+
+@pytest.mark.parametrize("world", ["alike", "spread", "independent", "twins"])
+@pytest.mark.parametrize("n", [50, 240, 1000, 5000])
+def test_a_blend_does_not_lose_to_its_best_member_however_few_the_ratings(world, n):
+    losses_to_best, losses_to_chosen, gains = [], [], []
+    for seed in range(12):
+        predictions, ratings, risk = planted_members(world, n, np.random.default_rng([seed, n]))
+        members = [risk(0.0, unit) for unit in np.eye(12)]
+        chosen = members[np.square(predictions - ratings[:, None]).sum(0).argmin()]
+        error = risk(*blend_all(predictions, ratings))
+        losses_to_best.append(error - min(members))
+        losses_to_chosen.append(error - chosen)
+        gains.append(risk(*blend_all(predictions, ratings, ridge=1e-3 * n)) - error)
+    assert np.mean(losses_to_best) < (0.015 if n == 50 else 0)  # 50 ratings cannot say which of 12 members is best
+    assert np.mean(losses_to_chosen) < 0
+    assert np.mean(gains) > (0.02 if n == 50 else -0.01)  # a ridge that does not know how many ratings there are
 
 
 def test_without_validation_ratings_the_blend_is_the_mean_of_the_members(noisy):
@@ -158,7 +228,7 @@ def test_nonnegative_weights_are_not_below_zero():
     truth, error = rng.normal(size=(2, N))
     # the second member predicts the error of the first, so its best weight is negative
     predictions = np.stack([truth + error, error + 0.1 * rng.normal(size=N)], 1)
-    free, nonnegative = (blend(predictions, truth, EnsembleConfig(nonnegative=flag))[0] for flag in (False, True))
+    free, nonnegative = (blend_all(predictions, truth, nonnegative=flag)[1] for flag in (False, True))
     assert free == pytest.approx([1, -1], abs=0.05)
     assert nonnegative[1] == 0
     weight_without_second = np.cov(truth, predictions[:, 0])[0, 1] / predictions[:, 0].var()
@@ -220,7 +290,7 @@ def test_validation_predictions_are_stored_clipped_with_their_checksum_and_error
 
 def test_the_recorded_validation_error_is_that_of_weights_fitted_without_the_rating(tiny):
     start_two_runs(tiny)
-    done, folder = start(tiny, "ensemble")
+    done, folder = start(tiny, "ensemble", ridge="1")
     valid = tiny.split("random90").valid(tiny.ratings)
     assert done.outcome.valid_rmse > rmse(arrays.read_predictions(folder, "valid"), valid.ratings)
 
