@@ -245,6 +245,14 @@ class Catalogue:
             return _look_up("item", self._code_of_item, ids)
         return _look_up("item", self._code_of_title | self._code_of_item, ids)
 
+    def find_users(self, ids: pl.Series) -> Codes:
+        """(n,) the code of each user's id, -1 where there is no such user."""
+        return _find_codes(self._code_of_user, ids)
+
+    def find_items(self, names: pl.Series) -> Codes:
+        """(n,) the code of each item's id, or of a title that only one item has; -1 where there is none."""
+        return _find_codes(self._code_of_title | self._code_of_item, names)
+
     @cached_property
     def titles(self) -> tuple[str, ...]:
         """(n_items,) the title of each item, "" where unknown."""
@@ -271,6 +279,13 @@ class Catalogue:
     @cached_property
     def _code_of_item(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.items["id"])}
+
+
+def _find_codes(code_of: dict[str, int], names: pl.Series) -> Codes:
+    import polars as pl
+
+    codes: Codes = names.replace_strict(code_of, default=-1, return_dtype=pl.Int32).fill_null(-1).to_numpy()
+    return codes
 
 
 def _look_up(kind: str, code_of: dict[str, int], ids: list[str]) -> Codes:

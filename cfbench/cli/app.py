@@ -34,6 +34,7 @@ COMMANDS = {
     "predict": "Predict ratings with the model of a stored run.",
     "recommend": "List the items with the highest predictions for a user, without those rated in training.",
     "export": "Write ratings, a split or the predictions of a run to a file, with the ids of the source.",
+    "import-predictions": "Score predictions that were made elsewhere; they join the leaderboard, marked as imported.",
     "new-plugin": "Write a small package with a model that works, presets and tests. Then change the model into yours.",
     "check-plugin": "Check that a plugin follows every rule for plugins. The exit status is 1 when a check fails.",
     "bench": "Time training and evaluation on random ratings of the Netflix Prize's shape.",

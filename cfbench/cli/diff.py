@@ -57,6 +57,7 @@ def _facts(record: Record) -> dict[str, Any]:
     """Everything in a record that can be compared, by the name of its line."""
     request, outcome, machine = record.request, record.outcome, record.machine
     return {
+        "imported": None if request.imported is None else request.imported.test.name,
         "plugin": request.plugin.name, "package": request.plugin.package, "source": request.plugin.source[:12],
         "data set": request.dataset.name, "ratings": request.dataset.fingerprint[:12], "split": request.split.name,
         "cut": request.split.fingerprint[:12], "preset": request.preset, "refit": request.refit, "seed": request.seed,

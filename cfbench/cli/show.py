@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.scoring import Slice
     from cfbench.runs.costs import Cost
     from cfbench.runs.machine import Machine
-    from cfbench.runs.record import Outcome, Record, Refit, Request, Tuned
+    from cfbench.runs.record import ImportedFacts, Outcome, Record, Refit, Request, Tuned
 
 SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
@@ -73,6 +73,8 @@ def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices:
 def _facts(record: Record, cost: Cost) -> dict[str, str]:
     """The lines of the page, by their names."""
     request = record.request
+    if request.imported is not None:
+        return _imported_facts(record, request.imported)
     facts = _data_facts(record) | _score_facts(record.outcome) | _cost_facts(cost)
     if cost.members:
         facts["members"] = _describe_members(record.outcome, cost)
@@ -89,6 +91,17 @@ def _facts(record: Record, cost: Cost) -> dict[str, str]:
         | {"started": f"{request.started:%Y-%m-%d %H:%M:%S} UTC"}
         | _machine_facts(record.machine)
     )
+
+
+def _imported_facts(record: Record, imported: ImportedFacts) -> dict[str, str]:
+    """The lines of a run whose predictions were made elsewhere: it has no costs, and no config."""
+    request, files = record.request, [file for file in (imported.test, imported.valid) if file is not None]
+    return _data_facts(record) | _score_facts(record.outcome) | {
+        "plugin": f"{request.plugin.name} ({request.plugin.title})",
+        "imported from": ", ".join(f"{file.name} (SHA-256 {file.sha256[:12]})" for file in files),
+        "imported": f"{request.started:%Y-%m-%d %H:%M:%S} UTC",
+        "seed": str(request.seed),
+    }  # fmt: skip
 
 
 def _data_facts(record: Record) -> dict[str, str]:

@@ -101,6 +101,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: [record.run for record in r.row.shown_records], key="runs"),
     BoardColumn(lambda r: r.row.uses_times, key="uses_times"),
     BoardColumn(lambda r: r.row.refit, key="refit"),
+    BoardColumn(lambda r: r.row.is_imported, key="imported"),
     BoardColumn(lambda r: r.row.note, key="note", heading="note", priority=1),
 )
 """All columns, in the order of the tables."""

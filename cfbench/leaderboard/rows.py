@@ -30,6 +30,8 @@ REFIT = "refit"
 KNOWS_DATE = "knows the date"
 """The note of a row whose plugin uses times: it is given the time of each rating that it predicts."""
 
+IMPORTED = "imported"
+"""The note of a row whose predictions were made elsewhere."""
 LOST = "predictions lost"
 """The note of a row that has scores, but whose predictions are missing or damaged."""
 
@@ -140,7 +142,12 @@ class Row:
 
     @property
     def source(self) -> str:
-        """Where the config came from: `tuned (30 trials)`, `preset NAME`, `flags`, several of them, or `default`."""
+        """Where the config came from: `tuned (30 trials)`, `preset NAME`, `flags`, several of them, or `default`.
+
+        It is `imported` for predictions that were made elsewhere.
+        """
+        if self.is_imported:
+            return IMPORTED
         requests = [record.request for record in self.shown_records]
         request = next((request for request in requests if request.tuned), self.newest.request)
         origins = set(request.origins.values())
@@ -166,8 +173,13 @@ class Row:
         return any(record.request.plugin.uses_times for record in self.shown_records)
 
     @property
+    def is_imported(self) -> bool:
+        """Whether the predictions were made elsewhere."""
+        return any(record.request.imported is not None for record in self.shown_records)
+
+    @property
     def note(self) -> str:
-        """What a reader of the score should know: unusual statuses, missing folds or seeds, and the use of times."""
+        """What a reader of the score should know: unusual statuses, missing folds or seeds, times, imports."""
         notes = self._ranked_notes() if self.ranked else self._unranked_notes()
         if self.refit:
             notes.append(REFIT)
@@ -176,6 +188,8 @@ class Row:
         missing = len({name for record in self.shown_records for name in self.costs[record.run].missing})
         if missing:
             notes.append(f"cost unknown: {missing} {'member' if missing == 1 else 'members'} missing")
+        if self.is_imported:
+            notes.append(IMPORTED)
         return ", ".join(notes)
 
     def _ranked_notes(self) -> list[str]:

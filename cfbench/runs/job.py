@@ -76,6 +76,10 @@ def resolve_request(request: Request, dataset: Dataset, results: Results) -> Job
 
 def open_job(request: Request, results: Results) -> Job:
     """Return the job of a stored run, whose config is complete; raises `RecordError`, `PluginError`, `DataError`."""
+    if request.imported is not None:
+        raise RecordError(
+            f"run {request.run} holds predictions that were made elsewhere, and no model; choose a run of a plugin"
+        )
     plugin = registry.load(request.plugin.name)
     dataset = store.open_dataset(card.load(request.dataset.name))
     return Job(request, plugin, _stored_config(request, plugin), dataset, results)

@@ -85,6 +85,20 @@ class Tuned(_Frozen):
         return f"{'tuned' if self.trials >= FEWEST_TRIALS else 'searched'} ({count})"
 
 
+class ImportedFile(_Frozen):
+    """A file of predictions that were made elsewhere."""
+
+    name: str
+    sha256: str
+
+
+class ImportedFacts(_Frozen):
+    """Where imported predictions came from. Such a run has no config, no model and no costs."""
+
+    test: ImportedFile
+    valid: ImportedFile | None = None
+
+
 class Request(_Frozen):
     """Everything that is decided before a run starts; with the same data it determines the predictions."""
 
@@ -104,6 +118,8 @@ class Request(_Frozen):
     """The full ids of the runs that the model blends; empty in records that are older than this field."""
     refit: bool = False
     """Whether the model is fitted again, to training and validation ratings, once validation has chosen the epoch."""
+    imported: ImportedFacts | None = None
+    """For predictions that were made elsewhere; None for a run of cfbench."""
 
 
 class Refit(_Frozen):

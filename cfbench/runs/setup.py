@@ -68,14 +68,7 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
             name=setup.name, title=plugin.title, package=location.package, source=source_hash(location.module),
             uses_times=plugin.uses_times and ratings.times is not None,
         ),
-        dataset=DatasetFacts(
-            name=dataset.card.name, card_version=dataset.card.version, fingerprint=ratings.fingerprint,
-            users=ratings.n_users, items=ratings.n_items, ratings=len(ratings),
-        ),
-        split=SplitFacts(
-            name=split.name, protocol=split.definition.protocol, report=split.report, fingerprint=split.fingerprint,
-            definition=split.definition.model_dump(mode="json", exclude={"protocol", "expected"}),
-        ),
+        dataset=dataset_facts(dataset), split=split_facts(split),
         preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
         device=setup.device, refit=setup.refit,
     )  # fmt: skip
@@ -92,3 +85,20 @@ def _check_refit(setup: Setup, split: Split) -> None:
             f"{setup.name} is fitted to the validation ratings themselves, and would have none in a second fit; leave "
             "out --refit"
         )
+
+
+def dataset_facts(dataset: Dataset) -> DatasetFacts:
+    """Return which ratings a run uses."""
+    ratings = dataset.ratings
+    return DatasetFacts(
+        name=dataset.card.name, card_version=dataset.card.version, fingerprint=ratings.fingerprint,
+        users=ratings.n_users, items=ratings.n_items, ratings=len(ratings),
+    )  # fmt: skip
+
+
+def split_facts(split: Split) -> SplitFacts:
+    """Return which split a run uses."""
+    return SplitFacts(
+        name=split.name, protocol=split.definition.protocol, report=split.report, fingerprint=split.fingerprint,
+        definition=split.definition.model_dump(mode="json", exclude={"protocol", "expected"}),
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
 from cfbench.leaderboard.columns import table_columns
-from cfbench.leaderboard.rows import KNOWS_DATE, REFIT
+from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, REFIT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,6 +49,8 @@ def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
     for row in (row.row for row in rows if row.row.members):
         members = numbers.count(row.members)
         console.result(f"{row.plugin}: its cost and its parameters include those of its members ({members})")
+    if any(row.row.is_imported for row in rows):
+        console.result(f"{IMPORTED}: the predictions were made elsewhere; how the model was trained is not known")
 
 
 def _published_table(published: list[Published]) -> Table:

@@ -21,6 +21,8 @@ NAMES = {
     "item": ("item", "itemid", "iid", "movie", "movieid", "book", "bookid", "product", "productid", "track",
              "trackid", "song", "songid", "isbn", "asin"),
     "rating": ("rating", "score", "stars", "value", "rate", "overall"),
+    "prediction": ("prediction", "predictions", "predictedrating", "predicted", "pred", "estimate", "est", "rating",
+                   "score", "value"),
     "time": ("time", "timestamp", "date", "datetime", "unixreviewtime", "ratedat"),
     "title": ("title", "name", "movietitle", "booktitle"),
 }  # fmt: skip
@@ -78,10 +80,11 @@ def detect_header(first: list[str], wanted: Mapping[str, str], roles: tuple[str,
     """
     if any(not column.isdecimal() for column in wanted.values()):
         return True
-    if "rating" not in roles:
+    value = next((role for role in ("rating", "prediction") if role in roles), None)
+    if value is None:
         return any(_simplify(name) in NAMES["item"] + NAMES["title"] for name in first)
-    rating = int(wanted.get("rating", "2"))
-    return rating < len(first) and bool(first[rating].strip()) and not _is_number(first[rating])
+    number = int(wanted.get(value, "2"))
+    return number < len(first) and bool(first[number].strip()) and not _is_number(first[number])
 
 
 def find_columns(
