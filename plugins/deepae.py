@@ -313,7 +313,7 @@ class DeepAEConfig(Config):
     tied: bool = Field(False, description="the decoder's weights are the encoder's, transposed")
     dropout: Annotated[float, Tunable(0, 0.9)] = Field(0.8, ge=0, lt=1, description="rate on the code")
     refeed: Annotated[int, Tunable(0, 2)] = Field(1, ge=0, description="dense re-feeding steps after each step")
-    input_dropout: Annotated[float, Tunable(0, 0.5)] = Field(
+    input_dropout: Annotated[float, Tunable(0, 0.8)] = Field(
         0.0, ge=0, lt=1, description="rate on a batch's ratings as input; the loss uses all of them"
     )
     residuals: Annotated[bool, Tunable(choices=(False, True))] = Field(

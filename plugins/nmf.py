@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 
 
 class NMFConfig(Config):
-    """Hyper-parameters of `nmf`; the defaults are those of surprise."""
+    """Hyper-parameters of `nmf`; surprise's own defaults, 15 factors and penalties of 0.06, are worse than `bias`."""
 
-    factors: Annotated[PositiveInt, Tunable(5, 200, log=True)] = Field(
-        15, description="number of factors: length of p_u and q_i"
+    factors: Annotated[PositiveInt, Tunable(10, 200, log=True)] = Field(
+        64, description="number of factors: length of p_u and q_i"
     )
-    epochs: Annotated[PositiveInt, Tunable(10, 200)] = Field(50, description="passes over the training ratings")
-    user_reg: Annotated[float, Tunable(1e-3, 1, log=True)] = Field(
-        0.06, ge=0, description="strength of the L2 penalty on user factors"
+    epochs: Annotated[PositiveInt, Tunable(20, 200, log=True)] = Field(
+        100, description="passes over the training ratings"
     )
-    item_reg: Annotated[float, Tunable(1e-3, 1, log=True)] = Field(
-        0.06, ge=0, description="strength of the L2 penalty on item factors"
+    user_reg: Annotated[float, Tunable(1e-3, 10, log=True)] = Field(
+        0.5, ge=0, description="strength of the L2 penalty on user factors"
+    )
+    item_reg: Annotated[float, Tunable(1e-4, 1, log=True)] = Field(
+        0.012, ge=0, description="strength of the L2 penalty on item factors"
     )
     biased: Annotated[bool, Tunable(choices=(False, True))] = Field(
         False, description="also learn user and item biases: r̂(u, i) = μ + b_u + b_i + q_i · p_u"
@@ -70,4 +72,5 @@ PLUGIN = Plugin(
     paper="Luo, Zhou, Xia, Zhu, An Efficient Non-Negative Matrix-Factorization-Based Approach, IEEE TII 10(2), 2014",
     config=NMFConfig,
     build=build_nmf,
+    quick={"factors": 15, "epochs": 50, "user_reg": 0.06, "item_reg": 0.06},
 )

@@ -21,6 +21,8 @@ from cfbench.testing import planted
 STARS = Scale(low=1, high=5, step=1)
 HALVES = Scale(low=0.5, high=5, step=0.5)
 SEED = 3
+NMF_OF_SURPRISE = {"factors": 15, "epochs": 50, "user_reg": 0.06, "item_reg": 0.06}
+"""surprise's defaults, which are not those of the plugin."""
 
 
 def table(scale=STARS):
@@ -98,7 +100,7 @@ CASES = [
         {"factors": 7, "epochs": 9, "lr": 0.02, "reg": 0.1, "implicit_reg": 0.03, "init_std": 0.3},
         lambda: surprise.SVDpp(7, 9, lr_all=0.02, reg_all=0.1, reg_yj=0.03, init_std_dev=0.3, random_state=SEED),
     ),
-    ("nmf", {}, lambda: surprise.NMF(random_state=SEED)),
+    ("nmf", {}, lambda: surprise.NMF(64, 100, reg_pu=0.5, reg_qi=0.012, random_state=SEED)),
     (
         "nmf",
         {"factors": 7, "epochs": 9, "user_reg": 0.1, "item_reg": 0.2, "init_high": 1.5},
@@ -108,7 +110,8 @@ CASES = [
         "nmf",
         {"factors": 3, "biased": True, "bias_lr": 0.01, "bias_reg": 0.1},
         lambda: surprise.NMF(
-            3, biased=True, lr_bu=0.01, lr_bi=0.01, reg_bu=0.1, reg_bi=0.1, random_state=SEED
+            3, 100, biased=True, reg_pu=0.5, reg_qi=0.012, lr_bu=0.01, lr_bi=0.01, reg_bu=0.1, reg_bi=0.1,
+            random_state=SEED,
         ),
     ),
     ("baseline-als", {}, lambda: surprise.BaselineOnly(verbose=False)),
@@ -214,8 +217,8 @@ def test_coclustering_with_one_cluster_adds_the_deviations_of_the_user_and_the_i
 def test_nmf_maps_a_scale_with_negative_ratings_to_0_to_5():
     train = table(Scale(low=-10, high=10))
     mapped = replace(train, ratings=(train.ratings + 10) / 4, scale=Scale(low=0, high=5))
-    expected = 4 * predict_with_surprise(surprise.NMF(random_state=SEED), mapped) - 10
-    np.testing.assert_allclose(fitted("nmf", train).predict(all_pairs(train)), expected, atol=1e-5)
+    expected = 4 * predict_with_surprise(surprise.NMF(15, 50, random_state=SEED), mapped) - 10
+    np.testing.assert_allclose(fitted("nmf", train, **NMF_OF_SURPRISE).predict(all_pairs(train)), expected, atol=1e-5)
 
 
 def test_baseline_als_and_bias_give_the_same_predictions():
@@ -334,7 +337,7 @@ ARRAYS = "use a smaller data set, or a plugin that keeps ratings in arrays, such
     [
         ("knn", " and matrices of 39 × 39", "use --orientation item or a smaller data set"),
         ("slopeone", " and matrices of 29 × 29", "use a data set with fewer items"),
-        *((name, "", ARRAYS) for name in ("svd", "svdpp", "nmf", "coclustering", "baseline-als")),
+        *((name, "", ARRAYS) for name in ("svd", "surprise-svdpp", "nmf", "coclustering", "baseline-als")),
     ],
 )
 def test_a_fit_that_needs_more_than_the_available_memory_is_refused(name, matrices, advice, monkeypatch):
