@@ -143,7 +143,7 @@ class Outcome(_Frozen):
     mae: float | None = None
     """On the test part."""
     valid_rmse: float | None = None
-    """Of the first fit, if there are two: the second one has learned the validation ratings."""
+    """The validation RMSE of the first fit, if there are two: the second fit has learned the validation ratings."""
     best_epoch: int | None = None
     epochs: int | None = None
     parameters: int | None = None
