@@ -91,6 +91,7 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     from cfbench.data.readers.table import LayoutOptions
     from cfbench.data.readers.wide import MatrixOptions
     from cfbench.data.scales import parse_scale
+    from cfbench.data.split_definitions import OWN_SPLIT
 
     if not wide and (missing or ignore):
         raise typer.BadParameter("--missing and --ignore describe a matrix; add --wide, or leave them out")
@@ -110,11 +111,11 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         f"{name}: {table.n_users:,} users, {table.n_items:,} items, {len(table):,} ratings ({table.scale}){times}; "
         "this is now the current data set"
     )
-    own = dataset.card.splits.get(dataset.card.default_split)
-    if own is not None:
-        report = dataset.split(dataset.card.default_split).report
+    if OWN_SPLIT in dataset.card.splits:
+        split = dataset.split(OWN_SPLIT)
+        report = split.report
         console.say(
-            f"split {dataset.card.default_split}: {report['train']:,} train, {report['valid']:,} validation, "
-            f"{report['test']:,} test ratings ({report['cold_ratings']:,} cold)"
+            f"split {OWN_SPLIT}: {report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test "
+            f"ratings ({report['cold_ratings']:,} cold), fingerprint {split.fingerprint[:12]}"
         )
     console.say(f"next: cfbench run bias --dataset {name}")

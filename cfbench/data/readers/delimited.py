@@ -72,16 +72,18 @@ def _parse(fields: pl.DataFrame, table: TableLayout) -> pl.DataFrame:
     """The columns in their own types, null where the text is not a value of that type."""
     import polars as pl
 
-    time = pl.col("time")
+    time, title, year = pl.col("time"), pl.col("title").replace("", None), pl.col("year")
+    if "year" in table.columns:
+        title = pl.when(year.str.contains(r"^\d{4}$")).then(pl.format("{} ({})", title, year)).otherwise(title)
     columns = {
         "user": pl.col("user").str.strip_prefix(table.user_prefix),
         "item": pl.col("item"),
         "rating": pl.col("rating").cast(pl.Float64, strict=False),
         "time": time.str.to_date("%Y-%m-%d", strict=False).dt.epoch("s") if table.time == "date" else
                 time.cast(pl.Int64, strict=False),
-        "title": pl.col("title").replace("", None),
+        "title": title,
     }  # fmt: skip
-    return fields.select(**{role: columns[role] for role in table.columns})
+    return fields.select(**{role: columns[role] for role in table.columns if role != "year"})
 
 
 def _check(

@@ -27,7 +27,7 @@ class TableLayout(BaseModel):
     quote: bool = Field(False, description='fields may be in double quotes; "" inside them is one quote (RFC 4180)')
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     columns: dict[str, int] = Field(
-        {}, description="from role (user, item, rating, time; or item, title) to field number, from 0"
+        {}, description="from role (user, item, rating, time; or item, title, year) to field number, from 0"
     )
     time: Literal["seconds", "date"] = Field("seconds", description="seconds since 1970; or YYYY-MM-DD, midnight UTC")
     duplicates: Literal["error", "last"] = Field(
