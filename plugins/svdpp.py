@@ -160,5 +160,6 @@ PLUGIN = Plugin(
     paper="Koren, Factorization Meets the Neighborhood: a Multifaceted Collaborative Filtering Model, KDD 2008",
     config=SVDppConfig,
     build=build,
+    fixed_epochs=True,
     quick={"factors": 5, "epochs": 60, "lr": 0.03, "bias_lr": 0.03, "implicit_lr": 0.03, "decay": 0.98},
 )

@@ -248,5 +248,6 @@ PLUGIN = Plugin(
     config=TimeSVDppConfig,
     build=build,
     uses_times=True,
+    fixed_epochs=True,
     quick={"factors": 5, "epochs": 60, "lr": 0.03, "bias_lr": 0.03, "implicit_lr": 0.03, "decay": 0.98},
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.scoring import Slice
     from cfbench.runs.costs import Cost
     from cfbench.runs.machine import Machine
-    from cfbench.runs.record import ImportedFacts, Outcome, Record, Refit, Request, Tuned
+    from cfbench.runs.record import Exposure, ImportedFacts, Outcome, Record, Refit, Request, Tuned
 
 SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
@@ -82,7 +82,7 @@ def _facts(record: Record, cost: Cost) -> dict[str, str]:
         "seed": str(request.seed),
         "device": _with_detail(request.device, record.machine.accelerator),
         "preset": request.preset or "none",
-    }
+    } | _exposure_facts(request.exposure)
     if request.tuned:
         facts["tuned"] = _describe_search(request.tuned)
     return (
@@ -151,6 +151,16 @@ def _describe_members(outcome: Outcome, cost: Cost) -> str:
         gone = f"{len(cost.missing)} of {count}: {', '.join(cost.missing)}"
         return f"missing from the results are {gone}; so the cost is unknown; without members: {alone}"
     return f"{count}; the cost above includes theirs; without members: {alone}"
+
+
+def _exposure_facts(exposure: Exposure | None) -> dict[str, str]:
+    if exposure is None:
+        return {}
+    counts = f"{exposure.validated:,} as validation, {exposure.trained:,} as training ratings"
+    seen = exposure.validated + exposure.trained
+    return {
+        "test ratings met": f"the preset's choice on {exposure.split} has seen {seen:,} of {exposure.test:,}: {counts}"
+    }
 
 
 def _refit_facts(refit: Refit | None) -> dict[str, str]:

@@ -71,11 +71,13 @@ def _print_plan(planned_runs: list[PlannedRun], *, json: bool) -> None:
 def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> list[SweepResult]:
     """Carry out the runs one after the other; Ctrl-C exits with a message that says how to resume."""
     from cfbench.runs import sweep as sweeping
+    from cfbench.runs.exposure import describe_exposures
 
     console.say_notes(run.setup.device_note for run in planned_runs)
     datasets = {
         name: open_or_download(dataset_card(name)) for name in dict.fromkeys(run.dataset for run in planned_runs)
     }
+    console.say_notes(describe_exposures(sweeping.find_exposures(planned_runs, datasets)))
     sweep_results = []
     for index, run in enumerate(planned_runs, 1):
         position = f"{index}/{len(planned_runs)} {run}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cfbench.contract import format_value
+from cfbench.data.split_definitions import DEFAULT_SPLIT, OWN_SPLIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 REFIT = "refit"
 """The note of a row whose models have learned the validation ratings too, in a second fit."""
+MET_TEST = "preset met test ratings"
+"""The note of a row whose preset was chosen on another split, with ratings that are test ratings of this one."""
 KNOWS_DATE = "knows the date"
 """The note of a row whose plugin uses times: it is given the time of each rating that it predicts."""
 
@@ -168,6 +171,20 @@ class Row:
         return self.newest.request.refit
 
     @property
+    def test_share_met(self) -> float | None:
+        """The share of the test ratings that the choice of the preset has seen; None if no record has such a fact."""
+        exposures = [record.request.exposure for record in self.shown_records if record.request.exposure]
+        return max((exposure.share for exposure in exposures), default=None)
+
+    @property
+    def met_test(self) -> bool:
+        """Whether the choice of the preset has seen test ratings; older records are judged by the preset's name."""
+        return self.test_share_met is not None or any(
+            request.preset == request.dataset.name and request.split.name not in (DEFAULT_SPLIT, OWN_SPLIT)
+            for request in (record.request for record in self.shown_records)
+        )
+
+    @property
     def uses_times(self) -> bool:
         """Whether the plugin is given the times of the ratings that it predicts."""
         return any(record.request.plugin.uses_times for record in self.shown_records)
@@ -183,6 +200,8 @@ class Row:
         notes = self._ranked_notes() if self.ranked else self._unranked_notes()
         if self.refit:
             notes.append(REFIT)
+        if self.met_test:
+            notes.append(MET_TEST)
         if self.uses_times:
             notes.append(KNOWS_DATE)
         missing = len({name for record in self.shown_records for name in self.costs[record.run].missing})

@@ -85,6 +85,25 @@ class Tuned(_Frozen):
         return f"{'tuned' if self.trials >= FEWEST_TRIALS else 'searched'} ({count})"
 
 
+class Exposure(_Frozen):
+    """How many test ratings of a run the choice of its preset, on another split, has seen."""
+
+    preset: str
+    split: str
+    """The split on which the preset was chosen."""
+    test: int
+    """Number of test ratings of the run."""
+    validated: int
+    """How many of them were validation ratings there: their errors ranked the trials."""
+    trained: int
+    """How many were training ratings there: the trials learned from them."""
+
+    @property
+    def share(self) -> float:
+        """The share of the test ratings that the choice has seen."""
+        return (self.validated + self.trained) / self.test
+
+
 class ImportedFile(_Frozen):
     """A file of predictions that were made elsewhere."""
 
@@ -114,6 +133,8 @@ class Request(_Frozen):
     seed: int
     device: str
     tuned: Tuned | None = None
+    exposure: Exposure | None = None
+    """None if the choice of the preset has seen no test rating, and in records that are older than this field."""
     members: tuple[str, ...] = ()
     """The full ids of the runs that the model blends; empty in records that are older than this field."""
     refit: bool = False

@@ -10,6 +10,7 @@ from cfbench.contract import FittedOnValid
 from cfbench.errors import UsageError
 from cfbench.runs import registry
 from cfbench.runs.device import choose_device
+from cfbench.runs.exposure import find_exposure
 from cfbench.runs.record import DatasetFacts, PluginFacts, Request, SplitFacts, new_run_id
 from cfbench.runs.source import source_hash
 
@@ -70,7 +71,7 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
         ),
         dataset=dataset_facts(dataset), split=split_facts(split),
         preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
-        device=setup.device, refit=setup.refit,
+        device=setup.device, refit=setup.refit, exposure=find_exposure(setup.preset, dataset, split),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ a sweep whose file has grown makes only the new runs.
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,15 +29,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data import card
-from cfbench.errors import CfbenchError, UsageError, WriteError
+from cfbench.errors import CfbenchError, DataError, UsageError, WriteError
 from cfbench.runs import run
+from cfbench.runs.exposure import find_exposure
 from cfbench.runs.setup import configure, new_request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cfbench.data.store import Dataset
-    from cfbench.runs.record import Record
+    from cfbench.runs.record import Exposure, Record
     from cfbench.runs.results import Results
     from cfbench.runs.run import RunListener
     from cfbench.runs.setup import Setup
@@ -147,6 +150,15 @@ def _configure(plugin: SweepPlugin, override: dict[str, Any], dataset: str, devi
     except UsageError as fault:
         lines = str(fault).splitlines()
         raise UsageError("\n".join(f"plugin {plugin.name!r}: {line}" for line in lines)) from fault
+
+
+def find_exposures(runs: list[PlannedRun], datasets: Mapping[str, Dataset]) -> list[tuple[str, Exposure | None]]:
+    """Return each split with the test ratings that the choice of a preset has seen there, once for each preset."""
+    exposures = []
+    for dataset, split, preset in dict.fromkeys((each.dataset, each.split, each.setup.preset) for each in runs):
+        with suppress(DataError):  # the run itself reports that its split cannot be made
+            exposures.append((split, find_exposure(preset, datasets[dataset], datasets[dataset].split(split))))
+    return exposures
 
 
 def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:

@@ -4,7 +4,6 @@ import json
 
 from cfbench.cli import console
 from cfbench.contract import Config, Plugin
-from cfbench.files import data_home
 from cfbench.plugins.bias import Bias
 
 SMALL = "--hidden 16 --epochs 3 --batch-size 16"
@@ -56,17 +55,6 @@ def test_a_run_as_json_is_its_record(terminal):
     record = json.loads(terminal("run bias --json").out)
     assert record["outcome"]["status"] == "finished"
     assert json.loads(terminal("show last --json").out)["outcome"] == record["outcome"]
-
-
-def test_a_preset_on_another_split_warns_that_it_was_tuned_on_some_test_ratings(terminal):
-    own = data_home() / "presets" / "bias.toml"
-    own.parent.mkdir(parents=True)
-    own.write_text("[tiny]\nuser_reg = 2\n")
-    warning = "preset tiny was tuned on the validation ratings of random90, and some of them are test ratings of"
-    assert warning not in terminal("run bias").err
-    assert f"{warning} random80; --no-preset leaves the preset out" in terminal("run bias --split random80").err
-    assert f"{warning} 5fold;" in terminal("run bias --split 5fold").err
-    assert warning not in terminal("run bias --split random80 --no-preset").err
 
 
 def test_skip_finished_runs_nothing_the_second_time(terminal):

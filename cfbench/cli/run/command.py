@@ -146,6 +146,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     """Run a plugin. The whole command line is checked before a data set is downloaded."""
     from cfbench.cli.run.folds import run_folds
     from cfbench.runs import run as harness
+    from cfbench.runs.exposure import describe_exposures
     from cfbench.runs.results import Results
     from cfbench.runs.setup import configure, new_request
 
@@ -157,15 +158,13 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     split = split or card.default_split
     splits = card.expand_split(split)
     data = open_or_download(card)
-    if setup.preset == card.name and splits != [card.default_split]:
-        _warn_about_preset(setup.preset, card.default_split, split)
+    requests = [new_request(setup, data, data.split(fold), seed) for fold in splits]
+    console.say_notes(describe_exposures((request.split.name, request.exposure) for request in requests))
     if len(splits) > 1:
         console.say(f"{name} on {card.name}, split {split}, {_conditions(setup.preset, seed, setup.device)}")
-        requests = [new_request(setup, data, data.split(fold), seed) for fold in splits]
         run_folds(split, requests, data, Results(results), json=json)
         return
-    cut = data.split(split)
-    request = new_request(setup, data, cut, seed)
+    cut, (request,) = data.split(split), requests
     console.say(_announcement(request))
     if cut.mismatches:
         console.say(f"these ratings differ from those published under this name: {'; '.join(cut.mismatches)}")
@@ -176,13 +175,6 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
             console.print_json(finished.model_dump(mode="json"))
         return
     _watch(lambda progress: harness.start(request, data, Results(results), progress), name, json=json)
-
-
-def _warn_about_preset(preset: str, tuned_on: str, split: str) -> None:
-    console.say(
-        f"preset {preset} was tuned on the validation ratings of {tuned_on}, and some of them are test ratings of "
-        f"{split}; --no-preset leaves the preset out"
-    )
 
 
 def _announcement(request: Request) -> str:

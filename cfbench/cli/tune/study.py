@@ -119,6 +119,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     The data set is dropped at the end, so that no test part is in memory while trials run.
     """
     from cfbench.runs import registry
+    from cfbench.runs.exposure import describe_exposures, find_exposure
     from cfbench.runs.setup import configure
     from cfbench.tuning import database
     from cfbench.tuning.job import WorkerJob
@@ -134,6 +135,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     console.say_notes([setup.device_note])
     dataset = open_or_download(options.card)
     split = dataset.split(options.split)
+    console.say_notes(describe_exposures([(split.name, find_exposure(setup.preset, dataset, split))]))
     plan = plan_study(setup, dataset, split, options.seed, options.ranges)  # raises before a database is created
     study = check_name(options.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
     storage = options.storage or database.study_url(options.results, study)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
 from cfbench.leaderboard.columns import table_columns
-from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, REFIT
+from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, MET_TEST, REFIT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,6 +43,13 @@ def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
         console.result(
             f"{REFIT}: once validation had chosen, the model was fitted again to training and validation ratings; its "
             "validation RMSE is that of the first fit"
+        )
+    if any(row.row.met_test for row in rows):
+        shares = sorted({f"{row.row.test_share_met:.0%}" for row in rows if row.row.test_share_met is not None})
+        share = f"{' to '.join(dict.fromkeys((shares[0], shares[-1])))} of the" if shares else "some"
+        console.result(
+            f"{MET_TEST}: the preset was chosen on another split, where {share} test ratings of this one were training "
+            "or validation ratings; `cfbench show RUN` counts them"
         )
     if any(row.row.uses_times for row in rows):
         console.result(f"{KNOWS_DATE}: the model is given the time of each rating that it predicts")
