@@ -32,7 +32,7 @@ def datasets(
     if name is not None:
         _show_one(card.load(name), json=json)
         return
-    cards = [card.load(each) for each in card.names()]
+    cards = _load_cards()
     if json:
         console.print_json(_as_json(cards))
         return
@@ -40,6 +40,20 @@ def datasets(
 
     out = console.out()
     out.print(tables.rich_table(tables.fit_width(_columns(cards), out.width)))
+
+
+def _load_cards() -> list[Card]:
+    """Return all cards; one that a person has edited wrongly is left out, with a message."""
+    from cfbench.data import card
+    from cfbench.errors import CardError
+
+    cards = []
+    for name in card.names():
+        try:
+            cards.append(card.load(name))
+        except CardError as error:
+            console.say(f"not listed: {error}")
+    return cards
 
 
 def _show_one(card: Card, *, json: bool) -> None:

@@ -123,3 +123,9 @@ def test_dates_of_a_frame_become_seconds():
         {"user": [1, 2], "item": [1, 2], "rating": [1, 2], "time": [date(1970, 1, 2), date(1970, 1, 3)]}
     )
     assert from_frame(frame)[0].times.tolist() == [86400, 172800]
+
+
+def test_a_frame_with_ratings_that_float32_cannot_tell_apart_is_refused():
+    frame = pl.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [1e15 + 1, 1e15 + 2]})
+    with pytest.raises(DataError, match=r"cannot tell rating 1000000000000001\.0 in row 0"):
+        from_frame(frame)

@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cfbench.data import card, importing, store
-from cfbench.data.parts import TEST, TRAIN, VALID
+from cfbench.data.exporting import Export, write_export
+from cfbench.data.parts import PART_NAMES, TEST, TRAIN, VALID
 from cfbench.data.progress import SilentListener
 from cfbench.data.readers.table import LayoutOptions
 from cfbench.ratings import Scale
+from cfbench.runs.sweep import Sweep, SweepPlugin, plan_runs
 
 HEADER = "user,item,rating\n"
 TRAIN_ROWS = "a,x,1\nb,y,5\na,y,3\nb,x,2\n"
@@ -110,6 +112,25 @@ def test_what_a_person_wrote_into_the_card_stays_with_force(importing_files, emp
     assert card.load("mine").default_split == "random90"
 
 
+def test_a_mistake_in_an_edited_card_is_one_line_and_leaves_other_data_sets(importing_files, empty_terminal):
+    importing_files()
+    path = empty_terminal.folder / "home" / "cards" / "mine.toml"
+    path.write_text(path.read_text().replace("protocol = ", "protocl = "))
+    listing = empty_terminal("datasets")
+    assert (listing.status, "tiny" in listing.out, listing.err.count("\n")) == (0, True, 1)
+    assert f"not listed: {path}: " in listing.err
+    answer = importing_files("--test test.csv --force")
+    assert answer.err.startswith(f"error: {path}: ")
+    assert answer.err.endswith("Extra inputs are not permitted\n")
+
+
+def test_a_sweep_without_splits_takes_the_own_split(importing_files, empty_terminal):
+    importing_files()
+    empty_terminal("download tiny --from-file tiny.zip")
+    sweep = Sweep(datasets=["mine", "tiny"], plugins=[SweepPlugin(name="bias")])
+    assert [(run.dataset, run.split) for run in plan_runs(sweep)] == [("mine", "own"), ("tiny", "random90")]
+
+
 def test_a_pair_in_one_file_may_be_repeated_by_choice(importing_files):
     train = HEADER + TRAIN_ROWS + "a,x,5\n"
     assert "train.csv: 1 rows rate a pair that an earlier row rates" in importing_files(train=train).err
@@ -161,17 +182,20 @@ def test_the_split_equals_the_parts_of_the_files(tmp_path, monkeypatch, pairs, s
     shuffled = [sorted(pairs)[k] for k in rng.permutation(len(pairs))]
     rows = [(f"u{u}", f"i{i}", float(1 + (u + i) % 5)) for u, i in shuffled]
     names = np.array(["train", "valid", "test", *rng.choice(["train", "valid", "test"], len(rows) - 3)])
-    expected = [
-        [row for row, name in zip(rows, names, strict=True) if name == wanted] for wanted in ("train", "valid", "test")
-    ]
-    frame = pl.DataFrame(rows, schema=["user", "item", "rating"], orient="row").with_columns(set=pl.Series(names))
+    frame = pl.DataFrame(rows, schema=["user", "item", "rating"], orient="row").with_columns(part=pl.Series(names))
+    parts = {name: frame.filter(pl.col("part") == name).drop("part") for name in PART_NAMES}
     options = importing.ImportOptions(tmp_path / "train.csv", "mine", force=True, scale=Scale(low=1, high=5))
     if by_column:
         frame.write_csv(tmp_path / "train.csv")
-        options = replace(options, layout=LayoutOptions(columns={"part": "set"}))
+        options = replace(options, layout=LayoutOptions(columns={"part": "part"}))
     else:
-        for name in ("train", "valid", "test"):
-            frame.filter(pl.col("set") == name).drop("set").write_csv(tmp_path / f"{name}.csv")
+        for name in PART_NAMES:
+            parts[name].write_csv(tmp_path / f"{name}.csv")
         options = replace(options, test=tmp_path / "test.csv", valid=tmp_path / "valid.csv")
-    importing.import_file(options, SilentListener())
-    assert parts_of() == expected
+    data = importing.import_file(options, SilentListener())
+    assert parts_of() == [parts[name].rows() for name in PART_NAMES]
+    codes = data.split("own").parts
+    for code, name in enumerate(PART_NAMES):  # the export gives the files back, byte for byte
+        parts[name].write_csv(tmp_path / "expected.csv")
+        write_export(Export(data.ratings, data.catalogue, codes, code), tmp_path / "exported.csv")
+        assert (tmp_path / "exported.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
