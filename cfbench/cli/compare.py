@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -10,18 +12,26 @@ import typer
 from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.view import numbers
+from cfbench.errors import CfbenchError
 from cfbench.leaderboard import Metric, SliceBy
 
 if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
+    from cfbench.runs.record import Request
     from cfbench.runs.results import Results
 
 Format: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
-Order: TypeAlias = Literal["score", "mae", "user-rmse", "fit", "predict", "memory", "parameters", "plugin"]
+Order: TypeAlias = Literal[
+    "score", "mae", "user-rmse", "fit", "predict", "memory", "parameters", "plugin", "ndcg", "recall", "mrr"
+]
+DEFAULT_K = 10
 _SORT_KEYS: dict[Order, str] = {
     "mae": "mae", "user-rmse": "user_rmse", "fit": "fit_seconds", "predict": "predict_seconds",
     "memory": "peak_memory", "parameters": "parameters", "plugin": "plugin",
+    "ndcg": "ndcg", "recall": "recall", "mrr": "mrr",
 }  # fmt: skip
+_DESCENDING = {"ndcg", "recall", "mrr"}
 
 
 def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
@@ -47,6 +57,21 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         bool,
         typer.Option("--pareto", help="Sort by fitting time, and mark models that none beats in score and time."),
     ] = False,
+    ranking: Annotated[
+        bool,
+        typer.Option("--ranking", help="Rank all items for each user by the stored models: nDCG@k, recall@k and MRR of "
+                     "the test items that the user liked."),
+    ] = False,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", min=1, metavar="N", help="With --ranking: how many first places count. Default: 10.",
+                     show_default=False),
+    ] = None,
+    liked: Annotated[
+        float | None,
+        typer.Option("--liked", metavar="RATING", help="With --ranking: the lowest rating of a liked item. Default: "
+                     "three quarters up the scale, such as 4 on 1–5.", show_default=False),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="The output format.")] = "table",
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
@@ -58,13 +83,17 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     bootstrap over users; ≈ marks models that do not differ significantly from the best.
 
     Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
-    cfbench compare --all-runs --plugin deepae --format csv
+    cfbench compare --all-runs --plugin deepae --format csv; cfbench compare --ranking --k 20
     """
     from cfbench.cli.view.board_page import print_board
     from cfbench.leaderboard.columns import board_data
     from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs.results import Results
 
+    if not ranking and (k is not None or liked is not None):
+        raise typer.BadParameter("--k and --liked need --ranking")
+    if ranking and by:
+        raise typer.BadParameter("--ranking adds columns, and --by shows slices instead; leave out one of them")
     stored_runs, card = Results(results), dataset_card(dataset)
     ranked_board = load_ranked_board(
         card.name,
@@ -75,6 +104,10 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         plugins=plugin or [],
         all_runs=all_runs,
     )
+    if ranking:
+        from cfbench.leaderboard.stored_rankings import add_item_rankings
+
+        ranked_board = add_item_rankings(ranked_board, stored_runs, k or DEFAULT_K, liked, console.say)
     if pareto and sort == "score":
         sort = "fit"
     ranked_board = replace(ranked_board, rows=_sort_rows(ranked_board.rows, sort))
@@ -96,12 +129,14 @@ def _sort_rows(rows: list[RankedRow], order: Order) -> list[RankedRow]:
     if order == "score":
         return rows
     key = _SORT_KEYS[order]
-    return sorted(rows, key=lambda row: _unknown_last(row_data(row)[key]))
+    return sorted(rows, key=lambda row: _unknown_last(row_data(row)[key], descending=key in _DESCENDING))
 
 
-def _unknown_last(value: Any) -> tuple[bool, Any]:
+def _unknown_last(value: Any, *, descending: bool) -> tuple[bool, Any]:
     """A sort key that puts None after all other values."""
-    return value is None, 0 if value is None else value
+    if value is None:
+        return True, 0
+    return False, -value if descending else value
 
 
 def _csv(rows: list[RankedRow], *, by: SliceBy | None) -> str:
@@ -128,12 +163,11 @@ def _csv(rows: list[RankedRow], *, by: SliceBy | None) -> str:
 def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pareto: bool) -> str:
     """The table in Markdown or LaTeX, with all columns that have a value."""
     from cfbench.cli.view import board_columns, slices, tables
-    from cfbench.leaderboard.columns import table_columns
 
     if by:
         columns = slices.slice_columns(ranked_board.rows, 0, by)
     else:
-        every = board_columns.format_columns(table_columns(ranked_board.metric, pareto=pareto), ranked_board.rows)
+        every = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
         columns = tables.drop_empty(every)
     if form == "md":
         return tables.markdown(columns)
@@ -158,9 +192,40 @@ def _print_messages(ranked_board: RankedBoard, results: Results) -> None:
             f"configs not shown: {board.hidden}; each plugin is shown with its best in validation; where nothing "
             "validates, a tuned or preset config comes first, then the default, then the newest; --all-runs shows them"
         )
+    _print_missing_rankings(ranked_board)
     if board.left_out:
         console.say(f"runs left out: {board.left_out}; they used other ratings, or another split of the same name")
     splits = ranked_board.card.expand_split(board.split)
     for request in results.interrupted():
         if request.dataset.name == board.dataset and request.split.name in splits:
             console.say(f"interrupted: {request.run}; resume it with: cfbench run --resume {request.run}")
+
+
+def _print_missing_rankings(ranked_board: RankedBoard) -> None:
+    """Print why some rows have no item ranking, and how to get a model that is not stored."""
+    items = ranked_board.items
+    if items is None:
+        return
+    if items.without_model:
+        from cfbench.runs.costs import members_of
+
+        plugins = ", ".join(dict.fromkeys(record.request.plugin.name for record in items.without_model))
+        requests = [record.request for record in items.without_model]
+        example = next((request for request in requests if not members_of(request)), requests[0])
+        console.say(
+            f"– runs without a stored model: {numbers.count(len(requests))} ({plugins}); this makes one, and "
+            f"--all-runs shows it: {_command_of(example)}"
+        )
+    console.say_notes(f"– {fault}" for fault in items.faults)
+
+
+def _command_of(request: Request) -> str:
+    """The command line that makes a stored run again."""
+    from cfbench.cli.run.flags import config_options
+    from cfbench.runs import registry
+
+    command = ["cfbench", "run", request.plugin.name, "--dataset", request.dataset.name, "--split", request.split.name]
+    command += ["--seed", str(request.seed), "--no-preset", *(["--refit"] if request.refit else [])]
+    with suppress(CfbenchError):  # a plugin that is no longer installed
+        command += config_options(registry.load(request.plugin.name).config, request.config, request.device)
+    return shlex.join(command)

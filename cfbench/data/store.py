@@ -4,6 +4,7 @@
     ├── downloads/                  the files of the sources, unchanged
     ├── datasets/<name>/            columns to be mapped, ratings.parquet, users.parquet, items.parquet, dataset.json
     ├── splits/<name>/              cached splits, for speed; safe to delete
+    ├── rankings/                   item rankings that were computed, for speed; safe to delete
     ├── terms/<name>                exists when the terms of the data set have been shown
     └── current                     the name of the data set that commands use by default
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cfbench.leaderboard import Metric
+    from cfbench.leaderboard.item_ranking import ItemRankings
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
 Kind: TypeAlias = Literal[
@@ -78,6 +79,9 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.new_items, key="new_item_rmse", heading="new items", kind="score", priority=9),
     BoardColumn(lambda r: r.row.coverage, key="coverage", heading="coverage", kind="share", priority=17),
     BoardColumn(lambda r: r.row.valid_rmse, key="valid_rmse", heading="valid", kind="score", priority=16),
+    BoardColumn(lambda r: r.items and r.items.ndcg, key="ndcg", heading="nDCG@k", kind="score", priority=1),
+    BoardColumn(lambda r: r.items and r.items.recall, key="recall", heading="recall@k", kind="score", priority=1),
+    BoardColumn(lambda r: r.items and r.items.mrr, key="mrr", heading="MRR", kind="score", priority=1),
     BoardColumn(lambda r: r.row.fit_seconds, key="fit_seconds", heading="fit", kind="duration", priority=5),
     BoardColumn(
         lambda r: r.row.predict_seconds, key="predict_seconds", heading="predict", kind="duration", priority=13
@@ -117,10 +121,11 @@ _FIRST_KEYS = (
 )  # fmt: skip
 
 
-def table_columns(metric: Metric, *, pareto: bool = False) -> list[BoardColumn]:
+def table_columns(metric: Metric, *, pareto: bool = False, k: int | None = None) -> list[BoardColumn]:
     """The columns of a table that is ranked by `metric`, in order; `pareto` includes the mark of the Pareto front.
 
-    The column of the metric moves to the place of the score, which has the same values.
+    `k` is the number of places in nDCG@k and recall@k. The column of the metric moves to the place of the score, which
+    has the same values.
     """
     metric_key = metric.replace("-", "_")
     headings = {column.key: column.heading for column in COLUMNS}
@@ -129,7 +134,7 @@ def table_columns(metric: Metric, *, pareto: bool = False) -> list[BoardColumn]:
         if column.key == "score":
             columns.append(replace(column, heading=headings[metric_key]))
         elif column.heading is not None and column.key != metric_key and (pareto or column.key != "pareto"):
-            columns.append(column)
+            columns.append(replace(column, heading=column.heading.replace("@k", f"@{k}")))
     return columns
 
 
@@ -149,4 +154,13 @@ def board_data(ranked_board: RankedBoard) -> dict[str, Any]:
         "dataset": board.dataset, "split": board.split, "protocol": board.protocol, "metric": ranked_board.metric,
         "fingerprints": board.fingerprints, "rows": rows, "left_out": board.left_out, "hidden": board.hidden,
         "published": [score.model_dump(mode="json") for score in board.published],
-    }  # fmt: skip
+    } | _ranking_data(ranked_board.items)  # fmt: skip
+
+
+def _ranking_data(items: ItemRankings | None) -> dict[str, Any]:
+    """What the item rankings measure, where they were computed."""
+    if items is None:
+        return {}
+    without_model = [record.run for record in items.without_model]
+    facts = {"k": items.task.k, "liked": items.task.liked, "users": items.users, "left_out": items.left_out}
+    return {"item_ranking": facts | {"without_model": without_model, "faults": items.faults}}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard import Metric, SliceBy
     from cfbench.leaderboard.board import Leaderboard
     from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
+    from cfbench.leaderboard.item_ranking import ItemRanking, ItemRankings
     from cfbench.leaderboard.rows import Row
     from cfbench.leaderboard.scoring import RunErrors, Slice, TestPart
     from cfbench.runs.record import Record
@@ -53,6 +54,8 @@ class RankedRow:
     new_items: float | None = None
     """The RMSE over the test ratings of items without a training rating."""
     slices: tuple[Slice, ...] = ()
+    items: ItemRanking | None = None
+    """How well the row's models rank items, where that was computed."""
     on_front: bool = False
     """Whether no other row is both at least as good and fitted at least as fast: the Pareto front."""
 
@@ -72,6 +75,8 @@ class RankedBoard:
     rows: list[RankedRow]
     has_ratings: bool
     """Whether the data set is downloaded, so that intervals and tests could be computed."""
+    items: ItemRankings | None = None
+    """What the rows' item rankings measure, where they were computed."""
 
 
 def load_ranked_board(

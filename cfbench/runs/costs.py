@@ -48,7 +48,7 @@ class Costs:
 
     def of(self, record: Record) -> Cost:
         """Return the cost of a run with its members."""
-        members = self._members(record)
+        members = self.members(record)
         missing = tuple(name for name, member in members.items() if member is None)
         outcomes = [run.outcome for run in (record, *members.values()) if run is not None]
         if missing:
@@ -64,15 +64,15 @@ class Costs:
             members=len(members),
         )
 
-    def _members(self, record: Record) -> dict[str, Record | None]:
+    def members(self, record: Record) -> dict[str, Record | None]:
         """Return all runs that a run blends, also through other ensembles, by id; None for those that are gone."""
         members: dict[str, Record | None] = {}
-        waiting = list(_direct_members(record.request))
+        waiting = list(members_of(record.request))
         while waiting:
             name = waiting.pop()
             if name not in members:
                 member = members[name] = self._read(name)
-                waiting += [] if member is None else _direct_members(member.request)
+                waiting += [] if member is None else members_of(member.request)
         return members
 
     def _read(self, name: str) -> Record | None:
@@ -83,8 +83,8 @@ class Costs:
         return self._known[name]
 
 
-def _direct_members(request: Request) -> tuple[str, ...]:
-    """Return the ids of the members; older records have them in the config of the ensemble alone."""
+def members_of(request: Request) -> tuple[str, ...]:
+    """Return the ids of the runs that a run blends itself; older records have them only in the config of `ensemble`."""
     older = request.config.get("members", ()) if request.plugin.name == "ensemble" else ()
     return request.members or tuple(older)
 

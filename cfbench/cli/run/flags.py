@@ -38,6 +38,21 @@ def set_signature(function: Callable[..., None], parameters: list[inspect.Parame
     function.__annotations__ = {each.name: each.annotation for each in parameters}
 
 
+def config_options(config: type[Config], values: dict[str, Any], device: str) -> list[str]:
+    """Return the options that give a config these values, without those that are the defaults on the device."""
+    defaults = config().for_device(device).model_dump(mode="json")
+    options = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if value == defaults.get(name):
+            continue
+        if isinstance(value, bool):
+            options.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            options.append(f"--{flag}={numbers.hyper_parameter(value)}")
+    return options
+
+
 def _flag(name: str, field: FieldInfo, panel: str) -> Any:
     """Return the annotation of a flag: a switch, or text that the Config checks later."""
     flag = name.replace("_", "-")

@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
+from cfbench.cli.run.flags import config_options
 from cfbench.cli.tune.progress import describe_outcome
 from cfbench.cli.view.numbers import NONE, duration, hyper_parameter, score
 
@@ -144,17 +145,8 @@ def warn_of_edges(summary: StudySummary, options: list[str]) -> None:
 
 def _run_options(plan: StudyPlan, best: BestTrial, setup: Setup) -> list[str]:
     """The options that make `cfbench run` use the best config."""
-    defaults = setup.plugin.config().for_device(setup.device).model_dump(mode="json")
     options = ["--dataset", plan.dataset, "--split", plan.split, "--no-preset"]
-    for name, value in best.config.items():
-        flag = name.replace("_", "-")
-        if value == defaults[name]:
-            continue
-        if isinstance(value, bool):
-            options.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            options.append(f"--{flag}={hyper_parameter(value)}")
-    return options
+    return options + config_options(setup.plugin.config, best.config, setup.device)
 
 
 def _describe_gain(start_rmse: float | None, best_rmse: float) -> str:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from cfbench.cli.view import numbers
 from cfbench.cli.view.tables import Column
+from cfbench.leaderboard.columns import table_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cfbench.leaderboard.columns import BoardColumn, Kind
-    from cfbench.leaderboard.ranking import RankedRow
+    from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
 
 def _place(place: int | None) -> str:
@@ -46,6 +47,12 @@ _FORMATS: dict[Kind, Callable[[Any], str]] = {
     "memory": numbers.megabytes,
     "count": numbers.count,
 }
+
+
+def columns_of(ranked_board: RankedBoard, *, pareto: bool = False) -> list[BoardColumn]:
+    """The columns of a leaderboard's table."""
+    k = None if ranked_board.items is None else ranked_board.items.task.k
+    return table_columns(ranked_board.metric, pareto=pareto, k=k)
 
 
 def format_columns(columns: Sequence[BoardColumn], rows: Sequence[RankedRow]) -> list[Column]:

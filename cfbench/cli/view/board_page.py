@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
-from cfbench.leaderboard.columns import table_columns
 from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, MET_TEST, REFIT
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from cfbench.data.card import Published
     from cfbench.leaderboard import SliceBy
+    from cfbench.leaderboard.item_ranking import ItemRankings
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
 
@@ -25,10 +25,12 @@ def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto:
     if by and board.ranked:
         out.print(tables.rich_table(slices.fit_slices(ranked_board.rows, out.width, by)))
     elif ranked_board.rows:
-        columns = board_columns.format_columns(table_columns(ranked_board.metric, pareto=pareto), ranked_board.rows)
+        columns = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
         best = next((index for index, row in enumerate(ranked_board.rows) if row.place == 1), None)
         out.print(tables.rich_table(tables.fit_width(columns, out.width), bold=best))
         _explain_marks(ranked_board.rows, pareto=pareto)
+        if ranked_board.items and ranked_board.items.users:
+            _explain_item_rankings(ranked_board.items, ranked_board.rows)
     if board.published and not by:
         out.print(_published_table(board.published))
 
@@ -58,6 +60,18 @@ def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
         console.result(f"{row.plugin}: its cost and its parameters include those of its members ({members})")
     if any(row.row.is_imported for row in rows):
         console.result(f"{IMPORTED}: the predictions were made elsewhere; how the model was trained is not known")
+
+
+def _explain_item_rankings(items: ItemRankings, rows: list[RankedRow]) -> None:
+    """Print what was ranked, for whom, and what was left out."""
+    users, left_out = numbers.count(items.users), numbers.count(items.left_out)
+    dates = "; models that use dates get none" if any(row.row.uses_times and row.items for row in rows) else ""
+    console.result(
+        "nDCG, recall, MRR: all items of the data set in the order of each user's predictions, except those that the "
+        f"user rated in the training or validation part; means over {users} users with a test rating of at least "
+        f"{items.task.liked:g}, without {left_out} users whose test ratings are all lower; equal predictions count as "
+        f"the mean over their orders{dates}"
+    )
 
 
 def _published_table(published: list[Published]) -> Table:
