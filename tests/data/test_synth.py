@@ -17,14 +17,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cfbench import cli
+from cfbench import cli, memory
 from cfbench.cli import console
 from cfbench.data import readers
 from cfbench.data.progress import SilentListener
 from cfbench.data.readers.layout import TableLayout
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, draw_netflix
 from cfbench.data.synth.netflix_archive import write_netflix
-from cfbench.errors import UsageError, WriteError
+from cfbench.errors import ConfigError, UsageError, WriteError
 from cfbench.ratings import Scale
 
 SMALL = 0.0005
@@ -233,6 +233,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_ratings_are_drawn(tmp_
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match=r"a file exists where a folder is needed|a part of that path is a file"):
         write_netflix(tmp_path / "file" / "synthetic", scale=0.001, seed=1, listener=NoDrawing())
+
+
+def test_a_scale_that_needs_more_memory_than_there_is_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 10**9)
+    message = (
+        r"^a synthetic Netflix Prize of scale 1 needs about 1\.4 GB of memory, and 1\.0 GB are available here; use a"
+    )
+    with pytest.raises(ConfigError, match=message):
+        write_netflix(tmp_path / "twin.tar.gz", scale=1, seed=0, listener=SilentListener())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_without_space_is_refused_before_ratings_are_drawn(tmp_path, monkeypatch):

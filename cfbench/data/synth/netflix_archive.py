@@ -24,6 +24,7 @@ import numpy as np
 
 from cfbench.data.synth.generator import DAYS, FIRST_DAY, RATINGS, SyntheticNetflix, draw_netflix, require_scale
 from cfbench.files import atomic_file, atomic_folder, make_folder, require_space, write_errors
+from cfbench.memory import require_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 Layout = Literal["archive", "folder", "kaggle"]
 _TAR_BLOCK, _TAR_RECORD = 512, 10_240  # bytes; a tar consists of blocks, and its length is a multiple of a record
 _PIECE_BYTES = 1 << 20
+_MEMORY = 1.4e9
+"""Bytes of memory at scale 1; measured: 1.39e9 per unit of scale, between 0.02 and 0.06."""
 _BYTES_PER_RATING = {"archive": 9.5, "folder": 22.0, "kaggle": 21.0}  # on the disk
 _TIME = 1_136_073_600  # 2006-01-01, the date of every member: always the same, and late enough for a zip
 _RMSE = b"""#!/usr/bin/perl
@@ -61,9 +64,10 @@ def write_netflix(
 ) -> SyntheticNetflix:
     """Draw ratings and write them: as a tar.gz, as the folder it unpacks to, or as Kaggle's folder.
 
-    It takes about a gigabyte of memory at scale 1. Raises `UsageError` for an impossible scale, and `WriteError`.
+    Raises `UsageError` for an impossible scale, `ConfigError` for one that needs too much memory, and `WriteError`.
     """
     require_scale(scale)
+    require_memory(round(_MEMORY * scale), f"a synthetic Netflix Prize of scale {scale:g}", "use a smaller --scale")
     require_space(make_folder(path.absolute().parent), round(_BYTES_PER_RATING[layout] * RATINGS * scale))
     data = draw_netflix(scale, seed, listener)
     small = {
