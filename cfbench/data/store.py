@@ -20,11 +20,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cfbench.data import column_files, readers, split_cache
 from cfbench.data.checksums import checksum
 from cfbench.data.fetch import download_command, exclusive_lock, fetch, find_cached_file
+from cfbench.data.manifest import Manifest, dataset_folder, file_stamp, read_manifest, verified_file
 from cfbench.data.split import Split, make_split
 from cfbench.errors import CountError, DataError, WriteError
 from cfbench.files import DATA_VARIABLE, atomic_folder, data_home, make_folder, write_atomically
@@ -41,25 +41,6 @@ if TYPE_CHECKING:
     from cfbench.data.progress import ProgressListener
 
 
-class _Manifest(BaseModel):
-    """`dataset.json`: what was prepared, from which source, and the checksum of every other file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    version: int
-    fingerprint: str
-    users: int
-    items: int
-    ratings: int
-    source: str
-    files: dict[str, str]
-    stamps: dict[str, tuple[int, int]]
-    """Size in bytes and time of last change in ns of each file; a file with an equal stamp needs no checksum."""
-    original_ids: bool = False
-    """Whether items have their original ids although the source names them otherwise."""
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A prepared data set: its card, its ratings, and the ids of their codes."""
@@ -74,15 +55,13 @@ class Dataset:
         """The ids and titles of the codes, read on first use; raises `DataError` when the files are damaged."""
         import polars as pl
 
-        manifest = _read_manifest(self.home, self.card.name)
-        if manifest is not None and _has_old_ids(manifest, self.card):
+        manifest = read_manifest(self.home, self.card.name)
+        if manifest is not None and manifest.has_old_ids(self.card):
             raise DataError(
                 f"an older cfbench prepared data set {self.card.name!r} with titles as item ids; "
                 f"run {download_command(self.card, ' --again')} to get the original ids (splits and runs stay valid)"
             )
-        users, items = (
-            _verified_file(self.home, self.card, manifest, f"{kind}.parquet") for kind in ("users", "items")
-        )
+        users, items = (verified_file(self.home, self.card, manifest, f"{kind}.parquet") for kind in ("users", "items"))
         return Catalogue(pl.read_parquet(users, glob=False), pl.read_parquet(items, glob=False))
 
     def split(self, name: str) -> Split:
@@ -107,8 +86,8 @@ class Dataset:
 
 def is_ready(card: Card) -> bool:
     """Whether the data set is prepared from this version of its card."""
-    manifest = _read_manifest(data_home(), card.name)
-    return manifest is not None and not _is_outdated(manifest, card)
+    manifest = read_manifest(data_home(), card.name)
+    return manifest is not None and not manifest.is_outdated(card)
 
 
 def open_dataset(card: Card) -> Dataset:
@@ -117,10 +96,10 @@ def open_dataset(card: Card) -> Dataset:
     Raises `DataError` when it is not prepared, damaged, or prepared from another version of its card.
     """
     home = data_home()
-    manifest = _read_manifest(home, card.name)
+    manifest = read_manifest(home, card.name)
     if manifest is None:
         raise DataError(f"data set {card.name!r} is not available; run {download_command(card)}")
-    if _is_outdated(manifest, card):
+    if manifest.is_outdated(card):
         raise DataError(
             f"data set {card.name!r} was prepared from version {manifest.version} of its card (fingerprint "
             f"{manifest.fingerprint[:12]}), expected version {card.version} ({card.expected.fingerprint[:12]}); "
@@ -128,9 +107,9 @@ def open_dataset(card: Card) -> Dataset:
         )
     for file in manifest.files:
         if file.endswith(".bin"):
-            _verified_file(home, card, manifest, file)
+            verified_file(home, card, manifest, file)
     ratings = column_files.read(
-        _folder(home, card.name), n_users=manifest.users, n_items=manifest.items, scale=card.scale,
+        dataset_folder(home, card.name), n_users=manifest.users, n_items=manifest.items, scale=card.scale,
         fingerprint=manifest.fingerprint,
     )  # fmt: skip
     return Dataset(card, ratings, home)
@@ -156,8 +135,8 @@ def prepare(card: Card, *, listener: ProgressListener, from_file: Path | None = 
 
 def _can_renew_ids(card: Card) -> bool:
     """Whether an older cfbench prepared the data set with other item ids, and its file is still there."""
-    manifest = _read_manifest(data_home(), card.name)
-    if manifest is None or _is_outdated(manifest, card) or not _has_old_ids(manifest, card):
+    manifest = read_manifest(data_home(), card.name)
+    if manifest is None or manifest.is_outdated(card) or not manifest.has_old_ids(card):
         return False
     return find_cached_file(card, data_home() / "downloads") is not None
 
@@ -203,28 +182,6 @@ def _exclusive(card: Card, listener: ProgressListener) -> AbstractContextManager
     return exclusive_lock(folder / f"{card.name}.lock", f"preparing {card.name}", listener)
 
 
-def _folder(home: Path, name: str) -> Path:
-    return home / "datasets" / name
-
-
-def _read_manifest(home: Path, name: str) -> _Manifest | None:
-    """Read `dataset.json`; None if it is missing or damaged, because then no other file can be checked."""
-    try:
-        return _Manifest.model_validate_json((_folder(home, name) / "dataset.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _has_old_ids(manifest: _Manifest, card: Card) -> bool:
-    """Whether the data set was prepared before the card gave its source the original ids of the items."""
-    numbered = {source.location for source in card.sources if source.item_numbers is not None}
-    return manifest.source in numbered and not manifest.original_ids
-
-
-def _is_outdated(manifest: _Manifest, card: Card) -> bool:
-    return manifest.version != card.version or card.expected.fingerprint not in ("", manifest.fingerprint)
-
-
 def _prepare(card: Card, listener: ProgressListener, from_file: Path | None) -> None:
     import polars as pl
 
@@ -256,7 +213,7 @@ def _write_dataset(
 
     `where` names the file in messages, `source` is recorded in `dataset.json`.
     """
-    with atomic_folder(_folder(data_home(), card.name), DATA_VARIABLE, replace=True) as hidden:
+    with atomic_folder(dataset_folder(data_home(), card.name), DATA_VARIABLE, replace=True) as hidden:
         ratings, encoder = column_files.write(blocks, hidden, card.scale)
         catalogue = encoder.catalogue(titles)
         if keep_last:
@@ -268,10 +225,10 @@ def _write_dataset(
         column_files.write_table(catalogue.users, hidden / "users.parquet")
         column_files.write_table(catalogue.items, hidden / "items.parquet")
         files = sorted(hidden.iterdir())
-        manifest = _Manifest(
+        manifest = Manifest(
             name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
             items=ratings.n_items, ratings=len(ratings), source=source,
-            files={path.name: checksum(path) for path in files}, stamps={path.name: _stamp(path) for path in files},
+            files={path.name: checksum(path) for path in files}, stamps={path.name: file_stamp(path) for path in files},
             original_ids=titles is not None and "id" in titles.columns,
         )  # fmt: skip
         (hidden / "dataset.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -310,22 +267,3 @@ def _compare_with_card(card: Card, ratings: Ratings, where: str) -> None:
             f"{where} does not match the card of {card.name}: {'; '.join(differences)}; correct the card, "
             "or use another source with --from-file"
         )
-
-
-def _verified_file(home: Path, card: Card, manifest: _Manifest | None, file: str) -> Path:
-    """The path of a file that has not changed since it was written; raises `DataError`."""
-    path = _folder(home, card.name) / file
-    try:
-        unchanged = manifest is not None and (
-            _stamp(path) == manifest.stamps.get(file) or checksum(path) == manifest.files.get(file)
-        )
-    except OSError:
-        unchanged = False
-    if not unchanged:
-        raise DataError(f"{path} is damaged or missing; run {download_command(card, ' --again')} to repair it")
-    return path
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
