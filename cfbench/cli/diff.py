@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.leaderboard.intervals import Comparison
+    from cfbench.runs.costs import Cost
     from cfbench.runs.record import Record
 
-_OUTCOMES = ("status", "rmse", "mae", "valid_rmse", "epochs", "best_epoch", "parameters", "fit_seconds",
-             "predict_seconds", "peak_memory")  # fmt: skip
+_OUTCOMES = ("status", "rmse", "mae", "valid_rmse", "epochs", "best_epoch")
+_COSTS = ("parameters", "fit_seconds", "predict_seconds", "peak_memory")
 
 
 def diff(
@@ -35,11 +36,13 @@ def diff(
 
     Example: cfbench diff 3f2a last
     """
+    from cfbench.runs.costs import Costs
     from cfbench.runs.results import Results
 
     stored_runs = Results(results)
     (first, first_folder), (second, second_folder) = stored_runs.find(run), stored_runs.find(other)
-    differences = _find_differences(_facts(first), _facts(second))
+    costs = Costs(stored_runs)
+    differences = _find_differences(_facts(first, costs.of(first)), _facts(second, costs.of(second)))
     comparison, reason = _compare_errors(first, first_folder, second, second_folder)
     if json:
         rows = {name: list(values) for name, values in differences.items()}
@@ -53,8 +56,8 @@ def diff(
         console.result(_describe_comparison(comparison))
 
 
-def _facts(record: Record) -> dict[str, Any]:
-    """Everything in a record that can be compared, by the name of its line."""
+def _facts(record: Record, cost: Cost) -> dict[str, Any]:
+    """Everything in a record that can be compared, and the cost with members, by the name of its line."""
     request, outcome, machine = record.request, record.outcome, record.machine
     return {
         "imported": None if request.imported is None else request.imported.test.name,
@@ -67,6 +70,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "accelerator": machine.accelerator, "python": machine.python,
         **{f"version {name}": value for name, value in machine.libraries.items()},
         **{name: getattr(outcome, name) for name in _OUTCOMES},
+        **{name: getattr(cost, name) for name in _COSTS},
     }  # fmt: skip
 
 

@@ -28,3 +28,12 @@ def test_diff_of_two_splits_has_no_test_and_says_why(terminal):
     assert result.status == 0
     assert "no paired test: the runs were scored on different test ratings" in result.err
     assert "random80" in result.out
+
+
+def test_diff_counts_the_members_of_an_ensemble_in_its_cost(terminal):
+    bias = run_bias(terminal)
+    terminal("run ensemble")
+    bias_parameters, ensemble_parameters = json.loads(terminal(f"diff {bias} last --json").out)["differing"][
+        "parameters"
+    ]
+    assert ensemble_parameters == bias_parameters + 2
