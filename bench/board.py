@@ -23,7 +23,8 @@ import numpy as np
 from cfbench.data import card, store
 from cfbench.data.importing import ImportOptions, import_file
 from cfbench.data.progress import SilentListener
-from cfbench.leaderboard.intervals import UserSums, intervals
+from cfbench.leaderboard.estimates import PartSums, estimate
+from cfbench.leaderboard.intervals import interval
 from cfbench.metrics import mae, rmse
 from cfbench.runs import record
 from cfbench.runs.arrays import RunArrays, write_arrays
@@ -124,18 +125,22 @@ def compare_intervals() -> None:
     from scipy import stats
 
     rng = np.random.default_rng(0)
-    counts = np.ceil(rng.lognormal(2, 1, (943, 1)))
-    scores = [UserSums(rng.chisquare(counts), counts, root=True) for _ in range(10)]
+    counts = np.ceil(rng.lognormal(2, 1, 943))
+    sums = [rng.chisquare(counts) for _ in range(10)]
+    parts = [PartSums(of_model, counts, counts, of_model.sum(), counts.sum(), root=True) for of_model in sums]
 
     def bootstrap_with_scipy() -> None:
-        for score in scores:
+        for of_model in sums:
             stats.bootstrap(
-                (score.sums[:, 0], score.counts[:, 0]), lambda s, n, axis: np.sqrt(s.sum(axis) / n.sum(axis)),
+                (of_model, counts), lambda s, n, axis: np.sqrt(s.sum(axis) / n.sum(axis)),
                 paired=True, vectorized=True, n_resamples=2000, rng=0,
             )  # fmt: skip
 
-    title = "intervals of 10 scores, 2,000 draws"
-    compare(title, lambda: intervals(scores), bootstrap_with_scipy, "scipy.stats.bootstrap, 10 times")
+    def by_jackknife() -> None:
+        for part in parts:
+            interval(estimate([[{"user": part}]]))
+
+    compare("intervals of 10 scores", by_jackknife, bootstrap_with_scipy, "scipy.stats.bootstrap, 10 times")
 
 
 if __name__ == "__main__":

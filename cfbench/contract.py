@@ -213,6 +213,9 @@ class Plugin(Generic[C]):
     build: Callable[[C], Model]
     gpu: bool = False
     """Whether the model can compute on other devices than the CPU."""
+    random: bool = True
+    """Whether another seed can give other predictions. If it cannot, one run says all; the leaderboard marks a score of
+    one seed of any other plugin."""
     uses_times: bool = False
     """Whether the model uses the times of ratings, in training and of the pairs to predict. Only then does it receive
     them, and a leaderboard says that the model knew the dates."""

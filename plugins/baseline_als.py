@@ -45,4 +45,5 @@ PLUGIN = Plugin(
     paper="Koren, Factor in the Neighbors, ACM TKDD 4(1), 2010, section 2.1",
     config=BaselineALSConfig,
     build=build_baseline_als,
+    random=False,
 )

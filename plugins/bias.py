@@ -69,4 +69,5 @@ PLUGIN = Plugin(
     paper="Koren, Factor in the Neighbors, ACM TKDD 4(1), 2010, section 2.1",
     config=BiasConfig,
     build=Bias,
+    random=False,
 )

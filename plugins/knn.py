@@ -270,4 +270,5 @@ PLUGIN = Plugin(
     paper="Herlocker, Konstan, Borchers, Riedl, An Algorithmic Framework for Collaborative Filtering, SIGIR 1999",
     config=KNNConfig,
     build=KNN,
+    random=False,
 )

@@ -54,4 +54,5 @@ PLUGIN = Plugin(
     paper="none: the constant with the least squared error",
     config=MeanConfig,
     build=Mean,
+    random=False,
 )

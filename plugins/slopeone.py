@@ -98,4 +98,5 @@ PLUGIN = Plugin(
     paper="Lemire, Maclachlan, Slope One Predictors for Online Rating-Based Collaborative Filtering, SDM 2005",
     config=SlopeOneConfig,
     build=SlopeOne,
+    random=False,
 )

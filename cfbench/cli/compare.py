@@ -14,7 +14,7 @@ from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.cli.view import numbers
 from cfbench.errors import CfbenchError
-from cfbench.leaderboard import Metric, SliceBy
+from cfbench.leaderboard import Clusters, Metric, SliceBy
 
 if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
@@ -40,6 +40,10 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     metric: Annotated[
         Metric, typer.Option("--metric", help="The score that ranks; intervals and tests are computed for it.")
     ] = "rmse",
+    clusters: Annotated[
+        Clusters,
+        typer.Option("--clusters", help="Of what the test ratings are a sample: intervals and tests hold for others."),
+    ] = "user",
     plugin: Annotated[
         list[str] | None,
         typer.Option("--plugin", metavar="NAME", help="Show only this plugin; may be repeated.", show_default=False,
@@ -79,8 +83,9 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     """Rank the models of a data set and split, best first, beside published scores of the same protocol.
 
     Several seeds of one config are one row, and so are the folds of --split 5fold. Each plugin is shown with the
-    config that has the best validation RMSE; the test ratings never choose a config. Intervals are 95 %, from a
-    bootstrap over users; ≈ marks models that do not differ significantly from the best.
+    config that has the best validation RMSE; the test ratings never choose a config. Intervals are 95 %; they and all
+    tests hold for other users like these (--clusters both: for other items too), and for other seeds where several were
+    run. ≈ marks models that do not differ significantly from the best.
 
     Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
     cfbench compare --all-runs --plugin deepae --format csv; cfbench compare --ranking --k 20
@@ -100,6 +105,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         split or card.default_split,
         stored_runs,
         metric=metric,
+        clusters=clusters,
         by=by,
         plugins=plugin or [],
         all_runs=all_runs,

@@ -85,15 +85,15 @@ def _compare_errors(
 ) -> tuple[Comparison | None, str]:
     """The paired test, or None and the reason why there is none."""
     from cfbench.leaderboard.intervals import compare
-    from cfbench.leaderboard.scoring import find_errors, sum_by_user
+    from cfbench.leaderboard.scoring import estimate_score, find_errors
 
     if first.request.split.fingerprint != second.request.split.fingerprint:
         return None, "no paired test: the runs were scored on different test ratings"
     errors = [find_errors(first, first_folder), find_errors(second, second_folder)]
-    sums = [sum_by_user([run_errors], "rmse") for run_errors in errors if run_errors is not None]
-    if len(sums) < 2 or sums[0].present.sum() < 2:
+    estimates = [estimate_score([[run_errors]], "rmse") for run_errors in errors if run_errors is not None]
+    if len(estimates) < 2 or not estimates[0].defined:
         return None, "no paired test: a run has no score, or the ratings it was scored on are not downloaded"
-    return compare(*sums), ""
+    return compare(*estimates), ""
 
 
 def _describe_comparison(comparison: Comparison) -> str:

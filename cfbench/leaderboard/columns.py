@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
 Kind: TypeAlias = Literal[
-    "place", "text", "mark", "score", "interval", "gap", "p-value", "deviation", "share", "duration", "memory", "count"
-]
+    "place", "places", "text", "mark", "score", "interval", "gap", "p-value", "deviation", "share", "duration",
+    "memory", "count",
+]  # fmt: skip
 """How a value is written in a table. A text is written as it is, whatever the kind; None means unknown.
 
 `mark`: bool. `score`, `p-value`, `share`: float. `interval`: (low, high). `gap`: (difference, tied). `deviation`:
-(standard deviation, number of seeds). `duration`: seconds. `memory`: bytes. `place`, `count`: int.
+(standard deviation, number of seeds). `duration`: seconds. `memory`: bytes. `place`, `count`: int. `places`: (first,
+last).
 """
 
 
@@ -63,6 +65,9 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.interval, heading="95 %", kind="interval", priority=2),
     BoardColumn(lambda r: r.interval and r.interval.low, key="interval_low"),
     BoardColumn(lambda r: r.interval and r.interval.high, key="interval_high"),
+    BoardColumn(lambda r: r.places, heading="places", kind="places", priority=5),
+    BoardColumn(lambda r: r.places and r.places.first, key="place_first"),
+    BoardColumn(lambda r: r.places and r.places.last, key="place_last"),
     BoardColumn(_gap, heading="to best", kind="gap", priority=3),
     BoardColumn(lambda r: r.to_best and r.to_best.difference, key="difference"),
     BoardColumn(lambda r: r.to_best and r.to_best.low, key="difference_low"),
@@ -103,6 +108,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: sorted(r.row.seeds), key="seeds"),
     BoardColumn(lambda r: r.row.newest.run.rpartition("-")[2], heading="run", priority=6),
     BoardColumn(lambda r: [record.run for record in r.row.shown_records], key="runs"),
+    BoardColumn(lambda r: r.row.one_seed, key="one_seed"),
     BoardColumn(lambda r: r.row.uses_times, key="uses_times"),
     BoardColumn(lambda r: r.row.refit, key="refit"),
     BoardColumn(lambda r: r.row.is_imported, key="imported"),
@@ -152,6 +158,7 @@ def board_data(ranked_board: RankedBoard) -> dict[str, Any]:
         rows.append(row_data(row) | slices)
     return {
         "dataset": board.dataset, "split": board.split, "protocol": board.protocol, "metric": ranked_board.metric,
+        "clusters": ranked_board.clusters,
         "fingerprints": board.fingerprints, "rows": rows, "left_out": board.left_out, "hidden": board.hidden,
         "published": [score.model_dump(mode="json") for score in board.published],
     } | _ranking_data(ranked_board.items)  # fmt: skip

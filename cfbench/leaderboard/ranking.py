@@ -6,6 +6,7 @@ ratings; when the data set is not downloaded, they are None.
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from cfbench.data import card as cards
 from cfbench.data import store
 from cfbench.errors import RecordError, UsageError
 from cfbench.leaderboard.board import build_board
-from cfbench.leaderboard.intervals import compare_with_best, intervals
-from cfbench.leaderboard.scoring import build_test_part, read_errors, score_new, score_slices, sum_by_user
+from cfbench.leaderboard.intervals import compare, interval
+from cfbench.leaderboard.pairs import compare_all
+from cfbench.leaderboard.scoring import build_test_part, estimate_score, read_errors, score_new, score_slices
 from cfbench.runs.results import warn_of_skipped
 
 if TYPE_CHECKING:
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 
     from cfbench.data.card import Card
     from cfbench.data.store import Dataset
-    from cfbench.leaderboard import Metric, SliceBy
+    from cfbench.leaderboard import Clusters, Metric, SliceBy
     from cfbench.leaderboard.board import Leaderboard
-    from cfbench.leaderboard.intervals import Comparison, Interval, UserSums
+    from cfbench.leaderboard.estimates import Estimate
+    from cfbench.leaderboard.intervals import Comparison, Interval
     from cfbench.leaderboard.item_ranking import ItemRanking, ItemRankings
+    from cfbench.leaderboard.pairs import PlaceRange
     from cfbench.leaderboard.rows import Row
     from cfbench.leaderboard.scoring import RunErrors, Slice, TestPart
     from cfbench.runs.record import Record
@@ -47,7 +51,9 @@ class RankedRow:
     to_best: Comparison | None = None
     """The comparison of this row with the best row."""
     p: float | None = None
-    """The p-value of the difference from the best row, adjusted for all pairs of rows (Holm)."""
+    """The p-value of the difference from the best row, adjusted for all pairs of rows (step-down max-t)."""
+    places: PlaceRange | None = None
+    """The places that the row may have, given which differences between all rows are significant."""
     user_rmse: float | None = None
     new_users: float | None = None
     """The RMSE over the test ratings of users without a training rating."""
@@ -72,6 +78,7 @@ class RankedBoard:
     board: Leaderboard
     card: Card
     metric: Metric
+    clusters: Clusters
     rows: list[RankedRow]
     has_ratings: bool
     """Whether the data set is downloaded, so that intervals and tests could be computed."""
@@ -85,25 +92,33 @@ def load_ranked_board(
     results: Results,
     *,
     metric: Metric = "rmse",
+    clusters: Clusters = "user",
     by: SliceBy | None = None,
     plugins: Collection[str] = (),
     all_runs: bool = False,
 ) -> RankedBoard:
     """Build the leaderboard of a data set and split and rank its rows; nothing is downloaded for it.
 
-    `by` adds slices to the rows; `plugins` and `all_runs` are those of `build_board`. Raises `UnknownNameError`,
-    and `UsageError` when the metric or the slices need a data set that is not downloaded.
+    `clusters` says of what the test ratings are a sample; `by` adds slices to the rows; `plugins` and `all_runs` are
+    those of `build_board`. Raises `UnknownNameError`, and `UsageError` when the metric or the slices need a data set
+    that is not downloaded.
     """
     card = cards.load(dataset)
     data = store.open_dataset(card) if store.is_ready(card) else None
     fingerprints = None if data is None else {name: data.split(name).fingerprint for name in card.expand_split(split)}
     board = build_board(card, split, results, fingerprints, plugins=plugins, all_runs=all_runs)
-    rows = rank_rows(board, results, data, metric=metric, by=by)
-    return RankedBoard(board, card, metric, rows, has_ratings=data is not None)
+    rows = rank_rows(board, results, data, metric=metric, clusters=clusters, by=by)
+    return RankedBoard(board, card, metric, clusters, rows, has_ratings=data is not None)
 
 
 def rank_rows(
-    board: Leaderboard, results: Results, dataset: Dataset | None, *, metric: Metric = "rmse", by: SliceBy | None = None
+    board: Leaderboard,
+    results: Results,
+    dataset: Dataset | None,
+    *,
+    metric: Metric = "rmse",
+    clusters: Clusters = "user",
+    by: SliceBy | None = None,
 ) -> list[RankedRow]:
     """The rows in the order of the metric, followed by those that are not ranked; raises `UsageError`.
 
@@ -113,7 +128,7 @@ def rank_rows(
     if dataset is not None:
         test_parts = {name: build_test_part(dataset.ratings, dataset.split(name)) for name in board.fingerprints}
         reader = _ErrorReader(results, test_parts)
-        ranked_rows = _score_from_predictions(board, reader, metric, by)
+        ranked_rows = _score_from_predictions(board, reader, metric, clusters, by)
         unranked_rows += reader.lost_rows
         warn_of_skipped(reader.faults)
     elif by or metric == "user-rmse":
@@ -139,12 +154,12 @@ class _ErrorReader:
     lost_rows: list[Row] = field(default_factory=list)
     """The rows of which no seed is left."""
 
-    def read(self, row: Row) -> tuple[Row, list[RunErrors]]:
-        """The errors of each run of a row, and the row without the seeds whose predictions cannot be read."""
+    def read(self, row: Row) -> tuple[Row, list[list[RunErrors]]]:
+        """The errors of each seed and fold of a row, and the row without the seeds whose predictions cannot be read."""
         seeds, lost, errors = {}, [], []
         for seed, records in row.seeds.items():
             try:
-                errors += [self._read_run(record) for record in records]
+                errors.append([self._read_run(record) for record in records])
                 seeds[seed] = records
             except RecordError as fault:
                 self.faults.append(fault)
@@ -160,39 +175,50 @@ class _ErrorReader:
 
 
 def _score_from_predictions(
-    board: Leaderboard, reader: _ErrorReader, metric: Metric, by: SliceBy | None
+    board: Leaderboard, reader: _ErrorReader, metric: Metric, clusters: Clusters, by: SliceBy | None
 ) -> list[RankedRow]:
     """The ranked rows with scores, intervals and tests from the predictions.
 
-    Only the errors of one row's runs are in memory at a time; their sums by user stay.
+    Only the errors of one row's runs are in memory at a time; their sums stay.
     """
-    rows, sums = [], []
+    rows, estimates = [], []
     for stored_row in board.ranked:
-        row, runs = reader.read(stored_row)
-        if runs:
-            ranked_row, user_sums = _score_row(row, runs, metric, by)
-            rows.append(ranked_row)
-            sums.append(user_sums)
-    if any(user_sums.present.sum() < 2 for user_sums in sums):  # one user is no sample of users
+        row, seeds = reader.read(stored_row)
+        if seeds:
+            estimates.append(estimate_score(seeds, metric, clusters))
+            rows.append(_score_row(row, seeds, estimates[-1].score, by))
+    return _doubt(rows, estimates)
+
+
+def _doubt(rows: list[RankedRow], estimates: list[Estimate]) -> list[RankedRow]:
+    """The rows with their intervals, the places they may have, and their comparisons with the best row."""
+    if not rows or not estimates[0].defined:
         return rows
+    best = min(range(len(rows)), key=lambda index: estimates[index].score)
+    tests = compare_all(estimates)
     return [
-        replace(row, interval=interval, to_best=comparison, p=p)
-        for row, interval, (comparison, p) in zip(rows, intervals(sums), compare_with_best(sums), strict=True)
+        replace(
+            row,
+            interval=interval(estimate),
+            to_best=compare(estimate, estimates[best]),
+            p=float(p),
+            places=places,
+        )
+        for row, estimate, p, places in zip(rows, estimates, tests.p[best], tests.places(ALPHA), strict=True)
     ]
 
 
-def _score_row(row: Row, runs: list[RunErrors], metric: Metric, by: SliceBy | None) -> tuple[RankedRow, UserSums]:
-    """The row with its scores, and the sums by user that its interval needs."""
-    sums = sum_by_user(runs, metric)
-    ranked_row = RankedRow(
+def _score_row(row: Row, seeds: list[list[RunErrors]], score: float, by: SliceBy | None) -> RankedRow:
+    """The row with its scores."""
+    runs = [run for folds in seeds for run in folds]
+    return RankedRow(
         row,
-        sums.score,
-        user_rmse=sum_by_user(runs, "user-rmse").score,
+        score,
+        user_rmse=statistics.mean(run.sum_by("user", "user-rmse").score for run in runs),
         new_users=score_new(runs, "user-activity"),
         new_items=score_new(runs, "item-popularity"),
         slices=tuple(score_slices(runs, by)) if by else (),
     )
-    return ranked_row, sums
 
 
 def _front_places(ranked_rows: list[RankedRow]) -> set[int]:

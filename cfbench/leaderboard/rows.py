@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cfbench.contract import format_value
 from cfbench.data.split_definitions import DEFAULT_SPLIT, OWN_SPLIT
+from cfbench.runs import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cfbench.runs.costs import Cost, Costs
-    from cfbench.runs.record import Record
+    from cfbench.runs.record import PluginFacts, Record
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ KNOWS_DATE = "knows the date"
 
 IMPORTED = "imported"
 """The note of a row whose predictions were made elsewhere."""
+ONE_SEED = "one seed"
+"""The note of a row with one seed of a plugin whose predictions depend on the seed."""
 LOST = "predictions lost"
 """The note of a row that has scores, but whose predictions are missing or damaged."""
 
@@ -195,9 +198,16 @@ class Row:
         return any(record.request.imported is not None for record in self.shown_records)
 
     @property
+    def one_seed(self) -> bool:
+        """Whether the score is that of one seed, and another seed could give another; unknown for imported ones."""
+        return len(self.seeds) == 1 and not self.is_imported and _is_random(self.newest.request.plugin)
+
+    @property
     def note(self) -> str:
         """What a reader of the score should know: unusual statuses, missing folds or seeds, times, imports."""
         notes = self._ranked_notes() if self.ranked else self._unranked_notes()
+        if self.one_seed:
+            notes.append(ONE_SEED)
         if self.refit:
             notes.append(REFIT)
         if self.met_test:
@@ -228,6 +238,11 @@ class Row:
                 scored_folds[record.request.seed].add(record.request.split.name)
         most = max(map(len, scored_folds.values()), default=0)
         return [LOST if most == self.splits else f"{most} of {self.splits} folds"]
+
+
+def _is_random(plugin: PluginFacts) -> bool:
+    """Whether another seed can give other predictions; the installed plugin answers where the record does not."""
+    return registry.is_random(plugin.name) if plugin.random is None else plugin.random
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from cfbench.data.parts import TRAIN
 from cfbench.errors import RecordError
-from cfbench.leaderboard.intervals import UserSums
+from cfbench.leaderboard.estimates import CLUSTERINGS, Estimate, PartSums, estimate
 from cfbench.ratings import activity
 from cfbench.runs.arrays import read_predictions
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cfbench.data.split import Split
-    from cfbench.leaderboard import Metric, SliceBy
-    from cfbench.leaderboard.intervals import Floats
+    from cfbench.leaderboard import Clusters, Metric, SliceBy
+    from cfbench.leaderboard.estimates import Cluster, Floats
     from cfbench.ratings import Ratings, Scale, Scores
     from cfbench.runs.record import Record
 
@@ -95,6 +95,14 @@ class TestPart:
         """(n_users,) how many test ratings each user has."""
         return activity(self.ratings.users, self.ratings.n_users)
 
+    def add_by(self, cluster: Cluster, values: Floats | None = None) -> Floats:
+        """(clusters,) the sum of a value of each test rating over each cluster; without values their number."""
+        if cluster == "rating":
+            return np.ones(len(self.ratings)) if values is None else values
+        table, by_user = self.ratings, cluster == "user"
+        codes, count = (table.users, table.n_users) if by_user else (table.items, table.n_items)
+        return np.bincount(codes, values, count).astype(np.float64)
+
     def slice_labels(self, by: SliceBy) -> list[str]:
         """The labels of all possible slices; they are the same for all splits of a data set."""
         if by == "rating":
@@ -129,14 +137,31 @@ class RunErrors:
     test_part: TestPart
     errors: Floats
 
-    def sum_by_user(self, metric: Metric) -> tuple[Floats, Floats]:
-        """(n_users,) the sums and counts that the metric consists of; see `UserSums`."""
-        users, counts = self.test_part.ratings.users, self.test_part.ratings_per_user
-        losses = np.abs(self.errors) if metric == "mae" else self.errors**2
-        sums = np.bincount(users, losses, len(counts)).astype(np.float64)
-        if metric != "user-rmse":
-            return sums, counts.astype(np.float64)
-        return np.sqrt(sums / np.maximum(counts, 1)), (counts > 0).astype(np.float64)
+    def sum_by(self, cluster: Cluster, metric: Metric) -> PartSums:
+        """The sums by user, item or rating that the metric consists of."""
+        if metric == "user-rmse":
+            return self._sum_user_rmse(cluster)
+        losses, part = np.abs(self.errors) if metric == "mae" else self.errors**2, self.test_part
+        sums, counts = part.add_by(cluster, losses), part.add_by(cluster)
+        return PartSums(sums, counts, counts, float(losses.sum()), len(losses), root=metric == "rmse")
+
+    def _sum_user_rmse(self, cluster: Cluster) -> PartSums:
+        """The sums of the mean over users of each user's RMSE.
+
+        Without one rating the sum of these RMSEs loses what the RMSE of its user loses, or all of it if the user has no
+        other rating, and then there is one user less. An item has one rating of a user at most, so the losses add up.
+        """
+        part, users, squares = self.test_part, self.test_part.ratings.users, self.errors**2
+        counts, sums = part.ratings_per_user, part.add_by("user", squares)
+        by_user, present = np.sqrt(sums / np.maximum(counts, 1)), (counts > 0).astype(np.float64)
+        total, number = float(by_user.sum()), float(present.sum())
+        if cluster == "user":
+            return PartSums(by_user, present, present, total, number, root=False)
+        others = counts[users] - 1
+        without = np.sqrt(np.maximum(sums[users] - squares, 0) / np.maximum(others, 1)) * (others > 0)
+        losses, alone = by_user[users] - without, (others == 0).astype(np.float64)
+        lost, gone = part.add_by(cluster, losses), part.add_by(cluster, alone)
+        return PartSums(lost, gone, part.add_by(cluster), total, number, root=False)
 
     def sum_by_slice(self, by: SliceBy) -> tuple[Floats, NDArray[np.int64]]:
         """(slices,) the sums of squared errors, and how many test ratings each slice has."""
@@ -174,10 +199,9 @@ def find_errors(record: Record, folder: Path) -> RunErrors | None:
     return read_errors(folder, build_test_part(dataset.ratings, split))
 
 
-def sum_by_user(runs: Sequence[RunErrors], metric: Metric) -> UserSums:
-    """A score over several runs; each run is one part of it."""
-    sums, counts = zip(*(run.sum_by_user(metric) for run in runs), strict=True)
-    return UserSums(np.stack(sums, axis=1), np.stack(counts, axis=1), root=metric == "rmse")
+def estimate_score(seeds: Sequence[Sequence[RunErrors]], metric: Metric, clusters: Clusters = "user") -> Estimate:
+    """The score of a row with what its doubt is computed from; `seeds[s][f]` are the errors of seed s on fold f."""
+    return estimate([[{c: run.sum_by(c, metric) for c in CLUSTERINGS[clusters]} for run in folds] for folds in seeds])
 
 
 def score_slices(runs: Sequence[RunErrors], by: SliceBy) -> list[Slice]:

@@ -58,6 +58,8 @@ class PluginFacts(_Frozen):
     package: str
     source: str = ""
     """SHA-256 of the plugin's source (`cfbench.runs.source`); empty in records that are older than this field."""
+    random: bool | None = None
+    """Whether another seed can give other predictions; None in records that do not say it."""
     uses_times: bool = False
     """Whether the model knew the date of each rating it predicted: the plugin uses times, and the data have them."""
 

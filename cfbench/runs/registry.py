@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from cfbench import __version__, plugins
 from cfbench.contract import Config, FoldIn, Plugin
-from cfbench.errors import ConfigError, PluginError, UnknownNameError
+from cfbench.errors import CfbenchError, ConfigError, PluginError, UnknownNameError
 from cfbench.files import data_home
 
 if TYPE_CHECKING:
@@ -122,6 +122,14 @@ def load(name: str) -> Plugin[Any]:
             f"plugin {name!r} needs {libraries}, not installed here; install with: {install_line(missing.values())}"
         )
     return plugin
+
+
+def is_random(name: str) -> bool:
+    """Return whether another seed can give a plugin other predictions; True if it cannot be imported."""
+    try:
+        return import_plugin(name).random
+    except CfbenchError:
+        return True
 
 
 def import_plugin(name: str) -> Plugin[Any]:

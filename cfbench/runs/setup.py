@@ -67,7 +67,7 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
         started=datetime.now(UTC),
         plugin=PluginFacts(
             name=setup.name, title=plugin.title, package=location.package, source=source_hash(location.module),
-            uses_times=plugin.uses_times and ratings.times is not None,
+            random=plugin.random, uses_times=plugin.uses_times and ratings.times is not None,
         ),
         dataset=dataset_facts(dataset), split=split_facts(split),
         preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench.contract import DivergedError, Plugin
+from cfbench.contract import Context, DivergedError, Plugin
 from cfbench.ratings import Pairs, Ratings, Scale, blocks
 from cfbench.testing.planted import assert_scores, fit, planted, rmse
 
@@ -94,6 +94,18 @@ def _seed_global_generators(seed: int) -> None:
         torch.manual_seed(seed)
 
 
+def _any_seed(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
+    if plugin.random:
+        return "depends on the seed"
+    data = planted(seed=12)
+    first, second = (fit(plugin, data, Context(seed=seed)).predict(data.test.pairs) for seed in (1, 2))
+    gap = np.abs(first - second).max()
+    assert first.tobytes() == second.tobytes(), (
+        f"PLUGIN.random is False, but predictions with two seeds differ by up to {gap:.3g}; leave random out"
+    )
+    return ""
+
+
 def _independent(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     data = planted(seed=18)
     model = fit(plugin, data)
@@ -156,6 +168,7 @@ CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
     "predicts the same for pairs together and in pieces": _pieces,
     "does not change its inputs": _changes_no_input,
     "gives the same bits for the same seed, and uses no other randomness": _same_seed,
+    "gives the same bits for any seed, if it declares that nothing is random": _any_seed,
     "is not changed by the fit of another model": _independent,
     "works without validation ratings": _no_validation,
     "works on scales with zero, negatives and halves": _other_scales,

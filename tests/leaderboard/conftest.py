@@ -1,5 +1,6 @@
-"""Stored runs to rank: with chosen scores alone, or with predictions on the tiny data set."""
+"""Stored runs to rank, with scores alone or with predictions on the tiny data set; and made-up users."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -10,6 +11,7 @@ import pytest
 from cfbench import metrics
 from cfbench.data import card, store
 from cfbench.leaderboard.board import build_board
+from cfbench.leaderboard.estimates import PartSums, estimate
 from cfbench.leaderboard.ranking import rank_rows
 from cfbench.runs.arrays import RunArrays, write_arrays
 from cfbench.runs.machine import Machine
@@ -22,11 +24,13 @@ FINGERPRINT = "f" * 64
 
 def make_record(rmse, *, run, split="random90", fingerprint=FINGERPRINT, status="finished", plugin="bias", seed=0,
                 config=None, valid=None, seconds=1.0, dataset="ml-100k", tuned=None, package="p",
-                source="", report=None, uses_times=False, origins=None, refit=False):  # fmt: skip
+                source="", report=None, uses_times=False, random=None, origins=None, refit=False):  # fmt: skip
     """A record that starts a second after the one made before; its MAE is its RMSE."""
     request = Request(
         run=run, started=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(CLOCK)),
-        plugin=PluginFacts(name=plugin, title="t", package=package, source=source, uses_times=uses_times),
+        plugin=PluginFacts(
+            name=plugin, title="t", package=package, source=source, random=random, uses_times=uses_times
+        ),
         dataset=DatasetFacts(name=dataset, card_version=1, fingerprint="d", users=1, items=1, ratings=1),
         split=SplitFacts(name=split, protocol="", definition={}, fingerprint=fingerprint, report=report or {}),
         preset=None, config=config or {}, origins=origins or {}, seed=seed, device="cpu", tuned=tuned, refit=refit,
@@ -124,3 +128,59 @@ class TinyRuns:
 def tiny(terminal):
     """No runs yet on the tiny data set, in the results folder of the terminal."""
     return TinyRuns(terminal.folder / "results")
+
+
+def estimate_users(sums, counts, *, root=True):
+    """The estimate of a row whose seeds have these sums: (users,) or (seeds, users)."""
+    counts = np.asarray(counts, np.float64)
+    parts = [PartSums(row, counts, counts, row.sum(), counts.sum(), root) for row in np.atleast_2d(sums)]
+    return estimate([[{"user": part}] for part in parts])
+
+
+@dataclass
+class World:
+    """Users with the numbers of their ratings and the levels of their errors."""
+
+    rng: np.random.Generator
+    counts: np.ndarray
+    levels: np.ndarray
+
+    def model(self, *, seeds=1, users_differ=0.1, seeds_differ=0.0, seed_sd=0.0, factor=1.0):
+        """A model whose squared errors are `factor` times those of the others on average.
+
+        `users_differ` and `seeds_differ` are the variances of a factor that the model, and each of its seeds, has for
+        each user; `seed_sd` is the spread of the logarithm of a factor that each seed has for all users.
+        """
+        own = factor * self._draw(users_differ)
+        sums = [
+            self.rng.chisquare(self.counts) * self.levels * own * self._draw(seeds_differ)
+            * np.exp(seed_sd * self.rng.normal())
+            for _ in range(seeds)
+        ]  # fmt: skip
+        return estimate_users(np.stack(sums), self.counts)
+
+    def _draw(self, variance):
+        """(users,) factors with the mean 1."""
+        return self.rng.gamma(1 / variance, variance, len(self.counts)) if variance else 1.0
+
+
+def draw_world(rng, users=300, sigma=0.8):
+    """A world of other users each time."""
+    return World(rng, np.ceil(rng.lognormal(2, sigma, users)), rng.gamma(2, 0.5, users))
+
+
+@pytest.fixture
+def make_estimate():
+    """A function that makes an estimate of sums and counts of users."""
+    return estimate_users
+
+
+@pytest.fixture
+def make_world():
+    """A function that draws users whose models' true scores are known.
+
+    The users differ in how many ratings they have (log-normal with the spread `sigma`, as in the data sets of the
+    field) and in how large their errors are; the errors of one user share a scale. The mean squared error over all
+    possible users is 1.
+    """
+    return draw_world

@@ -246,6 +246,25 @@ def test_runs_with_refit_have_rows_of_their_own_with_representatives_of_their_ow
     assert [(row.newest.run, row.refit, row.note) for row in chosen] == [("d", True, "refit"), ("b", False, "")]
 
 
+@pytest.mark.parametrize(
+    ("plugin", "declared", "note"),
+    [
+        ("bias", None, ""),  # the installed plugin answers for records that do not say it
+        ("bias", True, "one seed"),
+        ("svd", None, "one seed"),
+        ("svd", False, ""),
+        ("no-longer-installed", None, "one seed"),
+    ],
+)
+def test_a_score_of_one_seed_is_marked_where_another_seed_can_give_another(runs, plugin, declared, note):
+    runs.add(0.9, run="a", plugin=plugin, random=declared)
+    (row,) = runs.board().rows
+    assert row.note == note
+    runs.add(0.9, run="b", plugin=plugin, random=declared, seed=1)
+    (row,) = runs.board().rows
+    assert row.note == ""
+
+
 def test_the_note_says_that_the_plugin_knows_the_date(runs):
     runs.add(0.9, run="a", status="diverged", uses_times=True)
     runs.add(None, run="b", seed=1, status="failed", uses_times=True)

@@ -93,7 +93,11 @@ def test_latex_compiles(ranked, tmp_path):
 )
 def test_the_table_fits_the_terminal_and_uses_its_width(ranked, width, shows_mae, shows_device, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
-    lines = [line for line in ranked("compare --all-runs").out.splitlines() if line[:1] != "≈"]
+    lines = [
+        line
+        for line in ranked("compare --all-runs").out.splitlines()
+        if not line.startswith(("≈", "95 %,", "± seeds:", "one seed:"))
+    ]
     assert max(map(len, lines)) <= width
     heading = next(line for line in lines if "plugin" in line)
     assert "RMSE" in heading
@@ -120,6 +124,31 @@ def test_marks_are_explained_where_they_are_used(ranked):
     assert "●" in ranked("compare --pareto").out
 
 
+@pytest.mark.parametrize(
+    ("clusters", "words"),
+    [
+        ("user", "other users like these, the same items"),
+        ("item", "other items like these, the same users"),
+        ("both", "other users and items like these"),
+    ],
+)
+def test_the_legend_says_for_what_the_intervals_hold(ranked, clusters, words):
+    out = ranked(f"compare --clusters {clusters}").out
+    assert f"95 %, to best, places: for {words}" in out
+    assert "± seeds: the spread over seeds, which 95 %, to best and places include" in out
+    assert json.loads(ranked(f"compare --clusters {clusters} --json").out)["clusters"] == clusters
+
+
+def test_one_seed_of_a_random_plugin_is_marked_and_the_mark_is_explained(tiny, terminal):
+    tiny.add_noisy("bias", 0.8)  # it draws no random numbers
+    assert "one seed" not in terminal("compare").out
+    assert "± seeds:" not in terminal("compare").out
+    tiny.add_noisy("svd", 0.8)
+    assert "one seed: the numbers hold for this seed" in terminal("compare").out
+    rows = json.loads(terminal("compare --json").out)["rows"]
+    assert {row["plugin"]: row["one_seed"] for row in rows} == {"bias": False, "svd": True}
+
+
 def test_the_number_of_configs_that_are_not_shown_is_printed(ranked):
     assert "configs not shown: 1; each plugin is shown with its best in validation" in ranked("compare").err
 
@@ -130,7 +159,7 @@ def test_a_plugin_that_knows_the_date_is_noted_and_the_note_is_explained(tiny, t
     assert "knows the date: the model is given the time of each rating that it predicts" in terminal("compare").out
     rows = json.loads(terminal("compare --json").out)["rows"]
     assert [(row["plugin"], row["uses_times"], row["note"]) for row in rows] == [
-        ("timed", True, "knows the date"), ("bias", False, ""),
+        ("timed", True, "one seed, knows the date"), ("bias", False, ""),
     ]  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def test_an_ensemble_whose_member_is_missing_has_no_cost_and_says_why(runs):
     runs.add(0.8, run="c", plugin="ensemble", config={"members": ["a", "b"]}, seconds=0.5)
     ensemble, _ = map(row_data, runs.rank())
     assert [ensemble[k] for k in ("fit_seconds", "parameters", "members", "pareto", "note")] == [
-        None, None, 2, False, "cost unknown: 1 member missing",
+        None, None, 2, False, "one seed, cost unknown: 1 member missing",
     ]  # fmt: skip
 
 
@@ -98,6 +98,24 @@ def test_each_fold_is_scored_on_its_own_test_part_and_the_scores_are_averaged(ti
     assert sum(part.ratings for part in sliced.slices) == len(tiny.dataset.ratings)
 
 
+def test_intervals_over_users_and_items_are_wider_and_items_have_their_own(tiny):
+    tiny.add_noisy("bias", 0.8)
+    widths = {}
+    for clusters in ("user", "item", "both"):
+        (row,) = tiny.rank(clusters=clusters)
+        widths[clusters] = row.interval.high - row.interval.low
+    assert widths["user"] != widths["item"]
+    assert widths["both"] >= max(widths["user"], widths["item"])
+
+
+def test_a_row_with_three_seeds_that_differ_has_a_wider_interval_than_one_seed_of_it(tiny):
+    for seed, noise in enumerate((0.6, 0.8, 1.0)):
+        tiny.add_noisy("svd", noise, seed=seed)
+        tiny.add_noisy("bias", 0.8, seed=seed)
+    widths = {row.row.plugin: row.interval.high - row.interval.low for row in tiny.rank()}
+    assert widths["svd"] > 2 * widths["bias"]
+
+
 def damage(tiny, record):
     """Cut the last byte off the predictions of a run."""
     file = tiny.results.place(record.request) / "predictions.parquet"
@@ -105,11 +123,11 @@ def damage(tiny, record):
 
 
 def test_damaged_predictions_are_named_and_only_their_row_loses_its_place(tiny):
-    tiny.add_noisy("svd", 0.6)
+    tiny.add_noisy("knn", 0.6)
     damage(tiny, tiny.add_noisy("bias", 0.5))
     with pytest.warns(SkippedRunsWarning, match=r"skipped 1 run:\n.*bias.*damaged or missing; run the model again"):
         rows = tiny.rank()
-    assert [(row.place, row.row.plugin, row.row.note) for row in rows] == [(1, "svd", ""), (None, "bias", LOST)]
+    assert [(row.place, row.row.plugin, row.row.note) for row in rows] == [(1, "knn", ""), (None, "bias", LOST)]
 
 
 def test_a_seed_with_damaged_predictions_leaves_the_mean_of_the_others(tiny):

@@ -205,6 +205,14 @@ class UsesGlobalRandomness(Mean):
         self._biases = replace(self._biases, mean=self._biases.mean + np.random.random() * 1e-3)  # noqa: NPY002 (that is what it breaks)
 
 
+class UsesTheSeed(Mean):
+    """It declares that nothing is random."""
+
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        self._biases = replace(self._biases, mean=self._biases.mean + 0.001 * context.rng().normal())
+
+
 class Shared(Mean):
     held = {}  # noqa: RUF012 (that is what it breaks)
 
@@ -371,6 +379,11 @@ BROKEN = [
     (GIVEN, Plugin("t", "p", Config, ByEpochs, fixed_epochs=True), r"Context.epochs is 1, but epochs \[1, 2, 3\] were"),
     (GIVEN, Plugin("t", "p", Config, ByItsOwnSchedule, fixed_epochs=True), "schedules must follow the config"),
     (TIMES, Plugin("t", "p", Config, OnlyWithTimes, uses_times=True), "has no attribute 'astype'"),
+    (
+        "gives the same bits for any seed, if it declares that nothing is random",
+        Plugin("t", "p", Config, UsesTheSeed, random=False),
+        "PLUGIN.random is False, but predictions with two seeds differ by up to",
+    ),
     (
         "has a title and a paper, one line each",
         Plugin("t", "p\nq", Config, Mean),

@@ -19,6 +19,13 @@ def _place(place: int | None) -> str:
     return "" if place is None else numbers.count(place)
 
 
+def _places(places: tuple[int, int] | None) -> str:
+    if places is None:
+        return numbers.NONE
+    first, last = places
+    return str(first) if first == last else f"{first}–{last}"
+
+
 def _mark(marked: bool) -> str:
     return "●" if marked else ""
 
@@ -35,6 +42,7 @@ def _deviation(deviation: tuple[float, int]) -> str:
 
 _FORMATS: dict[Kind, Callable[[Any], str]] = {
     "place": _place,
+    "places": _places,
     "text": str,
     "mark": _mark,
     "score": numbers.score,

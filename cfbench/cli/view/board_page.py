@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
-from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, MET_TEST, REFIT
+from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, MET_TEST, ONE_SEED, REFIT
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from cfbench.data.card import Published
-    from cfbench.leaderboard import SliceBy
+    from cfbench.leaderboard import Clusters, SliceBy
     from cfbench.leaderboard.item_ranking import ItemRankings
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
@@ -28,17 +28,29 @@ def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto:
         columns = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
         best = next((index for index, row in enumerate(ranked_board.rows) if row.place == 1), None)
         out.print(tables.rich_table(tables.fit_width(columns, out.width), bold=best))
-        _explain_marks(ranked_board.rows, pareto=pareto)
+        _explain_marks(ranked_board, pareto=pareto)
         if ranked_board.items and ranked_board.items.users:
             _explain_item_rankings(ranked_board.items, ranked_board.rows)
     if board.published and not by:
         out.print(_published_table(board.published))
 
 
-def _explain_marks(rows: list[RankedRow], *, pareto: bool) -> None:
+SAMPLES: dict[Clusters, str] = {
+    "user": "other users like these, the same items",
+    "item": "other items like these, the same users",
+    "both": "other users and items like these",
+}
+"""For what the intervals and tests hold."""
+
+
+def _explain_marks(ranked_board: RankedBoard, *, pareto: bool) -> None:
     """Print what the marks and notes mean, when the rows have any."""
+    rows = ranked_board.rows
+    _explain_intervals(ranked_board)
     if any(row.tied for row in rows):
-        console.result("≈ does not differ significantly from the best: paired test over users, Holm, all pairs, 5 %")
+        console.result("≈ does not differ significantly from the best: paired tests of all pairs, step-down max-t, 5 %")
+    if any(row.row.one_seed for row in rows):
+        console.result(f"{ONE_SEED}: the numbers hold for this seed; another seed can give others")
     if pareto:
         console.result("● no other model is both at least as good and fitted at least as fast")
     if any(row.row.refit for row in rows):
@@ -72,6 +84,14 @@ def _explain_item_rankings(items: ItemRankings, rows: list[RankedRow]) -> None:
         f"{items.task.liked:g}, without {left_out} users whose test ratings are all lower; equal predictions count as "
         f"the mean over their orders{dates}"
     )
+
+
+def _explain_intervals(ranked_board: RankedBoard) -> None:
+    """Print for what the intervals hold, when there are any."""
+    if any(row.interval for row in ranked_board.rows):
+        console.result(f"95 %, to best, places: for {SAMPLES[ranked_board.clusters]}")
+        if any(row.row.sd is not None for row in ranked_board.rows):
+            console.result("± seeds: the spread over seeds, which 95 %, to best and places include")
 
 
 def _published_table(published: list[Published]) -> Table:

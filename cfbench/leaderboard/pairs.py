@@ -1,0 +1,137 @@
+"""All pairs of scores, tested together: a step-down max-t test, and the places that it leaves to each score.
+
+The family is all pairs, because the same test ratings decide which score is the best: a comparison with it looks for
+the widest of all gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cfbench.leaderboard.intervals import Variances, add, between_seeds, jackknife, p_values
+from cfbench.ratings import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from cfbench.leaderboard.estimates import Estimate, Floats
+
+_DRAWS = (2_000, 20_000)  # the fewest and the most draws of the joint distribution
+_DRAWN_NUMBERS = 20_000_000  # draws × pairs, between these bounds: a tenth of a second
+_NUMBERS_AT_A_TIME = 2_000_000
+
+
+class PlaceRange(NamedTuple):
+    """The places that a score may have, counted from 1."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class PairTests:
+    """The tests of all pairs of scores."""
+
+    scores: Floats
+    p: Floats
+    """(scores, scores) the adjusted p-value of each pair; 1 on the diagonal."""
+
+    def places(self, alpha: float) -> list[PlaceRange]:
+        """The places that each score may have: after all that are significantly better, before all that are worse.
+
+        With probability 1 - `alpha` all ranges hold at once (Mogstad, Romano, Shaikh & Wilhelm, Inference for ranks,
+        Review of Economic Studies 2024). They rely on the direction of each significant difference, for which no
+        counterexample is known among statistics that are about normal (Westfall, Bretz & Tobias, Directional error
+        rates of closed testing procedures, Statistics in Biopharmaceutical Research 2013).
+        """
+        differ = self.p < alpha
+        better = (differ & (self.scores[None, :] < self.scores[:, None])).sum(axis=1)
+        worse = (differ & (self.scores[None, :] > self.scores[:, None])).sum(axis=1)
+        return [PlaceRange(int(b) + 1, len(self.scores) - int(w)) for b, w in zip(better, worse, strict=True)]
+
+
+def compare_all(estimates: Sequence[Estimate]) -> PairTests:
+    """Test all pairs; each p-value is adjusted so that any false rejection has at most the probability of the level."""
+    scores = np.array([estimate.score for estimate in estimates])
+    first, second = np.triu_indices(len(estimates), 1)
+    p = np.ones((len(estimates), len(estimates)))
+    if len(first):
+        raw_p = _pair_p_values(estimates, scores)
+        p[first, second] = p[second, first] = step_down(raw_p, _covariance(estimates))
+    return PairTests(scores, p)
+
+
+def _pair_p_values(estimates: Sequence[Estimate], scores: Floats) -> Floats:
+    """(pairs,) the p-value of each pair by itself, in the order of `np.triu_indices`."""
+    effects = [np.stack(arrays) for arrays in zip(*(e.effects for e in estimates), strict=True)]
+    seeds = between_seeds(estimates)
+    rows = max(1, _NUMBERS_AT_A_TIME // max(array.shape[1] for array in effects))
+    p = []
+    for index in range(len(estimates) - 1):
+        for block in blocks(len(estimates) - index - 1, rows):
+            others = slice(index + 1 + block.start, index + 1 + block.stop)
+            over_clusters = jackknife([array[others] - array[index] for array in effects])
+            variances = add(over_clusters, _take(seeds, others), _take(seeds, slice(index, index + 1)))
+            p.append(p_values(scores[others] - scores[index], variances))
+    return np.concatenate(p)
+
+
+def _take(variances: Variances, rows: slice) -> Variances:
+    return Variances(variances.values[rows], variances.freedoms[rows])
+
+
+def _covariance(estimates: Sequence[Estimate]) -> Floats:
+    """(scores, scores) the covariance of the scores: that of the jackknife, and the variance between seeds."""
+    total: Floats = np.diag(between_seeds(estimates).values)
+    for arrays, sign in zip(zip(*(e.effects for e in estimates), strict=True), (1, 1, -1), strict=False):
+        effects = np.stack(arrays)
+        effects -= effects.mean(axis=1, keepdims=True)
+        total = total + sign * (1 - 1 / effects.shape[1]) * (effects @ effects.T)
+    return total
+
+
+def step_down(p: Floats, covariance: Floats) -> Floats:
+    """(pairs,) the p-values of all pairs, adjusted by a step-down max-t test.
+
+    The pairs share scores, so their tests are correlated, and the largest of them exceeds a bound less often than that
+    of independent tests: the joint distribution of normal scores with this `covariance` (scores, scores) says how
+    often. The smallest p-value is compared with the largest of all pairs, the next with the largest of those that are
+    left, and so on (Westfall & Young, Resampling-Based Multiple Testing, 1993, algorithm 2.8; Romano & Wolf, Exact and
+    approximate stepdown methods for multiple hypothesis testing, JASA 2005). The p-values enter as the normal quantiles
+    with these tail probabilities, whatever their degrees of freedom. Each step is also bounded by Bonferroni's
+    inequality, whose steps alone are Holm's method (A simple sequentially rejective multiple test procedure, Scand. J.
+    Statistics 1979): the result is never larger than Holm's.
+    """
+    from scipy.special import ndtri
+
+    order = np.argsort(p, kind="stable")
+    sizes = -ndtri(p[order] / 2)  # descending
+    left = np.arange(len(p), 0, -1)
+    steps = np.minimum(_exceedance(sizes, order, covariance), left * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def _exceedance(sizes: Floats, order: NDArray[np.int64], covariance: Floats) -> Floats:
+    """(pairs,) how likely the largest of a pair and all pairs after it in `order` reaches its size, by simulation."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0))  # (scores, scores); root @ root.T is the covariance
+    first, second = (index[order] for index in np.triu_indices(len(covariance), 1))
+    scales = np.linalg.norm(root[first] - root[second], axis=1)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(scales > 0, 1 / scales, 0).astype(np.float32)[:, None]
+    draws = int(np.clip(_DRAWN_NUMBERS // len(order), *_DRAWS))
+    normal = np.random.default_rng(0).standard_normal((len(root), draws))
+    drawn, bounds = (root @ normal).astype(np.float32), sizes.astype(np.float32)[:, None]
+    count = np.zeros(len(order))
+    for block in blocks(draws, max(1, _NUMBERS_AT_A_TIME // 8 // len(order))):
+        largest = np.abs(drawn[first, block] - drawn[second, block]) * inverse  # (pairs, draws of the block)
+        np.maximum.accumulate(largest[::-1], axis=0, out=largest[::-1])
+        count += (largest >= bounds).sum(axis=1)
+    return (count + 1) / (draws + 1)
