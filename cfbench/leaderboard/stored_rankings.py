@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cfbench.leaderboard.ranking import RankedBoard
     from cfbench.leaderboard.rows import Row
-    from cfbench.runs.record import Record
+    from cfbench.runs.record import Record, Request
     from cfbench.runs.results import Results
 
 FOLDER = "rankings"
@@ -114,13 +114,14 @@ class _RankingReader:
     def _key(self, record: Record) -> str:
         """The hash of everything that determines the ranking."""
         runs = [record, *Costs(self.results).members(record).values()]
-        facts = [
-            (r.run, r.files.get(STATE), source_hash(registry.locate(r.request.plugin.name).module))
-            for r in runs
-            if r is not None
-        ]
+        facts = [(r.run, r.files.get(STATE), _code_of(r.request)) for r in runs if r is not None]
         key = [_VERSION, record.request.split.fingerprint, self.task.k, self.task.liked, facts]
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+
+
+def _code_of(request: Request) -> str:
+    """The hash of the code that predicts now; empty for predictions that were made elsewhere."""
+    return "" if request.imported else source_hash(registry.locate(request.plugin.name).module)
 
 
 def _mean(rankings: list[ItemRanking]) -> ItemRanking:

@@ -5,6 +5,7 @@ from math import log2
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from cfbench.leaderboard.item_ranking import RankingTask, default_liked, measure
@@ -183,6 +184,22 @@ def test_a_damaged_model_is_named_and_the_other_rows_are_ranked(terminal):
     assert {row["plugin"]: row["ndcg"] is None for row in data["rows"]} == {"bias": True, "mean": False}
     (fault,) = data["item_ranking"]["faults"]
     assert "model.safetensors is damaged or missing" in fault
+
+
+def test_predictions_made_elsewhere_have_a_dash_and_so_has_an_ensemble_of_them(terminal):
+    for part in ("test", "valid"):
+        terminal(f"export split --part {part} --out {part}.csv")
+        table = pl.read_csv(f"{part}.csv")
+        table.with_columns(prediction=table["rating"] + 1).write_csv(f"{part}.csv")
+    assert terminal("import-predictions test.csv --plugin-name theirs --valid valid.csv").status == 0
+    terminal("run bias")
+    terminal("run ensemble")
+    data, _ = compare(terminal)
+    measured = {row["plugin"]: row["mrr"] is not None for row in data["rows"]}
+    assert measured == {"bias": True, "theirs": False, "ensemble": False}
+    assert data["item_ranking"]["without_model"] == []
+    (fault,) = data["item_ranking"]["faults"]
+    assert "holds predictions that were made elsewhere, and no model" in fault
 
 
 @pytest.mark.parametrize("options", ["--k 5", "--liked 3", "--ranking --by rating"])
