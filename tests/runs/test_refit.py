@@ -268,3 +268,6 @@ def test_tuning_runs_its_best_config_with_refit(terminal):
     (stored,) = json.loads(result.out)["runs"]
     assert stored["request"]["refit"]
     assert stored["request"]["tuned"]["trials"] == 2
+    shown = terminal("tune bias --trials 2 --then-run --refit")
+    assert "--no-preset --refit" in shown.out  # in the command that runs the best config
+    assert f"{stored['request']['run']}: " in shown.out  # the run is not made again

@@ -146,6 +146,7 @@ def warn_of_edges(summary: StudySummary, options: list[str]) -> None:
 def _run_options(plan: StudyPlan, best: BestTrial, setup: Setup) -> list[str]:
     """The options that make `cfbench run` use the best config."""
     options = ["--dataset", plan.dataset, "--split", plan.split, "--no-preset"]
+    options += ["--refit"] if setup.refit else []
     return options + config_options(setup.plugin.config, best.config, setup.device)
 
 
