@@ -34,7 +34,7 @@ class NMFConfig(Config):
     user_reg: Annotated[float, Tunable(1e-3, 10, log=True)] = Field(
         0.5, ge=0, description="strength of the L2 penalty on user factors"
     )
-    item_reg: Annotated[float, Tunable(1e-4, 1, log=True)] = Field(
+    item_reg: Annotated[float, Tunable(1e-4, 10, log=True)] = Field(
         0.012, ge=0, description="strength of the L2 penalty on item factors"
     )
     biased: Annotated[bool, Tunable(choices=(False, True))] = Field(
