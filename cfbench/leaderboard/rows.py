@@ -198,6 +198,11 @@ class Row:
         return any(record.request.imported is not None for record in self.shown_records)
 
     @property
+    def uses_imports(self) -> bool:
+        """Whether any prediction behind the row was made elsewhere, its own or that of a member."""
+        return self.is_imported or self.costs[self.newest.run].imported > 0
+
+    @property
     def one_seed(self) -> bool:
         """Whether the score is that of one seed, and another seed could give another; unknown for imported ones."""
         return len(self.seeds) == 1 and not self.is_imported and _is_random(self.newest.request.plugin)
@@ -217,6 +222,9 @@ class Row:
         missing = len({name for record in self.shown_records for name in self.costs[record.run].missing})
         if missing:
             notes.append(f"cost unknown: {missing} {'member' if missing == 1 else 'members'} missing")
+        imported = self.costs[self.newest.run].imported
+        if imported:
+            notes.append(f"cost unknown: {imported} imported {'member' if imported == 1 else 'members'}")
         if self.is_imported:
             notes.append(IMPORTED)
         return ", ".join(notes)

@@ -35,6 +35,8 @@ class Cost:
     """The largest among those that computed on a device with its own memory."""
     members: int = 0
     """The number of runs that the run blends, also through other ensembles; each counts once."""
+    imported: int = 0
+    """The number of members whose predictions were made elsewhere; what these took is unknown."""
     missing: tuple[str, ...] = ()
     """The members whose record is gone or cannot be read. Then the cost is unknown."""
 
@@ -52,7 +54,7 @@ class Costs:
         missing = tuple(name for name, member in members.items() if member is None)
         outcomes = [run.outcome for run in (record, *members.values()) if run is not None]
         if missing:
-            return Cost(None, None, None, None, None, None, len(members), missing)
+            return Cost(None, None, None, None, None, None, len(members), missing=missing)
         device_memory = [o.peak_device_memory for o in outcomes if o.peak_device_memory is not None]
         return Cost(
             fit_seconds=_sum([o.fit_seconds for o in outcomes]),
@@ -62,6 +64,7 @@ class Costs:
             peak_memory=max(_known([o.peak_memory for o in outcomes]), default=None),
             peak_device_memory=max(device_memory, default=None),
             members=len(members),
+            imported=sum(member is not None and member.request.imported is not None for member in members.values()),
         )
 
     def members(self, record: Record) -> dict[str, Record | None]:

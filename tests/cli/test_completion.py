@@ -34,7 +34,7 @@ def test_the_flags_of_a_plugin_are_completed():
     assert "--item-reg" in completed("cfbench run bias --it")
 
 
-@pytest.mark.parametrize("command", ["show", "predict", "recommend"])
+@pytest.mark.parametrize("command", ["show", "predict", "recommend", "export predictions"])
 def test_runs_are_completed(terminal, command):
     terminal("run bias")
     (run,) = re.findall("2[0-9]+-[0-9]+-bias-[0-9a-f]+", terminal("show last").out)[:1]
@@ -66,6 +66,14 @@ def test_the_presets_of_the_plugin_on_the_line_are_completed():
 def test_the_splits_of_the_data_set_on_the_line_are_completed():
     assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
     assert completed("cfbench compare --dataset ml-1m --split 5") == {f"5fold-{fold}" for fold in range(1, 6)}
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_exports_and_imports_are_completed():
+    assert completed("cfbench export ") == {"split", "predictions", "ratings"}
+    assert completed("cfbench export split --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
+    assert completed("cfbench export split --part te") == {"test"}
+    assert completed("cfbench import-predictions p.csv --dataset ml-100k --split random") == {"random80", "random90"}
 
 
 @pytest.mark.usefixtures("empty_terminal")

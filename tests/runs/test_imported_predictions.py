@@ -86,6 +86,10 @@ def test_an_imported_run_with_validation_predictions_is_a_member_of_an_ensemble(
     answer = exported("run ensemble --json")
     assert answer.status == 0, answer.err
     assert theirs.run in json.loads(answer.out)["request"]["config"]["members"]
+    rows = {row["plugin"]: row for row in json.loads(exported("compare --json --plugin ensemble").out)["rows"]}
+    assert rows["ensemble"]["fit_seconds"] is None
+    assert "cost unknown: 1 imported member" in rows["ensemble"]["note"]
+    assert "imported: the predictions were made elsewhere" in exported("compare --plugin ensemble").out
 
 
 def test_an_imported_run_has_no_model(exported):

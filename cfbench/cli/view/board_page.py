@@ -70,7 +70,7 @@ def _explain_marks(ranked_board: RankedBoard, *, pareto: bool) -> None:
     for row in (row.row for row in rows if row.row.members):
         members = numbers.count(row.members)
         console.result(f"{row.plugin}: its cost and its parameters include those of its members ({members})")
-    if any(row.row.is_imported for row in rows):
+    if any(row.row.uses_imports for row in rows):
         console.result(f"{IMPORTED}: the predictions were made elsewhere; how the model was trained is not known")
 
 
