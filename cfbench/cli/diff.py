@@ -99,7 +99,8 @@ def _compare_errors(
 def _describe_comparison(comparison: Comparison) -> str:
     difference, low, high = map(numbers.difference, (comparison.difference, comparison.low, comparison.high))
     p = numbers.p_value(comparison.p)
-    return f"RMSE of the first minus the second: {difference} (95 %: {low} to {high}, p {p}; over users)"
+    interval = f"95 %: {low} to {high}, p {p}; over users, for these two seeds"
+    return f"RMSE of the first minus the second: {difference} ({interval})"
 
 
 def _print_differences(first: str, second: str, differences: dict[str, tuple[Any, Any]]) -> None:

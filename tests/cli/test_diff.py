@@ -14,6 +14,7 @@ def test_diff_shows_what_differs_and_the_paired_test(terminal):
     first, second = run_bias(terminal), run_bias(terminal, "--user-reg 90")
     out = terminal(f"diff {first} {second}").out
     assert "config user_reg" in out
+    assert "over users, for these two seeds)" in out
     assert "item_reg" not in out
     assert "data set" not in out
     data = json.loads(terminal(f"diff {first} {second} --json").out)

@@ -113,9 +113,11 @@ class ChangedConfig(Config):
     shrinkage: float = 1.0
 
 
-@pytest.mark.parametrize("line", ["predict last u1,i2", "recommend last --user u1"])
+@pytest.mark.parametrize("line", ["predict last u1,i2", "recommend last --user u1", "run --resume 2099"])
 def test_a_stored_config_that_the_plugin_no_longer_takes_is_one_clear_line(terminal, register, line):
     terminal("run bias")
+    (file,) = record_files()
+    Results(Path("results")).create(read_record(file).request.model_copy(update={"run": "20990101-000000-bias-aaaa"}))
     register("bias", Plugin("changed", "", ChangedConfig, bias.PLUGIN.build))
     result = terminal(line)
     assert result.status == 1
