@@ -90,7 +90,7 @@ def lost_in_float32(ratings: NDArray[np.float64]) -> NDArray[np.bool_]:
     with np.errstate(over="ignore"):
         stored = ratings.astype(np.float32).astype(np.float64)
         error, span = np.abs(ratings - stored), np.ptp(ratings) if len(ratings) else 0.0
-    lost: NDArray[np.bool_] = (error > 1e-4 * span) | ~np.isfinite(stored)
+    lost: NDArray[np.bool_] = ((span > 0) & (error > 1e-4 * span)) | ~np.isfinite(stored)
     return lost
 
 

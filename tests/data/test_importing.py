@@ -291,6 +291,12 @@ def test_ratings_that_differ_only_by_rounding_are_imported(imported):
     assert [row[2] for row in rows] == pytest.approx([0.3, 0.3, 5, 10 / 3], rel=1e-6)
 
 
+def test_equal_ratings_are_imported_with_their_scale(imported):
+    assert [row[2] for row in imported("user,item,rating\na,x,3.3\nb,x,3.3\n", "--scale 1:5")] == [
+        pytest.approx(3.3), pytest.approx(3.3)
+    ]  # fmt: skip
+
+
 def test_the_import_says_which_column_became_what(imported, empty_terminal):
     imported("when;n;stars;who;what\n5;0;1;a;x\n6;0;2;b;y\n", "--user who --item what --rating stars --time when")
     answer = empty_terminal("import r.csv --name two --user 3 --item 4 --rating 2 --time 0")
