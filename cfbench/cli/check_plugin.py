@@ -11,6 +11,7 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import JsonOption
+from cfbench.errors import CfbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,16 @@ def check_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The plugin to check.", autocompletion=completion.plugins)
     ],
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit",
+            min=0.001,
+            metavar="SECONDS",
+            help="A check that takes longer fails.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Check that a plugin follows every rule for plugins. The exit status is 1 when a check fails.
@@ -40,7 +51,7 @@ def check_plugin(
     Example: cfbench check-plugin bias
     """
     results = []
-    for result in _run_checks(name):
+    for result in _run_checks(name, time_limit):
         results.append(result)
         if not json:
             print_check(result)
@@ -52,7 +63,7 @@ def check_plugin(
         raise typer.Exit(1)
 
 
-def _run_checks(name: str) -> Iterator[CheckResult]:
+def _run_checks(name: str, seconds: float | None) -> Iterator[CheckResult]:
     """Run the checks one after another and yield each result at once."""
     from functools import partial
 
@@ -67,23 +78,28 @@ def _run_checks(name: str) -> Iterator[CheckResult]:
             registry.make_config(plugin, values, {})
         return "" if presets else "has no presets"
 
-    yield _run_check("has presets that its hyper-parameters allow", check_presets)
+    yield _run_check("has presets that its hyper-parameters allow", check_presets, seconds)
     for sentence in CHECKS:
-        yield _run_check(sentence, partial(check, plugin, sentence))
+        yield _run_check(sentence, partial(check, plugin, sentence), seconds)
 
 
-def _run_check(sentence: str, function: Callable[[Path], str]) -> CheckResult:
+def _run_check(sentence: str, function: Callable[[Path], str], seconds: float | None) -> CheckResult:
     """Run a check in an empty folder. It returns "" when it passes, or the reason why it does not apply, or raises."""
     import tempfile
+
+    from cfbench.runs.plugin_calls import describe
+    from cfbench.runs.time_limit import TimeLimitError, time_limit
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            reason = function(Path(folder))
+            with time_limit(seconds):
+                reason = function(Path(folder))
             holds = None if reason else True
+        except (AssertionError, CfbenchError, TimeLimitError) as error:
+            holds, reason = False, " ".join(str(error).split())
         except Exception as error:  # noqa: BLE001 (a plugin may raise anything, and the report shows it)
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            holds, reason = False, kind + " ".join(str(error).split())
+            holds, reason = False, describe(error)
     return CheckResult(sentence, holds, reason, round(time.perf_counter() - start, 3))
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from cfbench.contract import Epoch
+    from cfbench.runs.record import Record
     from cfbench.runs.run import InterruptedRunError
 
 PIPE_WIDTH = 200
@@ -61,6 +62,11 @@ def say_notes(notes: Iterable[str]) -> None:
     for note in dict.fromkeys(notes):
         if note:
             say(note)
+
+
+def say_doubts(record: Record) -> None:
+    """Print a line on standard error for each reason to doubt the scores of a run."""
+    say_notes(f"doubtful: {doubt.detail}" for doubt in record.outcome.doubts)
 
 
 def result(line: str) -> None:
@@ -149,13 +155,19 @@ class FileProgress:
 
 @contextmanager
 def run_progress(label: str, message_after: Callable[[InterruptedRunError], str]) -> Iterator[RunProgress]:
-    """Show the progress of a run; after Ctrl-C, print the message that `message_after` returns and exit with 130."""
+    """Show the progress of a run. When it is interrupted, print the message that `message_after` returns, and exit.
+
+    The status is 130 after Ctrl-C, and 1 after the time limit.
+    """
     from cfbench.runs.run import InterruptedRunError
 
     try:
         with RunProgress(label) as progress:
             yield progress
     except InterruptedRunError as interruption:
+        if interruption.reason:
+            error(f"{interruption.reason}: {message_after(interruption)}")
+            raise typer.Exit(1) from None
         say(message_after(interruption))
         raise typer.Exit(130) from None
 

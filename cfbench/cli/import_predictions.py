@@ -67,6 +67,7 @@ def import_predictions(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         record, folder = importing.import_predictions(
             files, data, data.split(split or card.default_split), Results(results), progress
         )
+    console.say_doubts(record)
     if json:
         console.print_json(record.model_dump(mode="json"))
         return

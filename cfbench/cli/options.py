@@ -76,4 +76,14 @@ RefitOption = Annotated[
         "many epochs. The leaderboard marks such a run.",
     ),
 ]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        min=0.001,
+        metavar="SECONDS",
+        help="Stop the model if it has not fitted and predicted after so many seconds. The run can be resumed.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -85,6 +85,8 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
         with console.run_progress(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
             result = sweeping.make_run(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")
+        if result.record is not None:
+            console.say_doubts(result.record)
         sweep_results.append(result)
     return sweep_results
 

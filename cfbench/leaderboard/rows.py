@@ -232,6 +232,7 @@ class Row:
     def _ranked_notes(self) -> list[str]:
         statuses = dict.fromkeys(record.outcome.status for record in self.records)
         notes: list[str] = [status for status in statuses if status != "finished"]
+        notes += dict.fromkeys(doubt.kind for record in self.records for doubt in record.outcome.doubts)
         missing = len({record.request.seed for record in self.others})
         if missing:
             notes.append(f"{missing} more {'seed' if missing == 1 else 'seeds'} not complete")

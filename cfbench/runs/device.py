@@ -14,6 +14,7 @@ import numpy as np
 from cfbench.contract import Context
 from cfbench.errors import DeviceError
 from cfbench.ratings import Ratings, Scale
+from cfbench.runs.plugin_calls import contained
 
 if TYPE_CHECKING:
     from cfbench.contract import Config, Epoch, Plugin
@@ -67,7 +68,8 @@ def _fit_one_epoch(plugin: Plugin[Any], config: Config, device: str, train: Rati
         raise _FirstEpochFinished
 
     try:
-        plugin.build(config).fit(train, valid, Context(device=device, report=stop))
+        with contained("fit"):
+            plugin.build(config).fit(train, valid, Context(device=device, report=stop))
     except _FirstEpochFinished:
         return
 

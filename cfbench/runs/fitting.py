@@ -9,21 +9,22 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cfbench.contract import DivergedError, FittedOnValid
-from cfbench.errors import PredictionError
 from cfbench.metrics import mae, rmse
+from cfbench.runs.doubts import PartErrors, doubt_cross_fit, doubt_epoch, doubt_score
 from cfbench.runs.job import make_context, model_view, training_parts
+from cfbench.runs.loan import unchanged
+from cfbench.runs.plugin_calls import plugin_call
+from cfbench.runs.promises import check_epoch, check_parameters, check_scores, check_state, check_valid_rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cfbench.contract import Epoch, Model, Predictor
+    from cfbench.contract import Epoch, Model, Predictor, State
     from cfbench.ratings import Pairs, Ratings, Scores
     from cfbench.runs.job import Job
-    from cfbench.runs.record import Status
+    from cfbench.runs.record import Doubt, Status
 
 
 @dataclass
@@ -35,9 +36,13 @@ class FitProgress:
     notes: list[str] = field(default_factory=list)
 
     def report(self, epoch: Epoch) -> None:
-        """Append an epoch to the curve and pass it on."""
-        self.curve.append(epoch)
+        """Append an epoch to the curve and pass it on; raises `PluginError` if it is none."""
+        self.curve.append(check_epoch(epoch))
         self.listener(epoch)
+
+    def note(self, text: str) -> None:
+        """Keep a note, on one line."""
+        self.notes.append(" ".join(str(text).split()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,22 +65,36 @@ class Fit:
 
 def fit_model(job: Job, checkpoint: Path, progress: FitProgress) -> Fit:
     """Fit the plugin's model on the training part; divergence is a status, not an error."""
-    model: Model = job.plugin.build(job.config)
+    name = job.request.plugin.name
+    with plugin_call(name, "build"):
+        model: Model = job.plugin.build(job.config)
     train, valid = training_parts(job.plugin, job.dataset, job.split, second_fit=job.second_fit)
     context = make_context(job)
-    context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.notes.append
+    context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.note
     status: Status = "finished"
-    message, usable = "", True
-    wall, cpu = time.perf_counter(), time.process_time()
+    message, usable, stopwatch = "", True, Stopwatch()
     try:
-        model.fit(train, valid, context)
+        with plugin_call(name, "fit"), unchanged(train, valid, context, job.config), stopwatch:
+            model.fit(train, valid, context)
     except DivergedError as fault:
         status, message, usable = "diverged", str(fault), fault.usable
-    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    seconds = stopwatch.seconds
     if progress.curve:
         seconds = max(seconds, progress.curve[-1].seconds)  # a resumed fit started earlier
     message = message or "; ".join(progress.notes)
-    return Fit(model, valid, status, message, usable, progress.curve, seconds, cpu_seconds)
+    return Fit(model, valid, status, message, usable, progress.curve, seconds, stopwatch.cpu_seconds)
+
+
+class Stopwatch:
+    """Measures the wall time and the CPU time of this process inside a `with` block, in seconds."""
+
+    seconds = cpu_seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds, self.cpu_seconds = time.perf_counter() - self._wall, time.process_time() - self._cpu
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +109,7 @@ class Scored:
     mae: float
     seconds: float
     """Wall time of predicting the test part."""
+    doubts: tuple[Doubt, ...]
 
 
 def score_model(job: Job, fit: Fit, final: Fit) -> Scored:
@@ -100,36 +120,50 @@ def score_model(job: Job, fit: Fit, final: Fit) -> Scored:
     name, scale, valid = job.request.plugin.name, job.dataset.ratings.scale, fit.valid
     valid_scores = scale.clip(predict(name, fit.model, valid.pairs)) if len(valid) else None
     test = job.split.test(model_view(job.plugin, job.dataset))
-    wall = time.perf_counter()
-    scores = scale.clip(predict(name, final.model, test.pairs))
-    seconds = time.perf_counter() - wall
-    valid_rmse = None if valid_scores is None else _valid_rmse(fit, valid_scores)
-    return Scored(valid_scores, valid_rmse, scores, rmse(scores, test.ratings), mae(scores, test.ratings), seconds)
+    stopwatch = Stopwatch()
+    with stopwatch:
+        raw_scores = predict(name, final.model, test.pairs)
+    scores = scale.clip(raw_scores)
+    valid_errors = None if valid_scores is None else PartErrors.of(valid_scores, valid)
+    valid_rmse, doubts = (
+        (None, ()) if valid_errors is None else check_validation(name, fit.model, fit.curve, valid_errors.rmse)
+    )
+    return Scored(
+        valid_scores, valid_rmse, scores, rmse(scores, test.ratings), mae(scores, test.ratings), stopwatch.seconds,
+        (*doubts, *doubt_score(PartErrors.of(scores, test), valid_errors, scale)),
+    )  # fmt: skip
 
 
-def _valid_rmse(fit: Fit, predictions: Scores) -> float | None:
-    """Return the validation RMSE: that of the chosen epoch, or, without epochs, that of the predictions."""
-    if isinstance(fit.model, FittedOnValid):
-        return fit.model.valid_rmse
-    best = best_epoch(fit.curve)
-    return rmse(predictions, fit.valid.ratings) if best is None or best.valid_rmse is None else best.valid_rmse
+def check_validation(
+    name: str, model: Model, curve: Sequence[Epoch], valid_rmse: float
+) -> tuple[float | None, tuple[Doubt, ...]]:
+    """Return the validation RMSE that counts, and the doubts about what the model itself reported.
+
+    It is `valid_rmse`, that of the predictions. Only a model that was fitted to the validation ratings reports its own.
+    """
+    if not isinstance(model, FittedOnValid):
+        return valid_rmse, tuple(doubt_epoch(curve, valid_rmse))
+    with plugin_call(name, "valid_rmse"):
+        own = check_valid_rmse(model.valid_rmse)
+    if own is None:
+        return None, ()
+    doubts = tuple(doubt_cross_fit(own, valid_rmse))
+    return max(own, valid_rmse) if doubts else own, doubts
 
 
-def best_epoch(curve: Sequence[Epoch]) -> Epoch | None:
-    """Return the epoch with the lowest validation RMSE; without a validation part the last one."""
-    validated = [epoch for epoch in curve if epoch.valid_rmse is not None]
-    return min(validated, key=lambda epoch: epoch.valid_rmse or 0.0, default=curve[-1] if curve else None)
+def fitted_state(name: str, model: Model) -> State:
+    """Return the arrays of a fitted model; raises `PluginError`."""
+    with plugin_call(name, "state"):
+        return check_state(model.state())
+
+
+def count_parameters(name: str, model: Model) -> int:
+    """Return how many numbers a fitted model learned; raises `PluginError`."""
+    with plugin_call(name, "parameters"):
+        return check_parameters(model.parameters)
 
 
 def predict(name: str, model: Predictor, pairs: Pairs) -> Scores:
-    """(n,) a model's predictions of n pairs; raises `PredictionError` unless they are n finite numbers."""
-    scores = np.asarray(model.predict(pairs))
-    if scores.shape != (len(pairs),):
-        raise PredictionError(f"plugin {name!r} predicted an array of shape {scores.shape}, expected ({len(pairs)},)")
-    wrong = np.flatnonzero(~np.isfinite(scores))
-    if len(wrong):
-        first = f"the first for user code {pairs.users[wrong[0]]}, item code {pairs.items[wrong[0]]}"
-        raise PredictionError(
-            f"plugin {name!r} predicted {len(wrong)} of {len(scores)} scores as NaN or infinite, {first}"
-        )
-    return scores.astype(np.float32, copy=False)
+    """(n,) a model's predictions of n pairs; raises `PredictionError` unless they are n finite float32 numbers."""
+    with plugin_call(name, "predict"):
+        return check_scores(model.predict(pairs), len(pairs), pairs=pairs)

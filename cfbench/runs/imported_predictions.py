@@ -15,6 +15,7 @@ from cfbench.errors import SplitError, UsageError
 from cfbench.metrics import mae, rmse
 from cfbench.runs import machine, registry
 from cfbench.runs.arrays import RunArrays, file_sha256, write_arrays
+from cfbench.runs.doubts import PartErrors, doubt_score
 from cfbench.runs.record import ImportedFacts, ImportedFile, Outcome, PluginFacts, Record, Request, new_run_id
 from cfbench.runs.setup import dataset_facts, split_facts
 
@@ -53,14 +54,16 @@ def import_predictions(
         raise SplitError(f"split {split.name} of {dataset.card.name} has no validation part; leave out --valid")
     test = split.test(dataset.ratings)
     scores = _read(files.test, files, dataset, f"test part of {split.name}", test, listener)
-    valid_scores = valid_rmse = None
+    valid_scores = valid_errors = None
     if files.valid is not None:
         valid = split.valid(dataset.ratings)
         valid_scores = _read(files.valid, files, dataset, f"validation part of {split.name}", valid, listener)
-        valid_rmse = rmse(valid_scores, valid.ratings)
+        valid_errors = PartErrors.of(valid_scores, valid)
     outcome = Outcome(
-        status="finished", rmse=rmse(scores, test.ratings), mae=mae(scores, test.ratings), valid_rmse=valid_rmse
-    )
+        status="finished", rmse=rmse(scores, test.ratings), mae=mae(scores, test.ratings),
+        valid_rmse=valid_errors and valid_errors.rmse,
+        doubts=tuple(doubt_score(PartErrors.of(scores, test), valid_errors, dataset.ratings.scale)),
+    )  # fmt: skip
     request = _make_request(files, dataset, split)
     record = Record(request=request, outcome=outcome, machine=machine.describe_machine())
     with results.lock(request.run):

@@ -15,6 +15,7 @@ from cfbench.errors import RecordError
 from cfbench.runs import members, registry
 from cfbench.runs.arrays import read_state
 from cfbench.runs.device import choose_device
+from cfbench.runs.plugin_calls import plugin_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,9 +145,12 @@ def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple
     """Return the fitted model of a finished run, and its data set; raises `RecordError` if the data have changed."""
     job = open_job(record.request, results)
     job.require_same_split()
-    model: Model = job.plugin.build(job.config)
+    with plugin_call(job.request.plugin.name, "build"):
+        model: Model = job.plugin.build(job.config)
     context = make_context(job)
     context.device = choose_device(record.request.plugin.name, job.plugin, job.config, device).name
     train, _ = training_parts(job.plugin, job.dataset, job.split, second_fit=record.request.refit)
-    model.restore(read_state(folder), train, context)
+    state = read_state(folder)
+    with plugin_call(job.request.plugin.name, "restore"):
+        model.restore(state, train, context)
     return model, job.dataset

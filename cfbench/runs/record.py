@@ -156,6 +156,17 @@ class Refit(_Frozen):
     """Wall time, which is part of the run's `fit_seconds`."""
 
 
+class Doubt(_Frozen):
+    """Something that a reader of the scores should know before believing them."""
+
+    kind: Literal[
+        "test RMSE is implausibly low", "own validation RMSE is wrong", "its code changed while it was stopped"
+    ]
+    """As a leaderboard shows it."""
+    detail: str
+    """With the numbers."""
+
+
 class Outcome(_Frozen):
     """The result of a run. Times are in seconds, memory in bytes; scores are None where there are none."""
 
@@ -166,7 +177,10 @@ class Outcome(_Frozen):
     mae: float | None = None
     """On the test part."""
     valid_rmse: float | None = None
-    """The validation RMSE of the first fit, if there are two: the second fit has learned the validation ratings."""
+    """Of the model's predictions of the validation part, clipped; of a `FittedOnValid` model, its own figure.
+
+    Of the first fit, if there are two: the second fit has learned the validation ratings.
+    """
     best_epoch: int | None = None
     epochs: int | None = None
     parameters: int | None = None
@@ -180,6 +194,8 @@ class Outcome(_Frozen):
     refit: Refit | None = None
     resumed: int = 0
     """How often the run was resumed after an interruption."""
+    doubts: tuple[Doubt, ...] = ()
+    """Empty in records that are older than this field."""
 
 
 class Record(_Frozen):

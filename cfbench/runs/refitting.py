@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cfbench.errors import PluginError
-from cfbench.runs.fitting import FitProgress, best_epoch, fit_model
+from cfbench.runs.doubts import best_epoch
+from cfbench.runs.fitting import FitProgress, fit_model
 from cfbench.runs.record import Refit
 
 if TYPE_CHECKING:

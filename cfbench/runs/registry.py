@@ -28,6 +28,7 @@ from cfbench import __version__, plugins
 from cfbench.contract import Config, FoldIn, Plugin
 from cfbench.errors import CfbenchError, ConfigError, PluginError, UnknownNameError
 from cfbench.files import data_home
+from cfbench.runs.plugin_calls import contained
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -140,9 +141,12 @@ def import_plugin(name: str) -> Plugin[Any]:
             f"{location.package} names a plugin {name!r}; a name consists of a-z, 0-9 and -, and starts with a letter"
         )
     try:
-        module = importlib.import_module(location.module)
+        with contained(f"the import of plugin {name!r}"):
+            module = importlib.import_module(location.module)
     except ImportError as fault:
         raise PluginError(f"plugin {name!r} cannot be imported: {_one_line(fault)}; install what it needs") from fault
+    except PluginError:
+        raise
     except Exception as fault:
         reason = f"{type(fault).__name__}: {_one_line(fault)}"
         raise PluginError(f"plugin {name!r} cannot be imported: {reason}; it comes from {location.package}") from fault
@@ -186,7 +190,8 @@ def fold_in_plugins() -> list[str]:
 def _folds_in(name: str) -> bool:
     try:
         plugin = load(name)
-        return isinstance(plugin.build(plugin.config()), FoldIn)
+        with contained("build"):
+            return isinstance(plugin.build(plugin.config()), FoldIn)
     except Exception:  # noqa: BLE001 (a broken plugin is not offered, whatever it raises)
         return False
 

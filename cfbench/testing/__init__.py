@@ -5,13 +5,15 @@
     def test_my_plugin(sentence, tmp_path): check(PLUGIN, sentence, tmp_path)
 
 Each check is one sentence that must be true of every plugin. For a plugin that fails it, `check` raises
-`AssertionError` with what was observed, or what the plugin itself raises. `cfbench check-plugin NAME` runs all checks.
+`AssertionError` or `PluginError` with what was observed, or what the plugin itself raises. `cfbench check-plugin NAME`
+runs all checks.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cfbench.runs.plugin_calls import contained
 from cfbench.testing import declaration, new_users, predictions, storage
 from cfbench.testing.planted import Planted, planted
 
@@ -32,7 +34,8 @@ CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
 def check(plugin: Plugin[Any], sentence: str, folder: Path) -> str:
     """Run one of `CHECKS` on a plugin; `folder` is an empty scratch folder.
 
-    Returns "" if the plugin passes, or why the check does not apply. Raises `AssertionError`, or what the plugin
-    raises.
+    Returns "" if the plugin passes, or why the check does not apply. Raises `AssertionError`, `PluginError`, or what
+    the plugin raises.
     """
-    return CHECKS[sentence](plugin, folder) or ""
+    with contained("a call of the plugin"):
+        return CHECKS[sentence](plugin, folder) or ""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESERVED = frozenset(
-    {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "refit", "results", "json", "resume",
-     "help"}
+    {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "refit", "time_limit", "results",
+     "json", "resume", "help"}
 )  # fmt: skip
 """Options of `cfbench run` itself."""
 

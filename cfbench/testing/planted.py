@@ -13,6 +13,7 @@ from cfbench.data.split import make_split
 from cfbench.data.split_definitions import RandomHoldout
 from cfbench.learning import biases
 from cfbench.ratings import Ratings, Scale, Scores
+from cfbench.runs.plugin_calls import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,8 +91,10 @@ def unknown_users(*, seed: int) -> UnknownUsers:
 
 def fit(plugin: Plugin[Any], data: Planted, context: Context | None = None) -> Model:
     """Fit a plugin's model with its quick hyper-parameters, and with seed 1 unless a context is given."""
-    model: Model = plugin.build(plugin.config(**plugin.quick))
-    model.fit(data.train, data.valid, replace(context or Context(seed=1), member=member_opener(data)))
+    with contained("build"):
+        model: Model = plugin.build(plugin.config(**plugin.quick))
+    with contained("fit"):
+        model.fit(data.train, data.valid, replace(context or Context(seed=1), member=member_opener(data)))
     return model
 
 
@@ -103,11 +106,3 @@ def member_opener(data: Planted) -> Callable[[str], Predictor]:
 def rmse(scores: Scores, ratings: Ratings) -> float:
     """Return the RMSE of predictions clipped to the scale."""
     return metrics.rmse(ratings.scale.clip(scores), ratings.ratings)
-
-
-def assert_scores(scores: Any, n: int, method: str = "predict") -> None:
-    """Raise `AssertionError` unless these are n finite float32 numbers."""
-    assert isinstance(scores, np.ndarray), f"{method} returned {type(scores).__name__}, expected a NumPy array"
-    assert scores.shape == (n,), f"{method} returned shape {scores.shape}, expected ({n},)"
-    assert scores.dtype == np.float32, f"{method} returned {scores.dtype}, expected float32"
-    assert np.isfinite(scores).all(), f"{(~np.isfinite(scores)).sum()} of {n} predictions of {method} are not finite"

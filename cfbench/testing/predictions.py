@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench.contract import Context, DivergedError, Plugin
-from cfbench.ratings import Pairs, Ratings, Scale, blocks
-from cfbench.testing.planted import assert_scores, fit, planted, rmse
+from cfbench.contract import Context, DivergedError, Model, Plugin
+from cfbench.ratings import Pairs, Scale, blocks
+from cfbench.runs.loan import unchanged
+from cfbench.runs.plugin_calls import contained, stdout_into
+from cfbench.runs.promises import check_scores
+from cfbench.testing.planted import fit, member_opener, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +34,12 @@ def _any_pair(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
     users, items = (codes.ravel().astype(np.int32) for codes in np.indices((data.train.n_users, data.train.n_items)))
     cold = data.train.unseen(users, items)
     scores = model.predict(Pairs(users, items))
-    assert_scores(scores, len(users))
+    check_scores(scores, len(users))
     worst = np.abs(scores[cold] - data.train.ratings.mean()).max()
     width = data.train.scale.high - data.train.scale.low
     assert worst < width, f"the prediction of a pair with an unknown user or item is {worst:.3g} away from the mean"
-    assert_scores(model.predict(Pairs(users[:0], items[:0])), 0)
-    assert_scores(model.predict(Pairs(users[:1], items[:1])), 1)
+    check_scores(model.predict(Pairs(users[:0], items[:0])), 0)
+    check_scores(model.predict(Pairs(users[:1], items[:1])), 1)
 
 
 def _order(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -60,18 +63,27 @@ def _pieces(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
 
 
 def _changes_no_input(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
-    data = planted(seed=17)
-    before = [_bytes(data.train), _bytes(data.valid)]
-    model = fit(plugin, data)
-    assert before == [_bytes(data.train), _bytes(data.valid)], "fit changed the ratings it was given"
+    data, config = planted(seed=17), plugin.config(**plugin.quick)
+    model: Model = plugin.build(config)
+    context = Context(seed=1, member=member_opener(data))
+    with contained("fit"), unchanged(data.train, data.valid, context, config):
+        model.fit(data.train, data.valid, context)
     users, items = data.test.users.copy(), data.test.items.copy()
     model.predict(Pairs(users, items))
     same = np.array_equal(users, data.test.users) and np.array_equal(items, data.test.items)
     assert same, "predict changed the codes it was given"
 
 
-def _bytes(part: Ratings) -> list[bytes]:
-    return [column.tobytes() for column in (part.users, part.items, part.ratings)]
+def _prints_nothing(plugin: Plugin[Any], folder: Path) -> None:
+    data = planted(seed=28)
+    with (folder / "output").open("w+", encoding="utf-8") as file:
+        with stdout_into(file, file.fileno()):
+            model: Model = plugin.build(plugin.config(**plugin.quick))
+            model.fit(data.train, data.valid, Context(seed=1, member=member_opener(data)))
+            model.predict(data.test.pairs)
+        file.seek(0)
+        output = file.read()
+    assert not output, f"it printed {output.strip().partition(chr(10))[0]!r}; use context.note, or the module `logging`"
 
 
 def _same_seed(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001
@@ -154,10 +166,10 @@ def _times(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
         return "does not use times"
     data = planted(seed=26, times=True)
     dated = fit(plugin, data)
-    assert_scores(dated.predict(data.test.pairs), len(data.test))
-    assert_scores(dated.predict(Pairs(data.test.users, data.test.items)), len(data.test))
+    check_scores(dated.predict(data.test.pairs), len(data.test))
+    check_scores(dated.predict(Pairs(data.test.users, data.test.items)), len(data.test))
     undated = fit(plugin, planted(seed=26))
-    assert_scores(undated.predict(Pairs(data.test.users, data.test.items)), len(data.test))
+    check_scores(undated.predict(Pairs(data.test.users, data.test.items)), len(data.test))
     return ""
 
 
@@ -167,6 +179,7 @@ CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
     "predicts the same in any order of the pairs": _order,
     "predicts the same for pairs together and in pieces": _pieces,
     "does not change its inputs": _changes_no_input,
+    "prints nothing on standard output": _prints_nothing,
     "gives the same bits for the same seed, and uses no other randomness": _same_seed,
     "gives the same bits for any seed, if it declares that nothing is random": _any_seed,
     "is not changed by the fit of another model": _independent,

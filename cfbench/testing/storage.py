@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench.contract import Context, Epoch, Model, Plugin
-from cfbench.testing.planted import fit, member_opener, planted, rmse
+from cfbench.contract import Context, Epoch, FittedOnValid, Model, Plugin
+from cfbench.runs.doubts import best_epoch, doubt_cross_fit, doubt_epoch
+from cfbench.runs.promises import check_epoch, check_parameters, check_state, check_valid_rmse
+from cfbench.testing.planted import Planted, fit, member_opener, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,9 @@ _NO_EPOCHS = "has no epochs"
 
 def _arrays(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writes no file)
     model = fit(plugin, planted(seed=20))
-    for name, array in model.state().items():
-        assert isinstance(name, str), f"state() has the key {name!r}, expected text"
-        assert isinstance(array, np.ndarray), f"state()[{name!r}] is a {type(array).__name__}, expected a NumPy array"
-        assert array.dtype.kind in "biuf", f"state()[{name!r}] holds {array.dtype}, expected numbers"
-    assert model.parameters > 0, f"parameters is {model.parameters}, expected the number of learned parameters"
+    check_state(model.state())
+    parameters = check_parameters(model.parameters)
+    assert parameters > 0, f"parameters is {parameters}, expected the number of learned parameters"
 
 
 def _restores(plugin: Plugin[Any], folder: Path) -> None:
@@ -44,22 +43,15 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
 
 def _epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
     data = planted(seed=22)
-    curve: list[Epoch] = []
-    model = fit(plugin, data, Context(seed=1, report=curve.append))
+    curve, model = _fit_with_curve(plugin, data)
     if not curve:
         return _NO_EPOCHS
     assert [e.epoch for e in curve] == [*range(1, len(curve) + 1)], "epochs are not reported as 1, 2, 3, …"
     assert all(e.epochs >= len(curve) for e in curve), "there are more epochs than Epoch.epochs"
-    assert all(math.isfinite(e.train_rmse) for e in curve), "a train_rmse is not finite"
     assert [e.seconds for e in curve] == sorted(e.seconds for e in curve), "Epoch.seconds decreases"
-    reported = [e.valid_rmse for e in curve if e.valid_rmse is not None]
-    error = rmse(model.predict(data.valid.pairs), data.valid)
-    nearest = min(reported, key=lambda value: abs(value - error), default=math.nan)
-    assert abs(nearest - error) < 0.01 * error, (
-        f"validation RMSE is {error:.4f}, but the nearest that an epoch reported is {nearest:.4f}"
-    )
-    without: list[Epoch] = []
-    fit(plugin, replace(data, valid=data.valid.take(np.arange(0))), Context(seed=1, report=without.append))
+    for doubt in doubt_epoch(curve, rmse(model.predict(data.valid.pairs), data.valid)):
+        raise AssertionError(doubt.detail)
+    without, _ = _fit_with_curve(plugin, replace(data, valid=data.valid.take(np.arange(0))))
     assert all(e.valid_rmse is None for e in without), "a valid_rmse is reported without validation ratings"
     return ""
 
@@ -73,7 +65,7 @@ def _fixed_epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001 (it
         return _NO_EPOCHS
     if not plugin.fixed_epochs:
         return "does not declare fixed_epochs, so that `cfbench run --refit` refuses it"
-    best = min(curve, key=lambda epoch: math.inf if epoch.valid_rmse is None else epoch.valid_rmse).epoch
+    best = (best_epoch(curve) or curve[-1]).epoch
     without = replace(data, valid=data.valid.take(np.arange(0)))
     for epochs in dict.fromkeys((best, 1)):
         again: list[Epoch] = []
@@ -90,7 +82,26 @@ def _fixed_epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001 (it
     return ""
 
 
-class _Killed(BaseException):
+def _fit_with_curve(plugin: Plugin[Any], data: Planted) -> tuple[list[Epoch], Model]:
+    curve: list[Epoch] = []
+    model = fit(plugin, data, Context(seed=1, report=lambda epoch: curve.append(check_epoch(epoch))))
+    return curve, model
+
+
+def _validates(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
+    data = planted(seed=27)
+    model = fit(plugin, data)
+    if not isinstance(model, FittedOnValid):
+        return "reports no validation error of its own"
+    own = check_valid_rmse(model.valid_rmse)
+    if own is None:
+        return "reports no validation error of its own"
+    for doubt in doubt_cross_fit(own, rmse(model.predict(data.valid.pairs), data.valid)):
+        raise AssertionError(doubt.detail)
+    return ""
+
+
+class _Killed(KeyboardInterrupt):  # an exception that a model must not catch
     pass
 
 
@@ -129,6 +140,7 @@ CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
     "has a state of named arrays of numbers": _arrays,
     "predicts the same bits after its state was stored and restored": _restores,
     "reports its epochs in order, with true validation errors": _epochs,
+    "reports an honest error if it is fitted to the validation ratings": _validates,
     "resumes from a checkpoint to the same bits": _resumes,
     "fits a given number of epochs exactly as validation chose them": _fixed_epochs,
 }

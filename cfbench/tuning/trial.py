@@ -18,6 +18,8 @@ from cfbench.errors import RecordError
 from cfbench.metrics import rmse
 from cfbench.runs import fitting, registry
 from cfbench.runs.job import add_titles, training_parts
+from cfbench.runs.plugin_calls import contained
+from cfbench.runs.promises import check_epoch
 from cfbench.tuning.retry import this_process
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Objective:
         """The number of the current trial, or of the last one."""
 
     def __call__(self, trial: Trial) -> float:
-        """The smallest error of the epochs; for a model without epochs, the error of the fitted model."""
+        """The error of the fitted model, which the harness computes; those that a model reports may end its fit."""
         self.number = trial.number
         trial.set_user_attr("worker", this_process())
         try:
@@ -78,7 +80,7 @@ class Objective:
             raise
         except Exception as error:
             trial.set_user_attr("reason", " ".join(f"{type(error).__name__}: {error}".split())[:300])
-            if isinstance(error, DivergedError) or _is_out_of_memory(error):
+            if isinstance(error, DivergedError) or _is_out_of_memory(error.__cause__ or error):
                 raise optuna.TrialPruned from error  # the sampler learns to avoid such values
             raise
 
@@ -96,21 +98,23 @@ class Objective:
             values = {}  # the start config may lie outside the ranges, where the sampler has no value for it
         config = self._plugin.config.model_validate(plan.start | values).for_device(self._job.device)
         trial.set_user_attr("config", config.model_dump(mode="json"))
-        model: Model = self._plugin.build(config)
+        with contained("build"):
+            model: Model = self._plugin.build(config)
         lowest = math.inf
 
         def report(epoch: Epoch) -> None:
             nonlocal lowest
-            if epoch.valid_rmse is not None:
-                lowest = min(lowest, epoch.valid_rmse)
+            if check_epoch(epoch).valid_rmse is not None:
+                lowest = min(lowest, epoch.valid_rmse or 0.0)
                 trial.report(lowest, epoch.epoch)
             self._listen()
             if not is_start:
                 self._stop_early(trial, epoch)
 
         context = replace(self._data.context, seed=plan.seed, device=self._job.device, report=report)
-        model.fit(self._data.train, self._data.valid, context)
-        return lowest if math.isfinite(lowest) else self._validate(model)
+        with contained("fit"):
+            model.fit(self._data.train, self._data.valid, context)
+        return self._validate(model)
 
     def _stop_early(self, trial: Trial, epoch: Epoch) -> None:
         """Raise `TrialPruned` after the deadline, or when half of the trials were better at this epoch."""
@@ -126,10 +130,11 @@ class Objective:
     def _validate(self, model: Model) -> float:
         valid = self._data.valid
         predictions = fitting.predict(self._job.plan.plugin, model, valid.pairs)
-        return rmse(valid.scale.clip(predictions), valid.ratings)
+        error = rmse(valid.scale.clip(predictions), valid.ratings)
+        return fitting.check_validation(self._job.plan.plugin, model, [], error)[0] or error
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Whether NumPy or torch ran out of memory; torch raises a plain RuntimeError on the CPU."""
     is_torch_error = type(error).__name__ == "OutOfMemoryError"
     return isinstance(error, MemoryError) or is_torch_error or "can't allocate memory" in str(error)

@@ -44,7 +44,7 @@ def test_compare_without_runs_says_how_to_make_one(terminal):
 
 
 def test_a_diverged_run_is_listed_with_its_status(terminal):
-    assert terminal(f"run deepae {SMALL} --lr 1e6").status == 0
+    assert terminal(f"run deepae {SMALL} --lr 1e6").status == 1
     assert "diverged" in terminal("compare").out
 
 

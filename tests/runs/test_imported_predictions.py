@@ -31,6 +31,14 @@ def last(terminal):
     return Results(terminal.folder / "results").find("last")
 
 
+def test_predictions_that_nearly_are_the_test_ratings_are_marked(exported):
+    rewrite(exported, lambda table: table.with_columns(prediction=pl.col("rating") * 0.99 + 0.03))
+    answer = exported("import-predictions test.csv --plugin-name theirs")
+    assert answer.status == 0
+    assert "is below 0.1443, the error of rounding to steps of 0.5: does the model know the test ratings?" in answer.err
+    assert [doubt.kind for doubt in last(exported)[0].outcome.doubts] == ["test RMSE is implausibly low"]
+
+
 def test_predictions_are_scored_in_any_order_of_rows_and_columns(exported):
     rewrite(exported, lambda table: table.sample(fraction=1, shuffle=True, seed=1).select(reversed(table.columns)))
     answer = exported("import-predictions test.csv --plugin-name theirs")

@@ -172,7 +172,8 @@ def test_predictions_for_a_new_user_must_be_finite(terminal, register):
     register("fake", fake(Broken))
     terminal("run fake")
     Path("ratings.csv").write_text("i3,5\n")
-    assert "plugin 'fake' predicted 39 of 39 scores as NaN" in terminal("recommend last --ratings ratings.csv").err
+    result = terminal("recommend last --ratings ratings.csv")
+    assert "plugin 'fake': 39 of 39 predictions of predict are not finite" in result.err
 
 
 def test_titles_with_brackets_are_shown_unchanged_on_a_terminal(monkeypatch):

@@ -111,7 +111,10 @@ def test_a_run_that_fails_is_recorded_and_the_others_run(write, register):
     )
     result = terminal("sweep s.toml")
     assert result.status == 1
-    assert "no score: constant on tiny, random90, no preset, seed 1: RuntimeError: seed 1 is unlucky" in result.err
+    line = (
+        "no score: constant on tiny, random90, no preset, seed 1: plugin 'constant' failed in fit: RuntimeError: seed 1"
+    )
+    assert line in result.err
     assert len(run_ids(terminal)) == 6
     assert "1 more seed not complete" in result.out
 

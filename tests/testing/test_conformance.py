@@ -305,6 +305,18 @@ class NaNTraining(ByEpochs):
         return replace(epoch, train_rmse=float("nan"))
 
 
+class FlatteringCrossFit(Mean):
+    """Claims a lower error on the validation ratings than its predictions have."""
+
+    valid_rmse = 0.01
+
+
+class Prints(Mean):
+    def fit(self, train, valid, context):
+        print("fitting\nfurther")
+        super().fit(train, valid, context)
+
+
 class NoCheckpoint(ByEpochs):
     def fit(self, train, valid, context):
         super().fit(train, valid, replace(context, checkpoint=None))
@@ -422,7 +434,7 @@ BROKEN = [
                 "seven at a time, differ",
             ),
             ("does not change its inputs", WritesCodes, "predict changed the codes"),
-            ("does not change its inputs", WritesRatings, "fit changed the ratings"),
+            ("does not change its inputs", WritesRatings, "fit changed the training ratings, which"),
             (
                 "gives the same bits for the same seed, and uses no other randomness",
                 UsesGlobalRandomness,
@@ -446,10 +458,16 @@ BROKEN = [
             ),
             (EPOCHS, EpochsFromZero, "epochs are not reported as 1, 2, 3"),
             (EPOCHS, TooManyEpochs, "there are more epochs than"),
-            (EPOCHS, FlatteringValidation, "the nearest that an epoch reported is"),
+            (
+                EPOCHS,
+                FlatteringValidation,
+                "the model reported a validation RMSE of .* in its best epoch 1, but that of its predictions is",
+            ),
             (EPOCHS, InventedValidation, "without validation ratings"),
             (EPOCHS, DecreasingSeconds, "Epoch.seconds decreases"),
-            (EPOCHS, NaNTraining, "a train_rmse is not finite"),
+            (EPOCHS, NaNTraining, "Epoch.train_rmse is nan in epoch 1, expected a finite number"),
+            ("reports an honest error if it is fitted to the validation ratings", FlatteringCrossFit, "which is below"),
+            ("prints nothing on standard output", Prints, "it printed 'fitting'; use context.note"),
             (RESUMES, NoCheckpoint, "no checkpoint was written"),
             (RESUMES, CatchesInterrupts, "fit caught an exception"),
             (RESUMES, ResumesWrongly, "after resuming, predictions differ by up to 0.00"),

@@ -247,7 +247,7 @@ def test_all_continues_when_the_run_of_a_plugin_raises_any_error(raise_in_run, t
     raise_in_run(ZeroDivisionError("oops,\nagain"))
     answer = terminal("tune --all --trials 2 --then-run --json")
     assert answer.status == 0
-    assert "bowl is skipped: ZeroDivisionError: oops, again" in answer.err
+    assert "bowl is skipped: plugin 'bowl' failed in fit: ZeroDivisionError: oops, again" in answer.err
     assert [row["plugin"] for row in json.loads(answer.out)] == ["bias"]
 
 

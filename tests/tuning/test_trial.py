@@ -12,6 +12,7 @@ from cfbench.contract import DivergedError
 from cfbench.data import card, store
 from cfbench.data.split import Split
 from cfbench.errors import RecordError
+from cfbench.metrics import rmse
 from cfbench.ratings import Ratings
 from cfbench.runs import registry
 from cfbench.tuning.study import counted_trials, open_or_create
@@ -112,10 +113,10 @@ def test_the_study_continues_after_a_trial_that_fails_diverges_or_needs_too_much
 
 
 def test_predictions_that_are_not_finite_fail_the_trial(register_bowl, terminal):
-    register_bowl(predict=lambda _, pairs: np.full(len(pairs), np.nan))
+    register_bowl(predict=lambda _, pairs: np.full(len(pairs), np.nan, np.float32))
     answer = terminal("tune bowl --trials 2")
     assert answer.status == 1
-    reason = "the last one failed: PredictionError: plugin 'bowl' predicted"
+    reason = "the last one failed: PredictionError: plugin 'bowl': "
     assert f"error: no trial of study bowl-tiny-random90 finished, {reason}" in answer.err
     assert answer.err.splitlines()[-1].endswith("; correct the cause, then start another study with --study NAME")
 
@@ -129,7 +130,10 @@ def test_a_fit_worse_than_half_of_the_trials_stops_after_a_third_of_its_epochs_b
     assert result["trials"]["pruned"] == stepwise_lengths.count(3) > 2
     pruned = [trial for trial in study_file("stepwise-tiny-random90").trials() if trial.state.name == "PRUNED"]
     assert {trial.user_attrs["reason"] for trial in pruned} == {"worse than half of the trials at epoch 3"}
-    assert result["best"]["valid_rmse"] == pytest.approx(1 - 9 / 1000)
+    tiny = store.open_dataset(card.load("tiny"))
+    train, valid = (getattr(tiny.split("random90"), part)(tiny.ratings).ratings for part in ("train", "valid"))
+    predictions = np.full_like(valid, train.mean() + result["best"]["config"]["x"] + 0.01 / 9)
+    assert result["best"]["valid_rmse"] == pytest.approx(rmse(predictions, valid))
 
 
 @pytest.fixture

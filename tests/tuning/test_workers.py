@@ -246,7 +246,7 @@ def test_a_fit_that_does_not_end_is_killed_after_the_deadline(sqlite_study):
     assert command.returncode == 0, errors
     assert "failed or were killed" not in errors
     first, second = sqlite_study.trials()
-    assert (first.value, first.state.name) == (1.5, "COMPLETE")
+    assert first.state.name == "COMPLETE"
     assert (second.user_attrs["reason"], second.state.name) == ("time limit reached", "PRUNED")
     assert_process_is_gone(process_id(second))
 

@@ -17,6 +17,7 @@ from cfbench.cli.options import (
     RefitOption,
     ResultsOption,
     SplitOption,
+    TimeLimitOption,
 )
 from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
 from cfbench.errors import PluginError
@@ -63,6 +64,7 @@ def run(
             autocompletion=completion.unfinished,
         ),
     ] = None,
+    time_limit: TimeLimitOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -82,7 +84,11 @@ def run(
     from cfbench.runs import run as harness
     from cfbench.runs.results import Results
 
-    _watch(lambda progress: harness.resume(resume, Results(results), progress), f"resuming {resume}", json=json)
+    _watch(
+        lambda progress: harness.resume(resume, Results(results), progress, seconds=time_limit),
+        f"resuming {resume}",
+        json=json,
+    )
 
 
 def build_command(name: str) -> Any:
@@ -140,6 +146,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
         bool, typer.Option("--skip-finished", help="Do nothing if the results already hold the same run.")
     ] = False,
     refit: RefitOption = False,
+    time_limit: TimeLimitOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -162,7 +169,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     console.say_notes(describe_exposures((request.split.name, request.exposure) for request in requests))
     if len(splits) > 1:
         console.say(f"{name} on {card.name}, split {split}, {_conditions(setup.preset, seed, setup.device)}")
-        run_folds(split, requests, data, Results(results), json=json)
+        run_folds(split, requests, data, Results(results), seconds=time_limit, json=json)
         return
     cut, (request,) = data.split(split), requests
     console.say(_announcement(request))
@@ -174,7 +181,9 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
         if json:
             console.print_json(finished.model_dump(mode="json"))
         return
-    _watch(lambda progress: harness.start(request, data, Results(results), progress), name, json=json)
+    _watch(
+        lambda progress: harness.start(request, data, Results(results), progress, seconds=time_limit), name, json=json
+    )
 
 
 def _announcement(request: Request) -> str:
@@ -196,11 +205,14 @@ def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, *, js
         label, lambda stop: f"stopped after epoch {stop.epoch}; resume it with: cfbench run --resume {stop.run}"
     ) as progress:
         record, folder = work(progress)
+    console.say_doubts(record)
     if json:
         console.print_json(record.model_dump(mode="json"))
-        return
-    console.result(summary_line(record))
-    console.say(f"saved in {folder}; rank it with: cfbench compare")
+    else:
+        console.result(summary_line(record))
+        console.say(f"saved in {folder}; rank it with: cfbench compare")
+    if not record.scored:
+        raise typer.Exit(1)
 
 
 def summary_line(record: Record) -> str:

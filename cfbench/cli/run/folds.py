@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+import typer
+
 from cfbench.cli import console
 from cfbench.cli.view import numbers
 
@@ -14,10 +16,15 @@ if TYPE_CHECKING:
     from cfbench.runs.results import Results
 
 
-def run_folds(family: str, requests: list[Request], dataset: Dataset, results: Results, *, json: bool) -> None:
-    """Run the folds that are not finished yet, one request for each fold; then print the mean scores."""
+def run_folds(
+    family: str, requests: list[Request], dataset: Dataset, results: Results, *, seconds: float | None, json: bool
+) -> None:
+    """Run the folds that are not finished yet, one request for each fold; then print the mean scores.
+
+    In each fold the model may work so many `seconds`.
+    """
     records = [
-        _run_fold(request, dataset, results, f"{number} of {len(requests)}")
+        _run_fold(request, dataset, results, f"{number} of {len(requests)}", seconds)
         for number, request in enumerate(requests, 1)
     ]
     rmse = _mean([record.outcome.rmse for record in records])
@@ -33,6 +40,8 @@ def run_folds(family: str, requests: list[Request], dataset: Dataset, results: R
     else:
         scored = sum(record.scored for record in records)
         console.result(f"no mean: {scored} of {len(requests)} folds have a score; try a lower learning rate")
+    if rmse is None:
+        raise typer.Exit(1)
 
 
 def _mean(scores: list[float | None]) -> float | None:
@@ -41,7 +50,7 @@ def _mean(scores: list[float | None]) -> float | None:
     return statistics.mean(known) if len(known) == len(scores) else None
 
 
-def _run_fold(request: Request, dataset: Dataset, results: Results, place: str) -> Record:
+def _run_fold(request: Request, dataset: Dataset, results: Results, place: str, seconds: float | None) -> Record:
     from cfbench.runs import run as harness
 
     fold = request.split.name
@@ -49,7 +58,8 @@ def _run_fold(request: Request, dataset: Dataset, results: Results, place: str) 
         f"{request.plugin.name} {fold} ({place})",
         lambda stop: f"stopped in {fold} after epoch {stop.epoch}; the same command resumes it",
     ) as progress:
-        record, was_finished = harness.ensure(request, dataset, results, progress)
+        record, was_finished = harness.ensure(request, dataset, results, progress, seconds=seconds)
+    console.say_doubts(record)
     outcome = record.outcome
     scores = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
     console.say(f"{fold}: {scores}, run {record.run}" + (", already finished" if was_finished else ""))

@@ -153,7 +153,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     """Search the hyper-parameters with the smallest validation RMSE; the test part is not used.
 
     The first trial is the config that the study starts from. The same command resumes a study that was interrupted.
-    The exit status is 1 when no trial finished.
+    The exit status is 1 when no trial finished, or when a run of the best config has no score.
 
     Examples: cfbench tune deepae --trials 30; cfbench tune deepae --timeout 2h --workers 4 --fix epochs=40
     --range lr=1e-3:1e-1:log; cfbench tune --all --budget 30m --then-run --seeds 3
@@ -183,7 +183,8 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
     if json:
         data = [summary.as_json() for summary in summaries]
         console.print_json(data if all_ else data[0])
-    raise typer.Exit(0 if any(summary.best for summary in summaries) else 1)
+    every_run_scored = all(record.scored for summary in summaries for record in summary.runs or ())
+    raise typer.Exit(0 if every_run_scored and any(summary.best for summary in summaries) else 1)
 
 
 def _check_split(card: Card, split: str) -> None:

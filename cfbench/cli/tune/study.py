@@ -213,6 +213,7 @@ def _run_best(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial], opti
         ) as listener:
             record, _ = run.ensure(request, dataset, results, listener)
         records.append(record)
+        console.say_doubts(record)
         if not options.json:
             console.result(summary_line(record))
     return tuple(records)
