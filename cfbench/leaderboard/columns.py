@@ -41,6 +41,9 @@ class BoardColumn:
     priority: int = 0
     """When a table is too wide, columns are dropped in descending order of priority: 0 is dropped last."""
 
+    keep: bool = False
+    """Whether a table that includes it shows it even if no row has a value."""
+
     @property
     def right(self) -> bool:
         """Whether the cells are aligned to the right, as numbers are."""
@@ -84,9 +87,11 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.new_items, key="new_item_rmse", heading="new items", kind="score", priority=9),
     BoardColumn(lambda r: r.row.coverage, key="coverage", heading="coverage", kind="share", priority=17),
     BoardColumn(lambda r: r.row.valid_rmse, key="valid_rmse", heading="valid", kind="score", priority=16),
-    BoardColumn(lambda r: r.items and r.items.ndcg, key="ndcg", heading="nDCG@k", kind="score", priority=1),
-    BoardColumn(lambda r: r.items and r.items.recall, key="recall", heading="recall@k", kind="score", priority=1),
-    BoardColumn(lambda r: r.items and r.items.mrr, key="mrr", heading="MRR", kind="score", priority=1),
+    BoardColumn(lambda r: r.items and r.items.ndcg, key="ndcg", heading="nDCG@k", kind="score", priority=1, keep=True),
+    BoardColumn(
+        lambda r: r.items and r.items.recall, key="recall", heading="recall@k", kind="score", priority=1, keep=True
+    ),
+    BoardColumn(lambda r: r.items and r.items.mrr, key="mrr", heading="MRR", kind="score", priority=1, keep=True),
     BoardColumn(lambda r: r.row.fit_seconds, key="fit_seconds", heading="fit", kind="duration", priority=5),
     BoardColumn(
         lambda r: r.row.predict_seconds, key="predict_seconds", heading="predict", kind="duration", priority=13
@@ -130,16 +135,17 @@ _FIRST_KEYS = (
 def table_columns(metric: Metric, *, pareto: bool = False, k: int | None = None) -> list[BoardColumn]:
     """The columns of a table that is ranked by `metric`, in order; `pareto` includes the mark of the Pareto front.
 
-    `k` is the number of places in nDCG@k and recall@k. The column of the metric moves to the place of the score, which
-    has the same values.
+    `k` includes the item rankings; it is the number of places in nDCG@k and recall@k. The column of the metric moves to
+    the place of the score, which has the same values.
     """
     metric_key = metric.replace("-", "_")
+    left_out = {metric_key, *(() if pareto else ("pareto",)), *(() if k else ("ndcg", "recall", "mrr"))}
     headings = {column.key: column.heading for column in COLUMNS}
     columns = []
     for column in COLUMNS:
         if column.key == "score":
             columns.append(replace(column, heading=headings[metric_key]))
-        elif column.heading is not None and column.key != metric_key and (pareto or column.key != "pareto"):
+        elif column.heading is not None and column.key not in left_out:
             columns.append(replace(column, heading=column.heading.replace("@k", f"@{k}")))
     return columns
 

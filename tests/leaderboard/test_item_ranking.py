@@ -167,7 +167,11 @@ def test_a_run_without_its_model_has_a_dash_and_a_command_that_makes_it_again(te
     (model,) = Path("results").glob("tiny/random90/bias/*/model.safetensors")
     model.unlink()
     result = terminal("compare --ranking")
+    assert {"nDCG@10", "recall@10", "MRR"} <= set(result.out.split())
     assert "– runs without a stored model: 1 (bias); this makes one, and --all-runs shows it: " in result.err
+    alone = terminal("compare --ranking --plugin bias").out
+    assert "nDCG@10" in alone
+    assert next(line for line in alone.splitlines() if " bias " in line).count("–") >= 3
     command = result.err.partition("shows it: cfbench ")[2].splitlines()[0]
     assert command == "run bias --dataset tiny --split random90 --seed 0 --no-preset --user-reg=7.0"
     assert terminal(command).status == 0

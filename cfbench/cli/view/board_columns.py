@@ -66,7 +66,7 @@ def columns_of(ranked_board: RankedBoard, *, pareto: bool = False) -> list[Board
 def format_columns(columns: Sequence[BoardColumn], rows: Sequence[RankedRow]) -> list[Column]:
     """The columns with one cell for each row."""
     return [
-        Column(column.heading or "", [_cell(column, row) for row in rows], column.priority, column.right)
+        Column(column.heading or "", [_cell(column, row) for row in rows], column.priority, column.right, column.keep)
         for column in columns
     ]
 

@@ -29,6 +29,8 @@ class Column:
     """When the table is too wide, columns are dropped in descending order of priority: 0 is dropped last."""
     right: bool = False
     """Whether the cells are aligned to the right."""
+    keep: bool = False
+    """Whether it stays even if all cells are empty or unknown."""
 
     @property
     def width(self) -> int:
@@ -39,8 +41,8 @@ class Column:
 
 
 def drop_empty(columns: list[Column]) -> list[Column]:
-    """The columns with at least one cell that is neither empty nor unknown."""
-    return [column for column in columns if any(cell not in ("", numbers.NONE) for cell in column.cells)]
+    """The columns with at least one cell that is neither empty nor unknown, and those to keep."""
+    return [column for column in columns if column.keep or any(cell not in ("", numbers.NONE) for cell in column.cells)]
 
 
 def fit_width(columns: list[Column], width: int) -> list[Column]:
