@@ -174,14 +174,14 @@ def test_a_wrong_option_is_one_line(exported, options, message):
     assert answer.err.count("\n") == 1
 
 
-def test_a_million_predictions_are_matched_quickly_and_exactly():
+def test_many_predictions_in_any_order_are_matched_exactly():
     from cfbench.data.prediction_file import PredictedRatings
     from cfbench.ratings import Catalogue, Ratings, Scale
 
     rng = np.random.default_rng(1)
-    keys = rng.permutation(3_000_000)[:1_000_000]
-    users, items = (keys // 1000).astype(np.int32), (keys % 1000).astype(np.int32)
-    part = Ratings(users, items, np.zeros(len(keys), np.float32), 3000, 1000, Scale(low=0, high=1))
+    keys = rng.permutation(300_000)[:100_000]
+    users, items = (keys // 100).astype(np.int32), (keys % 100).astype(np.int32)
+    part = Ratings(users, items, np.zeros(len(keys), np.float32), 3000, 100, Scale(low=0, high=1))
     wanted = PredictedRatings("test part", part, Catalogue(pl.DataFrame(), pl.DataFrame()))
     order = rng.permutation(len(keys))
     assert np.array_equal(wanted.row_of_pairs(users[order], items[order]), order)
