@@ -1,6 +1,7 @@
 """Item rankings: against plain loops over sorted lists, at the level of chance, and from stored models."""
 
 import json
+from dataclasses import replace
 from math import log2
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from cfbench.leaderboard.item_ranking import RankingTask, default_liked, measure
+from cfbench.plugins.bias import Bias
 from cfbench.ratings import Pairs, Scale
 from cfbench.runs.job import reopen
 from cfbench.runs.results import Results
@@ -62,6 +64,18 @@ def test_the_measures_equal_those_of_plain_loops(world, k, liked):
     assert [ranking.ndcg, ranking.recall, ranking.mrr, ranking.users] == pytest.approx(expected, rel=1e-12)
     test_users = len(set(world.split.test(world.ratings).users.tolist()))
     assert ranking.users + ranking.left_out == test_users
+
+
+def test_a_user_without_training_ratings_is_ranked_over_all_items(world):
+    scores = np.random.default_rng(3).normal(size=(world.ratings.n_users, world.ratings.n_items)).astype(np.float32)
+    test = world.split.test(world.ratings)
+    cold = test.users[np.argmax(test.ratings >= 4)]
+    parts = np.where((world.ratings.users == cold) & (world.split.parts <= 1), 3, world.split.parts).astype(np.uint8)
+    split = replace(world.split, parts=parts)
+    ranking = measure("table", Table(scores), world.ratings, split, RankingTask(5, 4.0))
+    expected = rank_naively(world.ratings, split, scores, 5, 4.0)
+    assert [ranking.ndcg, ranking.recall, ranking.mrr, ranking.users] == pytest.approx(expected, rel=1e-12)
+    assert ranking != world(scores, 5, 4.0)
 
 
 def test_the_size_of_the_blocks_changes_nothing(world):
@@ -188,6 +202,20 @@ def test_a_damaged_model_is_named_and_the_other_rows_are_ranked(terminal):
     assert {row["plugin"]: row["ndcg"] is None for row in data["rows"]} == {"bias": True, "mean": False}
     (fault,) = data["item_ranking"]["faults"]
     assert "model.safetensors is damaged or missing" in fault
+
+
+def test_a_plugin_that_fails_is_named_and_the_other_rows_are_ranked(terminal, monkeypatch):
+    terminal("run bias")
+    terminal("run mean")
+
+    def fail(self, pairs):
+        raise KeyError("no such item")
+
+    monkeypatch.setattr(Bias, "predict", fail)
+    data, _ = compare(terminal)
+    assert {row["plugin"]: row["ndcg"] is None for row in data["rows"]} == {"bias": True, "mean": False}
+    (fault,) = data["item_ranking"]["faults"]
+    assert "no such item" in fault
 
 
 def test_predictions_made_elsewhere_have_a_dash_and_so_has_an_ensemble_of_them(terminal):
