@@ -4,6 +4,7 @@
     ├── UsageError          the command or call cannot be carried out as written; exit status 2
     │   ├── UnknownNameError    no such data set, plugin, split, preset, option or run; suggests similar names
     │   └── ConfigError         a hyper-parameter has the wrong type or is out of its range
+    │       └── MemoryLimitError            a computation needs more memory than this process can use
     ├── DataError           the data are missing, wrong or damaged
     │   ├── CardError           a data set's card is malformed
     │   ├── FetchError          no source delivered the file
@@ -66,6 +67,10 @@ class UnknownNameError(UsageError):
 
 class ConfigError(UsageError):
     """A hyper-parameter is unknown, has the wrong type or is out of its range."""
+
+
+class MemoryLimitError(ConfigError, MemoryError):
+    """A computation needs more memory than this process can use; tuning learns to avoid such hyper-parameters."""
 
 
 class DataError(CfbenchError):

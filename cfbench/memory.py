@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from cfbench.errors import ConfigError
+from cfbench.errors import MemoryLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +41,10 @@ _V2 = _GroupFiles(
 
 
 def require_memory(needed: int, what: str, advice: str) -> None:
-    """Raise `ConfigError` if `what` needs more bytes than this process can still use; `advice` says what to do."""
+    """Raise `MemoryLimitError` if `what` needs more bytes than this process can still use; `advice` says what to do."""
     available = available_memory()
     if available is not None and needed > available:
-        raise ConfigError(
+        raise MemoryLimitError(
             f"{what} needs about {_gigabytes(needed)} of memory, and {_gigabytes(available)} are available here; "
             f"{advice}"
         )

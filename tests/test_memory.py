@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cfbench.errors import ConfigError
+from cfbench.errors import MemoryLimitError
 from cfbench.memory import available_memory, require_memory
 
 resource = pytest.importorskip("resource", reason="the system has no limits of this kind")
@@ -113,7 +113,7 @@ def test_a_limit_of_the_process_is_what_it_can_use(kind):
 def test_too_much_memory_is_refused_with_what_is_needed_what_is_available_and_what_to_do(monkeypatch):
     monkeypatch.setattr("cfbench.memory.available_memory", lambda: 2_000_000_000)
     require_memory(2_000_000_000, "a matrix", "use fewer items")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(MemoryLimitError) as caught:
         require_memory(3_456_000_000, "a matrix", "use fewer items")
     assert str(caught.value) == (
         "a matrix needs about 3.5 GB of memory, and 2.0 GB are available here; use fewer items"

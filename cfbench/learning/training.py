@@ -26,6 +26,7 @@ from cfbench import metrics
 from cfbench.contract import Context, DivergedError, Epoch
 from cfbench.errors import DeviceError, RecordError
 from cfbench.files import atomic_file, write_errors
+from cfbench.memory import require_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,10 +137,12 @@ def train(
     `context.epochs`, if given, replaces `epochs`, and then nothing stops early. Learning rates stay those of `epochs`
     epochs: they are what led to the chosen epoch.
 
-    Resumes from `context.checkpoint` if that file exists. Raises `DivergedError` with the best weights restored.
+    Resumes from `context.checkpoint` if that file exists. Raises `DivergedError` with the best weights restored, and
+    `ConfigError` when the memory is too small.
     """
     if context.epochs is not None:
         epochs, patience = context.epochs, 0
+    _require_memory(model, context)
     checkpoint = Checkpoint(context)
     state = checkpoint.load(model)
     for finished_epoch in state.curve:
@@ -163,6 +166,22 @@ def train(
     finally:
         _load(model.weights(), state.best)
     return state.best_epoch
+
+
+def _require_memory(model: Trainable, context: Context) -> None:
+    """Raise `ConfigError` if what training needs beside the weights is certainly more than the available memory.
+
+    Two copies of the best weights and two checkpoints are in memory while the new one replaces the old one. With all of
+    them, a fit by momentum takes 44 bytes per weight, one by Adam 60, and alternating least squares 30 (measured).
+    """
+    masters = [weight.master for weight in model.weights().values()]
+    if any(master.device.type != "cpu" for master in masters):
+        return
+    count, optimized = sum(master.numel() for master in masters), int(model.optimizer is not None)
+    copies = 2 + 2 * optimized  # the best weights; a gradient and an optimizer's state
+    if context.checkpoint is not None:
+        copies += 2 * (2 + optimized)
+    require_memory(4 * copies * count, f"training {count:,} weights", "use smaller layers or fewer factors")
 
 
 def _check_divergence(epoch: int, train_rmse: float, valid_rmse: float | None, scale: Scale, *, usable: bool) -> None:

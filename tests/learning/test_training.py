@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from cfbench import memory
 from cfbench.contract import Context, DivergedError
-from cfbench.errors import DeviceError, RecordError, WriteError
+from cfbench.errors import ConfigError, DeviceError, RecordError, WriteError
 from cfbench.learning import training
 from cfbench.learning.precision import BlockedOptimizer, Weight
 from cfbench.learning.training import generator, load_arrays, resolve_device, train
@@ -65,6 +66,16 @@ def test_the_best_epoch_by_validation_is_kept():
 
 def test_a_validation_error_of_exactly_0_is_the_best_possible():
     assert run(ScriptedModel([0.5, 0.0, 0.7])) == 2
+
+
+def test_weights_whose_training_cannot_be_in_memory_are_refused_before_the_first_epoch(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    run(ScriptedModel([1.0]))  # 4 weights: 2 copies of the best ones, a gradient and a state, of 4 bytes each
+    model = ScriptedModel([1.0])
+    message = "^training 4 weights needs about .* available here; use smaller layers or fewer factors$"
+    with pytest.raises(ConfigError, match=message):
+        run(model, Context(checkpoint=tmp_path / "checkpoint"))  # and 2 checkpoints of weights, best ones and states
+    assert model.last_epoch == 0
 
 
 def test_patience_counts_epochs_without_a_better_validation():

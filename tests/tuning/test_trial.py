@@ -11,7 +11,7 @@ import pytest
 from cfbench.contract import DivergedError
 from cfbench.data import card, store
 from cfbench.data.split import Split
-from cfbench.errors import RecordError
+from cfbench.errors import MemoryLimitError, RecordError
 from cfbench.metrics import rmse
 from cfbench.ratings import Ratings
 from cfbench.runs import registry
@@ -95,7 +95,8 @@ def test_a_split_that_has_changed_since_the_study_started_is_an_error(bowl, make
 def test_the_study_continues_after_a_trial_that_fails_diverges_or_needs_too_much_memory(
     register_bowl, tune, study_file
 ):
-    errors = {1: ZeroDivisionError("oops"), 2: DivergedError("became nan", usable=True), 3: MemoryError("12 TB")}
+    errors = {1: ZeroDivisionError("oops"), 2: DivergedError("became nan", usable=True), 3: MemoryError("12 TB"),
+              4: MemoryLimitError("13 TB")}  # fmt: skip
     fits = iter(range(100))
 
     def fail(*_):
@@ -104,11 +105,11 @@ def test_the_study_continues_after_a_trial_that_fails_diverges_or_needs_too_much
             raise error
 
     register_bowl(fail)
-    assert tune("bowl --trials 6")["trials"] == {"finished": 3, "pruned": 2, "failed": 1}
-    outcomes = [(trial.state.name, trial.user_attrs.get("reason")) for trial in study_file().trials()[:4]]
+    assert tune("bowl --trials 6")["trials"] == {"finished": 2, "pruned": 3, "failed": 1}
+    outcomes = [(trial.state.name, trial.user_attrs.get("reason")) for trial in study_file().trials()[:5]]
     assert outcomes == [
         ("COMPLETE", None), ("FAIL", "ZeroDivisionError: oops"), ("PRUNED", "DivergedError: became nan"),
-        ("PRUNED", "MemoryError: 12 TB"),
+        ("PRUNED", "MemoryError: 12 TB"), ("PRUNED", "MemoryLimitError: 13 TB"),
     ]  # fmt: skip
 
 
