@@ -121,8 +121,10 @@ def _one_process(call: str) -> Iterator[None]:
         yield
     finally:
         if os.getpid() != parent:
-            os.write(writer, b"!")
-            os._exit(1)
+            try:
+                os.write(writer, b"!")
+            finally:
+                os._exit(1)
         os.close(writer)
         returned = _forks > forks and _says_something(reader)
         os.close(reader)

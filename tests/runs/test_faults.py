@@ -397,6 +397,17 @@ def test_the_child_of_a_fork_does_not_become_a_second_harness(own_plugin, start_
     assert len(out.splitlines()) == len(set(out.splitlines()))
 
 
+def test_a_child_that_returns_when_the_run_is_finished_writes_nothing_either(own_plugin, start_cfbench):
+    own_plugin(FORKS.replace("os.fork()", "os.fork() or time.sleep(2)").replace(
+        "import os", "import os, time\nfrom cfbench.runs import plugin_calls\nplugin_calls.WAIT_FOR_CHILD = 0.1"
+    ))  # fmt: skip
+    process = start_cfbench("run", "own")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert out.count("test RMSE") == 1
+    assert [record.outcome.status for record in Results(Path("results")).records("tiny", "random90")] == ["finished"]
+
+
 def test_a_plugin_that_hangs_in_c_code_is_killed_and_its_run_can_be_resumed(own_plugin, start_cfbench):
     own_plugin(WAITS_IN_C)
     process = start_cfbench("run", "own", "--time-limit", "0.5")
