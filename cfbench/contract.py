@@ -226,5 +226,8 @@ class Plugin(Generic[C]):
     needs: Mapping[str, str] = field(default_factory=dict)
     """Libraries beyond cfbench's own: the name to import → the name for `pip install`. The module must not import them
     before `build`, so that cfbench can list the plugin without them."""
+    default_presets: Mapping[str, str] = field(default_factory=dict)
+    """The preset of a data set for which no preset is named: `DATASET/SPLIT`, `DATASET` or `*` → preset. The first of
+    the three that is there counts."""
     quick: Mapping[str, Any] = field(default_factory=dict)
     """Hyper-parameters with which the conformance suite's few hundred ratings are learned in about a second."""

@@ -92,8 +92,8 @@ class AutoRec:
 def build(config: AutoRecConfig) -> RowModel:
     """The model over the rows of items or users."""
     return autoencoder.build_row_model(
-        partial(AutoRec, config), orientation=config.orientation, batch_size=config.batch_size, epochs=config.epochs,
-        patience=config.patience,
+        lambda n, _, *others: AutoRec(config, n, *others), orientation=config.orientation,
+        batch_size=lambda _: config.batch_size, epochs=config.epochs, patience=config.patience,
         learning_rate=lambda epoch: autoencoder.one_cycle(epoch, config.epochs, config.lr),
     )  # fmt: skip
 

@@ -65,14 +65,24 @@ def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: 
 
     The caller does a backward pass and an optimizer step after each loss, before it takes the next one.
     """
-    visible = x.masked_scatter(rated, drop(x[rated], config.input_dropout, random))  # (B, n)
-    y = f(visible)  # (B, n)
+    shown = rated * scale_input(x, rated.sum(1, keepdim=True)) if config.standardize else x  # (B, n)
+    shown = shown.masked_scatter(rated, drop(shown[rated], config.input_dropout, random))  # (B, n)
+    y = f(shown)  # (B, n)
     yield (rated * (y - x) ** 2).sum() / rated.sum()  # equation 1
     for _ in range(config.refeed):
         x = drop(y.detach(), config.noise, random)  # (B, n): the output before the step
-        y = f(x)  # (B, n)
+        y = f(scale_input(x, x.shape[1]) if config.standardize else x)  # (B, n)
         target = x != 0 if skips_zeros(config) else torch.ones_like(rated)  # (B, n)
         yield (target * (y - x) ** 2).sum() / target.sum()  # equation 2
+
+
+def scale_input(x: Tensor, count: Tensor | int) -> Tensor:
+    """The input for standardized residuals x at the `count` rated cells of their row; other cells are 0.
+
+    The 1 shows which cells are rated, as the implicit factors of SVD++ do, and the root makes the inputs of short and
+    long rows similar: a row of standardized residuals becomes about 3 √2 long.
+    """
+    return 3 * (x + 1) / count**0.5
 
 
 def skips_zeros(config: DeepAEConfig) -> bool:
@@ -147,8 +157,11 @@ class Autoencoder:
     Matrices begin Xavier-uniform, drawn from `random`, and biases begin at zero.
     """
 
-    def __init__(self, config: DeepAEConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
+    def __init__(
+        self, config: DeepAEConfig, n: int, ratings: int, scale: Scale, random: torch.Generator, device: str
+    ) -> None:
         self._config = config
+        self._weight_decay = config.weight_decay + config.relative_decay / math.sqrt(max(1, ratings))
         activation = activations()[config.activation].function
         self._skips_zeros = skips_zeros(config)
         kind = precision.resolve(config.precision, device)
@@ -191,9 +204,20 @@ class Autoencoder:
         biases = [] if config.decay_biases else [layer.bias for layer in (*self.encoder, *self.decoder)]
         decayed = [weight for weight in self.weights().values() if weight not in biases]
         return precision.BlockedOptimizer(
-            (decayed, partial(make_optimizer, config, weight_decay=config.weight_decay)),
+            (decayed, partial(make_optimizer, config, weight_decay=self._weight_decay)),
             (biases, partial(make_optimizer, config, weight_decay=0.0)),
         )
+
+    def input(self, batch: Batch) -> Batch:
+        """The batch as the encoder receives it."""
+        if not self._config.standardize:
+            return batch
+        counts = batch.starts.diff()  # (B,)
+        return replace(batch, ratings=scale_input(batch.ratings, counts[batch.rows]))
+
+    def dense_input(self, x: Tensor) -> Tensor:
+        """(B, n) a re-fed example as the encoder receives it."""
+        return scale_input(x, x.shape[1]) if self._config.standardize else x
 
     def encode(self, x: Batch | Tensor, random: torch.Generator | None = None) -> Tensor:
         """(B, n) → (B, hk), the code. Training passes `random`, the generator of the code's dropout."""
@@ -214,16 +238,16 @@ class Autoencoder:
     def outputs(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
         """(m,) the output at m cells of the batch, without gradients."""
         last = self.decoder[-1]
-        h = self._decode_hidden(self.encode(batch))  # (B, h1)
+        h = self._decode_hidden(self.encode(self.input(batch)))  # (B, h1)
         return last.activation(layers.linear_transposed_at(h, last.weights, last.bias, rows, columns))
 
     def losses(self, batch: Batch, random: torch.Generator) -> Iterator[Tensor]:
         """The losses of one iteration, as the function `losses` states them."""
         config, last = self._config, self.decoder[-1]
-        visible = batch
+        shown = self.input(batch)
         if config.input_dropout:
-            visible = replace(batch, ratings=drop(batch.ratings, config.input_dropout, random))
-        h = self._decode_hidden(self.encode(visible, random))  # (B, h1)
+            shown = replace(shown, ratings=drop(shown.ratings, config.input_dropout, random))
+        h = self._decode_hidden(self.encode(shown, random))  # (B, h1)
         at_ratings, everywhere = layers.linear_transposed_at_ratings(h, last.weights, last.bias, batch)
         yield F.mse_loss(last.activation(at_ratings).float(), batch.ratings)  # equation 1
         if not config.refeed:
@@ -231,7 +255,7 @@ class Autoencoder:
         y = last.activation(everywhere)  # (B, n)
         for _ in range(config.refeed):
             x = drop(y.detach(), config.noise, random)  # (B, n)
-            loss, y = self._refed_loss(self.encode(x, random), x)
+            loss, y = self._refed_loss(self.encode(self.dense_input(x), random), x)
             yield loss  # equation 2
 
     def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,6 +282,8 @@ def has_last_activation(config: DeepAEConfig, scale: Scale) -> bool:
     if config.last_activation != "auto":
         return config.last_activation == "on"
     activation = activations()[config.activation]
+    if config.standardize:
+        return math.isinf(activation.low) and math.isinf(activation.high)
     lowest = scale.low - scale.high if config.residuals else scale.low
     return activation.low <= lowest and scale.high <= activation.high
 
@@ -284,11 +310,17 @@ def learning_rate(config: DeepAEConfig, epoch: int) -> float:
     return config.lr * config.gamma ** sum(milestone < epoch for milestone in config.milestones)
 
 
+def batch_size(config: DeepAEConfig, rows: int) -> int:
+    """The number of examples per batch, if there are `rows` examples."""
+    return math.ceil(rows / config.batches) or 1 if config.batches else config.batch_size
+
+
 def build(config: DeepAEConfig) -> RowModel:
     """The model over the rows of users or items."""
     return autoencoder.build_row_model(
-        partial(Autoencoder, config), orientation=config.orientation, residuals=config.residuals,
-        batch_size=config.batch_size, epochs=config.epochs, patience=config.patience,
+        partial(Autoencoder, config), orientation=config.orientation,
+        targets="standardized" if config.standardize else "residuals" if config.residuals else "ratings",
+        batch_size=partial(batch_size, config), epochs=config.epochs, patience=config.patience,
         learning_rate=partial(learning_rate, config), average=config.average,
     )  # fmt: skip
 
@@ -319,6 +351,9 @@ class DeepAEConfig(Config):
     residuals: Annotated[bool, Tunable(choices=(False, True))] = Field(
         False, description="learn the ratings minus the predictions of the biases, instead of the ratings"
     )
+    standardize: bool = Field(
+        False, description="learn residuals divided by their standard deviation; the input shows which cells are rated"
+    )
     noise: Annotated[float, Tunable(0, 0.5)] = Field(0.0, ge=0, lt=1, description="dropout rate on a re-fed example")
     optimizer: Annotated[
         Literal["momentum", "adam", "adamw", "adagrad", "rmsprop"], Tunable(choices=("momentum", "adam"))
@@ -334,6 +369,9 @@ class DeepAEConfig(Config):
     )
     gamma: float = Field(0.5, gt=0, le=1, description="factor at each milestone")
     weight_decay: Annotated[float, Tunable(1e-7, 1e-2, log=True)] = Field(0.0, ge=0, description="L2 on the weights")
+    relative_decay: float = Field(
+        0.0, ge=0, description="L2 on the weights, times the square root of the number of training ratings; added"
+    )
     decay_biases: Annotated[bool, Tunable(choices=(True, False))] = Field(
         True, description="weight decay on the layers' biases too, as in the reference implementation"
     )
@@ -343,6 +381,7 @@ class DeepAEConfig(Config):
     batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(
         128, description="examples per batch"
     )
+    batches: int = Field(0, ge=0, description="batches per epoch, which then decide batch_size; 0: batch_size decides")
     epochs: PositiveInt = Field(100, description="highest number of epochs")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
@@ -365,5 +404,12 @@ PLUGIN = Plugin(
     build=build,
     gpu=True,
     fixed_epochs=True,
+    default_presets={
+        "netflix/3m": "paper-3m",
+        "netflix/6m": "paper-6m",
+        "netflix/1y": "paper-1y",
+        "netflix": "paper-full",
+        "*": "general",
+    },
     quick={"hidden": (16, 8), "dropout": 0.3, "epochs": 60, "batch_size": 16, "lr": 0.01, "patience": 0},
 )

@@ -67,6 +67,7 @@ def _run_checks(name: str, seconds: float | None) -> Iterator[CheckResult]:
     """Run the checks one after another and yield each result at once."""
     from functools import partial
 
+    from cfbench.errors import PluginError
     from cfbench.runs import registry
     from cfbench.testing import CHECKS, check
 
@@ -76,6 +77,9 @@ def _run_checks(name: str, seconds: float | None) -> Iterator[CheckResult]:
         presets = registry.presets(name)
         for values in presets.values():
             registry.make_config(plugin, values, {})
+        unknown = set(plugin.default_presets.values()) - presets.keys()
+        if unknown:
+            raise PluginError(f"default_presets names {', '.join(sorted(unknown))}, but there is no such preset")
         return "" if presets else "has no presets"
 
     yield _run_check("has presets that its hyper-parameters allow", check_presets, seconds)

@@ -46,6 +46,8 @@ class PluginPage:
     needs: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    default_presets: dict[str, str] = field(default_factory=dict)
+    """The preset of a data set, or of its split, for which no preset is named."""
     hyper_parameters: dict[str, HyperParameterPage] = field(default_factory=dict)
 
 
@@ -86,7 +88,7 @@ def _make_page(name: str) -> PluginPage:
         plugin = registry.import_plugin(name)
         page = replace(
             page, title=plugin.title, paper=plugin.paper, gpu=plugin.gpu, needs=dict(plugin.needs),
-            missing=registry.missing_libraries(plugin),
+            missing=registry.missing_libraries(plugin), default_presets=dict(plugin.default_presets),
             hyper_parameters={key: _hyper_parameter(info) for key, info in plugin.config.model_fields.items()},
         )  # fmt: skip
         page = replace(page, presets=registry.presets(name))
@@ -148,7 +150,14 @@ def _print_page(page: PluginPage) -> None:
         out.print(_preset_table(page), markup=False)
         console.say(
             "a run on a data set uses the preset of the same name, unless --preset or --no-preset says otherwise"
+            + _other_defaults(page.default_presets)
         )
+
+
+def _other_defaults(default_presets: dict[str, str]) -> str:
+    """Return which presets other data sets use; empty if they use none."""
+    uses = (f"{'any other data set' if key == '*' else key} uses {value}" for key, value in default_presets.items())
+    return "".join(f"; {use}" for use in uses)
 
 
 def _hyper_parameter_table(page: PluginPage) -> Table:

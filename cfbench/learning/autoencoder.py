@@ -50,8 +50,18 @@ class Network(Protocol):
         """(m,) outputs at m cells of the batch, without gradients; `rows` count within the batch."""
 
 
-NetworkBuilder: TypeAlias = "Callable[[int, Scale, torch.Generator, str], Network]"
-"""Makes a network from the length of a row, the rating scale, the generator of the first weights, and the device."""
+NetworkBuilder: TypeAlias = "Callable[[int, int, Scale, torch.Generator, str], Network]"
+"""Makes a network from the length of a row, the number of training ratings, the rating scale, the generator of the
+first weights, and the device."""
+
+Targets: TypeAlias = Literal["ratings", "residuals", "standardized"]
+"""What a network learns: the ratings, the ratings minus the predictions of the biases, or these residuals divided by
+their standard deviation, so that its training does not depend on the scale.
+
+Under standardized residuals the biases are regularized less. On small data sets the defaults of `biases.fit` shrink
+them too much: these values lower their validation RMSE by 0.1 to 2.2 % on nine sets of 5,000 to 300,000 ratings.
+"""
+USER_REG, ITEM_REG = 5.0, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +92,12 @@ def one_cycle(epoch: int, epochs: int, peak: float) -> float:
     return lowest + (peak - lowest) * (1 - math.cos(math.pi * height)) / 2
 
 
+def standard_deviation(residuals: Scores) -> np.float32:
+    """The root mean square of residuals; not quite 0 if all are 0, so that they can be divided by it."""
+    mean = np.mean(np.square(residuals, dtype=np.float64)) if len(residuals) else 0.0
+    return np.float32(max(np.sqrt(mean), np.finfo(np.float32).tiny))
+
+
 def build_row_model(
     build_network: NetworkBuilder, *, orientation: Literal["user", "item"], **settings: Any
 ) -> RowModel:
@@ -94,7 +110,7 @@ def build_row_model(
 class RowModel:
     """A network that is trained on the rows of the training ratings, with early stopping.
 
-    `residuals`: the network learns the ratings minus the biases' predictions. `average`: see `training.train`.
+    `batch_size`: the rows of a batch, for a number of rows in all. `average`: see `training.train`.
     """
 
     def __init__(
@@ -102,20 +118,23 @@ class RowModel:
         build_network: NetworkBuilder,
         *,
         by_item: bool,
-        residuals: bool = False,
-        batch_size: int,
+        targets: Targets = "ratings",
+        batch_size: Callable[[int], int],
         epochs: int,
         patience: int,
         learning_rate: Callable[[int], float],
         average: int = 0,
     ) -> None:
-        self._build_network, self._by_item, self._residuals = build_network, by_item, residuals
-        self._batch_size, self._epochs, self._patience = batch_size, epochs, patience
+        self._build_network, self._by_item = build_network, by_item
+        self._residuals, self._standardize = targets != "ratings", targets == "standardized"
+        self._choose_batch_size, self._epochs, self._patience = batch_size, epochs, patience
         self._learning_rate, self._average = learning_rate, average
 
     def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
         """Train with early stopping on `valid`; raises `DivergedError`."""
         self.prepare(train_part, context)
+        if self._standardize:
+            context.note(f"{self._batch_size} rows per batch, weight decay {self.optimizer.weight_decay:.2g}")
         self._valid, self._valid_query = valid, self._query(valid.pairs)
         train(
             self, context, epochs=self._epochs, patience=self._patience, learning_rate=self._learning_rate,
@@ -127,12 +146,20 @@ class RowModel:
         self._seed, self._device = context.seed, context.device
         rows = train_part.rows("item" if self._by_item else "user")
         self._rated_columns = train_part.seen_users if self._by_item else train_part.seen_items
-        self._biases = biases.fit(train_part)
+        if self._standardize:
+            self._biases = biases.fit(train_part, user_reg=USER_REG, item_reg=ITEM_REG)
+        else:
+            self._biases = biases.fit(train_part)
+        self._unit = np.float32(1)
         if self._residuals:
-            rows = replace(rows, values=rows.values - self._bias_predictions(rows))
+            residuals = rows.values - self._bias_predictions(rows)
+            if self._standardize:
+                self._unit = standard_deviation(residuals)
+            rows = replace(rows, values=residuals / self._unit)
         self._cells = RatedCells(rows, context.device)
         random = generator(context.seed, "weights")
-        self._network = self._build_network(rows.n_columns, train_part.scale, random, context.device)
+        self._network = self._build_network(rows.n_columns, len(train_part), train_part.scale, random, context.device)
+        self._batch_size = self._choose_batch_size(int(np.count_nonzero(self._cells.lengths)))
 
     def _bias_predictions(self, rows: SparseRows) -> Scores:
         """(cells,) the biases' predictions of the rated cells, computed in float32."""
@@ -164,7 +191,7 @@ class RowModel:
         counts = self._cells.counts(rows, self._batch_size)
         values = losses.cpu().numpy().astype(np.float64)  # on the host, because MPS has no float64
         mean = float((values * counts).sum() / counts.sum())
-        return math.sqrt(mean) if math.isfinite(mean) else math.nan
+        return float(self._unit) * math.sqrt(mean) if math.isfinite(mean) else math.nan
 
     def validate(self) -> float | None:
         """RMSE over the validation ratings, clipped to the scale."""
@@ -196,7 +223,7 @@ class RowModel:
 
     def _insert(self, scores: Scores, at: NDArray[np.int64], outputs: Scores) -> None:
         """Replace the biases' predictions by the network's outputs, or add these if it learned residuals."""
-        scores[at] = scores[at] + outputs if self._residuals else outputs
+        scores[at] = scores[at] + self._unit * outputs if self._residuals else outputs
 
     def _outputs(self, batch: Batch, rows: NDArray[np.integer], columns: Codes) -> Scores:
         at = (torch.from_numpy(codes.astype(np.int64)).to(self._device) for codes in (rows, columns))
@@ -231,7 +258,9 @@ class UserRowModel(RowModel):
         known = known[np.argsort(items[known])]
         at = np.flatnonzero(self._rated_columns[targets])
         if len(known):
-            values = ratings - self._biases.fold_in(items, ratings, items) if self._residuals else ratings
+            values = ratings
+            if self._residuals:
+                values = (ratings - self._biases.fold_in(items, ratings, items)) / self._unit
             row = SparseRows(np.array([0, len(known)]), items[known], values[known], self._cells.n_columns)
             batch = next(RatedCells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
             self._insert(scores, at, self._outputs(batch, np.zeros(len(at), np.int32), targets[at]))

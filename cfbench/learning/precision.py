@@ -127,6 +127,12 @@ class BlockedOptimizer:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
 
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay of the first group."""
+        weight_decay: float = self._blocks[0][1].param_groups[0]["weight_decay"]
+        return weight_decay
+
     @torch.no_grad()
     def step(self) -> None:
         """Change the weights by their gradients, then drop the gradients."""

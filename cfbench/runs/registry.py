@@ -222,17 +222,25 @@ def read_presets(name: str, file: Path) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def preset(name: str, requested: str | None, dataset: str) -> tuple[str | None, dict[str, Any]]:
+def preset(name: str, requested: str | None, dataset: str, split: str = "") -> tuple[str | None, dict[str, Any]]:
     """Return the name and the values of the preset to use; raises `UnknownNameError`.
 
-    It is the requested one; without a request the one named like the data set; if there is none, no preset.
+    It is the requested one; without a request the one named like the data set; if there is none, the one that the
+    plugin declares in `default_presets`; otherwise no preset.
     """
     known = presets(name)
     if requested is None:
-        return (dataset, known[dataset]) if dataset in known else (None, {})
+        requested = dataset if dataset in known else _default_preset(name, dataset, split)
+    if requested is None:
+        return None, {}
     if requested not in known:
         raise UnknownNameError("preset", requested, known, advice=f"plugin {name}")
     return requested, known[requested]
+
+
+def _default_preset(name: str, dataset: str, split: str) -> str | None:
+    declared = import_plugin(name).default_presets
+    return next((declared[key] for key in (f"{dataset}/{split}", dataset, "*") if key in declared), None)
 
 
 def make_config(

@@ -41,6 +41,7 @@ def configure(
     name: str,
     *,
     dataset: str,
+    split: str = "",
     flags: dict[str, str | bool],
     preset: str | None,
     use_preset: bool = True,
@@ -51,7 +52,7 @@ def configure(
     plugin = registry.load(name)
     if preset is not None and not use_preset:
         raise UsageError(f"--preset {preset} and --no-preset contradict each other; leave out one of them")
-    preset_name, values = registry.preset(name, preset, dataset) if use_preset else (None, {})
+    preset_name, values = registry.preset(name, preset, dataset, split) if use_preset else (None, {})
     config, origins = registry.make_config(plugin, values, flags)
     chosen = choose_device(name, plugin, config, device)
     return Setup(name, plugin, config.for_device(chosen.name), preset_name, origins, chosen.name, refit, chosen.note)

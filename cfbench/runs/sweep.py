@@ -135,16 +135,16 @@ def plan_runs(sweep: Sweep) -> list[PlannedRun]:
                     f"plugin {plugin.name!r}: refit = true needs validation ratings, and split {split} of {dataset} "
                     "has none; use another split, or leave refit out"
                 )
-            setups = [_configure(plugin, override, dataset, sweep.device) for override in plugin.overrides]
+            setups = [_configure(plugin, override, dataset, split, sweep.device) for override in plugin.overrides]
             for setup, seed, fold in product(setups, sweep.seeds, folds):
                 runs.append(PlannedRun(dataset, fold, setup, seed))
     return runs
 
 
-def _configure(plugin: SweepPlugin, override: dict[str, Any], dataset: str, device: str) -> Setup:
+def _configure(plugin: SweepPlugin, override: dict[str, Any], dataset: str, split: str, device: str) -> Setup:
     try:
         return configure(
-            plugin.name, dataset=dataset, flags=override, preset=plugin.preset or None,
+            plugin.name, dataset=dataset, split=split, flags=override, preset=plugin.preset or None,
             use_preset=plugin.preset is not False, device=device, refit=plugin.refit,
         )  # fmt: skip
     except UsageError as fault:

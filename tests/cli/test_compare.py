@@ -31,7 +31,7 @@ def test_compare_as_json_has_the_rows_best_first(terminal):
 def test_the_leaderboard_fits_80_columns(terminal, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     terminal("run bias")
-    terminal(f"run deepae {SMALL}")
+    terminal(f"run deepae {SMALL} --no-preset")
     result = terminal("compare")
     assert max(map(len, result.out.splitlines())) <= 80
     assert "…" not in result.out

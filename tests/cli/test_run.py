@@ -39,7 +39,7 @@ def test_a_run_prints_what_it_runs_and_its_scores_in_one_line(terminal):
     result = terminal(f"run deepae {SMALL} --seed 4")
     assert result.status == 0
     assert "deepae on tiny, split random90 (" in result.err
-    assert "no preset, seed 4, cpu" in result.err
+    assert "preset general, seed 4, cpu" in result.err
     assert "chosen by validation RMSE" in result.out
     assert result.out.count("\n") == 1
 

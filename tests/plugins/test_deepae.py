@@ -21,6 +21,8 @@ from cfbench.learning.training import generator
 from cfbench.plugins import deepae
 from cfbench.plugins.deepae import Autoencoder, DeepAEConfig, activations, has_last_activation
 from cfbench.ratings import Pairs, Ratings, Scale
+from cfbench.runs import registry
+from cfbench.runs.setup import configure
 from cfbench.testing import planted
 
 STARS = Scale(low=1, high=5, step=1)
@@ -30,7 +32,7 @@ CASES = json.loads(str(VECTORS["cases_json"]))
 
 def network(n, config, scale=STARS):
     config = config.model_copy(update={"precision": "fp32"})
-    return Autoencoder(config, n, scale, generator(0, "weights"), "cpu")
+    return Autoencoder(config, n, 100, scale, generator(0, "weights"), "cpu")
 
 
 def outputs(net, dense):
@@ -95,6 +97,7 @@ OPTIONS = st.fixed_dictionaries({
     "input_dropout": st.sampled_from([0.0, 0.4]),
     "noise": st.sampled_from([0.0, 0.3]),
     "residuals": st.booleans(),
+    "standardize": st.booleans(),
 })  # fmt: skip
 
 
@@ -486,3 +489,99 @@ def test_one_cycle_rises_to_its_peak_and_falls_almost_to_zero():
     assert rates[29:] == sorted(rates[29:], reverse=True)
     assert rates[0] < 0.001
     assert 0 <= rates[-1] < 1e-5
+
+
+GENERAL = registry.presets("deepae")["general"]
+
+
+def general(**values):
+    return deepae.PLUGIN.build(DeepAEConfig(**(GENERAL | values)))
+
+
+def shaped_like_filmtrust(seed):
+    """Sparse ratings from 0.5 to 4 with biases, tastes and noise; some users and items have many, most have few."""
+    rng = np.random.default_rng(seed)
+    popularity, users = rng.lognormal(0, 1, 800), rng.lognormal(0, 1, 900)
+    rated = rng.random((900, 800)) < 0.02 * np.outer(users / users.mean(), popularity / popularity.mean())
+    taste = rng.normal(size=(900, 2)) @ rng.normal(size=(2, 800)) / 2**0.5
+    truth = 3 + 0.35 * (rng.normal(size=(900, 1)) + rng.normal(size=(1, 800)) + 1.3 * taste)
+    noisy = truth + 0.4 * rng.normal(size=truth.shape)
+    codes = np.nonzero(rated)
+    scale = Scale(low=0.5, high=4, step=0.5)
+    table = Ratings(*codes, scale.clip(np.rint(2 * noisy[codes]) / 2), 900, 800, scale)
+    part = rng.integers(10, size=len(table))
+    return table.take(part > 1), table.take(part == 0), table.take(part == 1)
+
+
+def error(scores, ratings):
+    return metrics.rmse(ratings.scale.clip(scores), ratings.ratings)
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_the_general_preset_beats_biases_on_sparse_ratings_by_more_than_2_percent(orientation):
+    train, valid, test = shaped_like_filmtrust(seed=1)
+    model = general(orientation=orientation)
+    model.fit(train, valid, Context())
+    assert error(model.predict(test.pairs), test) < 0.98 * error(biases.fit(train).predict(test.pairs), test)
+
+
+@pytest.mark.parametrize("orientation", ["item", "user"])
+def test_on_another_scale_the_general_preset_predicts_the_same_ratings_on_that_scale(orientation):
+    data = planted(seed=3)
+
+    def rescaled(part):
+        return replace(part, ratings=20 * part.ratings - 19, scale=Scale(low=1, high=81))
+
+    predictions = []
+    for train, valid in ((data.train, data.valid), (rescaled(data.train), rescaled(data.valid))):
+        model = general(orientation=orientation, epochs=10)
+        model.fit(train, valid, Context())
+        predictions.append(model.predict(data.test.pairs))
+        if orientation == "user":
+            items, targets = np.arange(10, dtype=np.int32), np.arange(10, 30, dtype=np.int32)
+            predictions[-1] = np.append(predictions[-1], model.fold_in(items, train.ratings[:10], targets))
+    np.testing.assert_allclose(predictions[1], 20 * predictions[0] - 19, atol=0.005)
+    assert np.std(predictions[1]) > 5
+
+
+def test_the_general_preset_predicts_what_biases_explain_exactly():
+    data = planted(seed=3)
+    constant = replace(data.train, ratings=np.full(len(data.train), 3.0))
+    model = general(epochs=2)
+    model.fit(constant, data.valid.take(np.arange(0)), Context())
+    np.testing.assert_allclose(model.predict(data.test.pairs), 3, atol=1e-5)
+
+
+def test_the_size_of_the_data_decides_weight_decay_and_batch_size_and_both_are_noted():
+    data, notes = planted(seed=3, n_users=200), []
+    model = general(orientation="user", epochs=1)
+    model.fit(data.train, data.valid, Context(note=notes.append))
+    users = np.count_nonzero(data.train.seen_users)
+    assert notes == [f"{-(-users // 32)} rows per batch, weight decay {0.5 / len(data.train) ** 0.5:.2g}"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "preset"),
+    [
+        ("netflix", "3m", "paper-3m"), ("netflix", "6m", "paper-6m"), ("netflix", "1y", "paper-1y"),
+        ("netflix", "full", "paper-full"), ("netflix", "probe", "paper-full"), ("ml-100k", "random90", "ml-100k"),
+        ("ml-1m", "5fold@1", "ml-1m"), ("something-else", "random90", "general"),
+    ],
+)  # fmt: skip
+def test_a_data_set_without_a_preset_of_its_own_has_the_general_one_and_netflix_the_papers(dataset, split, preset):
+    assert configure("deepae", dataset=dataset, split=split, flags={}, preset=None).preset == preset
+
+
+@pytest.mark.parametrize(
+    ("preset", "hidden", "dropout"),
+    [
+        ("paper-3m", (128, 256, 256), 0.65), ("paper-6m", (256, 256, 512), 0.8), ("paper-1y", (256, 256, 512), 0.8),
+        ("paper-full", (512, 512, 1024), 0.8),
+    ],
+)  # fmt: skip
+def test_the_papers_presets_are_the_paper(preset, hidden, dropout):
+    config = DeepAEConfig(**registry.presets("deepae")[preset])
+    assert (config.hidden, config.dropout, config.activation, config.refeed) == (hidden, dropout, "selu", 1)
+    assert (config.optimizer, config.lr, config.momentum, config.batch_size) == ("momentum", 0.005, 0.9, 128)
+    assert (config.orientation, config.standardize, config.residuals) == ("user", False, False)
+    assert config.milestones == (24, 36, 48, 66, 72)

@@ -1,5 +1,6 @@
 """Finding plugins, their presets, and making configs from a command line's text."""
 
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -124,10 +125,20 @@ def test_every_preset_that_ships_is_a_valid_config_with_the_values_of_the_preset
 def test_the_preset_with_the_name_of_the_data_set_is_its_default(monkeypatch):
     monkeypatch.setattr(registry, "presets", lambda _: {"tiny": {"lr": 0.5}, "paper": {"lr": 0.1}})
     assert registry.preset("deepae", None, "tiny") == ("tiny", {"lr": 0.5})
-    assert registry.preset("deepae", None, "large") == (None, {})
+    assert registry.preset("als", None, "large") == (None, {})
     assert registry.preset("deepae", "paper", "tiny") == ("paper", {"lr": 0.1})
     with pytest.raises(UnknownNameError, match="no preset 'papr'; did you mean 'paper'\\?; plugin deepae"):
         registry.preset("deepae", "papr", "tiny")
+
+
+def test_a_plugin_declares_the_preset_of_data_sets_without_one_of_their_own(monkeypatch):
+    declared = {"big/old": "a", "big": "b", "*": "c"}
+    plugin = replace(registry.load("als"), default_presets=declared)
+    monkeypatch.setattr(registry, "import_plugin", lambda _: plugin)
+    monkeypatch.setattr(registry, "presets", lambda _: {name: {} for name in ("a", "b", "c", "tiny")})
+    places = [("big", "old"), ("big", "new"), ("large", "old"), ("tiny", "old")]
+    assert [registry.preset("als", None, *place)[0] for place in places] == ["a", "b", "c", "tiny"]
+    assert registry.preset("als", "c", "big", "old")[0] == "c"
 
 
 def test_the_four_architectures_of_the_paper_are_presets():

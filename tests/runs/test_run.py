@@ -197,9 +197,9 @@ def test_the_record_describes_the_run_completely(tiny):
         [16],
         "flag",
     )
-    assert request.origins["refeed"] == "default"
+    assert (request.origins["refeed"], request.origins["tied"]) == ("preset", "default")
     assert (outcome.status, outcome.epochs) == ("finished", 8)
-    n = tiny.ratings.n_items
+    n = tiny.ratings.n_users
     assert outcome.parameters == 2 * 16 * n + 16 + n
     assert outcome.fit_seconds > 0
     assert outcome.fit_cpu_seconds > 0

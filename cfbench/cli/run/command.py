@@ -136,7 +136,8 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="A set of tuned hyper-parameters. Default: the preset that is named like the data set, if any.",
+            help="A set of tuned hyper-parameters. Default: the preset that is named like the data set, if any, "
+            "else the one that the plugin declares for other data sets, if any.",
             show_default=False,
             autocompletion=completion.presets,
         ),
@@ -158,11 +159,12 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     from cfbench.runs.setup import configure, new_request
 
     card = dataset_card(dataset)
-    setup = configure(
-        name, dataset=card.name, flags=flags, preset=preset, use_preset=not no_preset, device=device, refit=refit
-    )
-    console.say_notes([setup.device_note])
     split = split or card.default_split
+    setup = configure(
+        name, dataset=card.name, split=split, flags=flags, preset=preset, use_preset=not no_preset, device=device,
+        refit=refit,
+    )  # fmt: skip
+    console.say_notes([setup.device_note])
     splits = card.expand_split(split)
     data = open_or_download(card)
     requests = [new_request(setup, data, data.split(fold), seed) for fold in splits]

@@ -129,7 +129,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
 
     fixed = parse_assignments(registry.load(name), options.fixed, "--fix")
     setup = configure(
-        name, dataset=options.card.name, flags=dict(fixed), preset=options.preset,
+        name, dataset=options.card.name, split=options.split, flags=dict(fixed), preset=options.preset,
         use_preset=not options.no_preset, device=options.device, refit=options.refit,
     )  # fmt: skip
     console.say_notes([setup.device_note])
