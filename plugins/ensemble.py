@@ -141,8 +141,10 @@ def solve(total: Floats, pull: float, config: EnsembleConfig) -> Floats:
     if np.isinf(pull):
         return start
     n, means = max(total[0, 0], 1.0), total[0, 1:-1] / max(total[0, 0], 1.0)
-    variance = (np.diag(total)[1:-1] / n - means**2).mean()
-    variance = variance if variance > 0 else 1.0  # without ratings, or if every member predicts a constant
+    squares = np.diag(total)[1:-1] / n
+    variance = (squares - means**2).mean()
+    is_rounding = variance <= 1e-9 * squares.mean()  # without ratings, or if every member predicts a constant
+    variance = 1.0 if is_rounding else variance
     penalty = pull * np.append(1.0, np.full(len(means), variance))
     free = slice(0 if config.intercept else 1, None)
     gram = (total[:-1, :-1] + np.diag(penalty))[free, free]
