@@ -70,7 +70,11 @@ def resolve_request(request: Request, dataset: Dataset, results: Results) -> Job
         return tuple(chosen)
 
     config = config.with_members(choose_members)
-    resolved = {"config": config.model_dump(mode="json"), "members": tuple(chosen)}
+    uses_times = request.plugin.uses_times or members.know_dates(results, chosen)
+    resolved = {
+        "config": config.model_dump(mode="json"), "members": tuple(chosen),
+        "plugin": request.plugin.model_copy(update={"uses_times": uses_times}),
+    }  # fmt: skip
     request = request.model_copy(update=resolved)
     return Job(request, plugin, config, dataset, results)
 

@@ -15,7 +15,7 @@ from cfbench.errors import RecordError
 from cfbench.runs.arrays import PREDICTIONS, read_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from cfbench.contract import Predictor
@@ -78,9 +78,9 @@ class Member:
 def choose(request: Request, results: Results, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the full ids of the members named, each once; without names the best run of each other plugin.
 
-    The best run of a plugin has the lowest validation RMSE. A model that predicts one number for all ratings is a
-    member only if it is named. Raises `RecordError` if the split has no validation part,
-    or a run cannot be a member, and `UnknownNameError`.
+    The best run of a plugin has the lowest validation RMSE. A model that predicts one number for all ratings, or that
+    knew the dates of the ratings, is a member only if it is named. Raises `RecordError` if the split has no validation
+    part, or a run cannot be a member, and `UnknownNameError`.
     """
     if not request.split.report["valid"]:
         raise RecordError(
@@ -93,7 +93,7 @@ def choose(request: Request, results: Results, names: tuple[str, ...]) -> tuple[
     if not best:
         raise RecordError(
             f"the results have no finished run with validation predictions on {_describe_split(request)}, "
-            "except of models that predict one number for all ratings; run other plugins there first"
+            "except of models that predict one number for all ratings or knew the dates; run other plugins there first"
         )
     return best
 
@@ -103,10 +103,17 @@ def _best_runs(request: Request, results: Results) -> tuple[str, ...]:
     best: dict[str, tuple[float, str]] = {}
     for record in results.records(request.dataset.name, request.split.name):
         plugin, error = record.request.plugin.name, record.outcome.valid_rmse
+        if record.request.plugin.uses_times and not request.plugin.uses_times:
+            continue
         if plugin != request.plugin.name and error is not None and _can_be_member(record, request):
             best[plugin] = min(best.get(plugin, (error, record.run)), (error, record.run))
     runs = [results.find(run) for _, run in sorted(best.values())]
     return tuple(record.run for record, folder in runs if not _predicts_one_number(folder))
+
+
+def know_dates(results: Results, runs: Iterable[str]) -> bool:
+    """Return whether any of these runs knew the dates of the ratings that it predicted: so does a blend of them."""
+    return any(results.find(run)[0].request.plugin.uses_times for run in runs)
 
 
 def _predicts_one_number(folder: Path) -> bool:

@@ -395,6 +395,20 @@ def test_a_model_that_predicts_one_number_is_a_member_only_if_it_is_named(tiny):
     assert start(tiny, "ensemble", members=mean.run)[0].request.members == (mean.run,)
 
 
+def test_a_model_that_knew_the_dates_is_a_member_only_if_it_is_named_and_the_blend_says_so(tiny, terminal):
+    bias, _ = start(tiny, "bias")
+    dated, _ = start(tiny, "timesvdpp", factors="2", epochs="2")
+    assert dated.request.plugin.uses_times
+    blind, _ = start(tiny, "ensemble")
+    assert (blind.request.members, blind.request.plugin.uses_times) == ((bias.run,), False)
+    blend, _ = start(tiny, "ensemble", members=f"{bias.run},{dated.run}")
+    assert blend.request.plugin.uses_times
+    outer, _ = start(tiny, "ensemble", members=f"{bias.run},{blend.run}")
+    assert outer.request.plugin.uses_times
+    rows = json.loads(terminal("compare --all-runs --json").out)["rows"]
+    assert {row["runs"][0] for row in rows if row["uses_times"]} == {dated.run, blend.run, outer.run}
+
+
 def test_a_blend_of_the_same_members_is_already_finished_however_they_are_named(tiny):
     run_ids = start_two_runs(tiny)
     start(tiny, "ensemble", members=",".join(run_ids))
