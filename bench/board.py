@@ -137,10 +137,11 @@ def compare_intervals() -> None:
             )  # fmt: skip
 
     def by_jackknife() -> None:
-        for part in parts:
-            interval(estimate([[{"user": part}]]))
+        for _ in range(10):  # processor time is measured in hundredths of a second
+            for part in parts:
+                interval(estimate([[{"user": part}]]))
 
-    compare("intervals of 10 scores", by_jackknife, bootstrap_with_scipy, "scipy.stats.bootstrap, 10 times")
+    compare("intervals of 10 scores, 10 times", by_jackknife, bootstrap_with_scipy, "scipy.stats.bootstrap, once each")
 
 
 if __name__ == "__main__":
