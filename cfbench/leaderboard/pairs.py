@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DRAWS = (2_000, 20_000)  # the fewest and the most draws of the joint distribution
 _DRAWN_NUMBERS = 20_000_000  # draws × pairs, between these bounds: a tenth of a second
 _NUMBERS_AT_A_TIME = 2_000_000
+_NUMBERS_IN_CACHE = 600_000
 
 
 class PlaceRange(NamedTuple):
@@ -130,8 +131,12 @@ def _exceedance(sizes: Floats, order: NDArray[np.int64], covariance: Floats) -> 
     normal = np.random.default_rng(0).standard_normal((len(root), draws))
     drawn, bounds = (root @ normal).astype(np.float32), sizes.astype(np.float32)[:, None]
     count = np.zeros(len(order))
-    for block in blocks(draws, max(1, _NUMBERS_AT_A_TIME // 8 // len(order))):
-        largest = np.abs(drawn[first, block] - drawn[second, block]) * inverse  # (pairs, draws of the block)
+    for block in blocks(draws, max(1, _NUMBERS_IN_CACHE // len(order))):
+        scores = np.ascontiguousarray(drawn[:, block])
+        largest = scores.take(first, axis=0)  # (pairs, draws of the block)
+        largest -= scores.take(second, axis=0)
+        np.abs(largest, out=largest)
+        largest *= inverse
         np.maximum.accumulate(largest[::-1], axis=0, out=largest[::-1])
-        count += (largest >= bounds).sum(axis=1)
+        count += np.count_nonzero(largest >= bounds, axis=1)
     return (count + 1) / (draws + 1)
