@@ -65,8 +65,8 @@ def say_notes(notes: Iterable[str]) -> None:
 
 
 def say_doubts(record: Record) -> None:
-    """Print a line on standard error for each reason to doubt the scores of a run."""
-    say_notes(f"doubtful: {doubt.detail}" for doubt in record.outcome.doubts)
+    """Print a line on standard error for each reason to doubt the scores of a run, and its warning."""
+    say_notes([record.outcome.warning, *(f"doubtful: {doubt.detail}" for doubt in record.outcome.doubts)])
 
 
 def result(line: str) -> None:

@@ -130,6 +130,7 @@ def _score_facts(outcome: Outcome) -> dict[str, str]:
         "test MAE": numbers.score(outcome.mae),
         "validation RMSE": valid_rmse,
         **_refit_facts(outcome.refit),
+        **({"warning": outcome.warning} if outcome.warning else {}),
         **({"doubtful": "; ".join(doubt.detail for doubt in outcome.doubts)} if outcome.doubts else {}),
     }
 

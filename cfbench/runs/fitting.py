@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cfbench.contract import DivergedError, FittedOnValid
 from cfbench.metrics import mae, rmse
+from cfbench.runs import plausibility
 from cfbench.runs.doubts import PartErrors, doubt_cross_fit, doubt_epoch, doubt_score
 from cfbench.runs.job import make_context, model_view, training_parts
 from cfbench.runs.loan import unchanged
@@ -110,6 +111,8 @@ class Scored:
     seconds: float
     """Wall time of predicting the test part."""
     doubts: tuple[Doubt, ...]
+    warning: str
+    """What the validation RMSE does not beat; empty if there is nothing to say."""
 
 
 def score_model(job: Job, fit: Fit, final: Fit) -> Scored:
@@ -119,7 +122,8 @@ def score_model(job: Job, fit: Fit, final: Fit) -> Scored:
     """
     name, scale, valid = job.request.plugin.name, job.dataset.ratings.scale, fit.valid
     valid_scores = scale.clip(predict(name, fit.model, valid.pairs)) if len(valid) else None
-    test = job.split.test(model_view(job.plugin, job.dataset))
+    ratings = model_view(job.plugin, job.dataset)
+    test = job.split.test(ratings)
     stopwatch = Stopwatch()
     with stopwatch:
         raw_scores = predict(name, final.model, test.pairs)
@@ -131,6 +135,7 @@ def score_model(job: Job, fit: Fit, final: Fit) -> Scored:
     return Scored(
         valid_scores, valid_rmse, scores, rmse(scores, test.ratings), mae(scores, test.ratings), stopwatch.seconds,
         (*doubts, *doubt_score(PartErrors.of(scores, test), valid_errors, scale)),
+        plausibility.warn(job.split.train(ratings), valid, valid_rmse),
     )  # fmt: skip
 
 

@@ -194,6 +194,9 @@ class Outcome(_Frozen):
     refit: Refit | None = None
     resumed: int = 0
     """How often the run was resumed after an interruption."""
+    warning: str = ""
+    """What the validation RMSE does not beat: the constant mean, or biases. Empty if it beats both, and in records that
+    are older than this field."""
     doubts: tuple[Doubt, ...] = ()
     """Empty in records that are older than this field."""
 

@@ -255,7 +255,7 @@ def _outcome(job: Job, fit: Fit, final: Fit, scored: Scored | None) -> Outcome:
         predict_seconds=scored.seconds if scored else None,
         peak_memory=machine.peak_memory() if scored else None,
         peak_device_memory=machine.peak_device_memory(request.device) if scored else None,
-        doubts=scored.doubts if scored else (),
+        warning=scored.warning if scored else "", doubts=scored.doubts if scored else (),
     )  # fmt: skip
 
 
