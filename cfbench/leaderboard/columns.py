@@ -119,7 +119,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.row.is_imported, key="imported"),
     BoardColumn(lambda r: r.row.met_test, key="preset_met_test"),
     BoardColumn(lambda r: r.row.test_share_met, key="test_share_met"),
-    BoardColumn(lambda r: r.row.note, key="note", heading="note", priority=1),
+    BoardColumn(lambda r: r.row.note, key="note", heading="note", priority=6),
 )
 """All columns, in the order of the tables."""
 

@@ -27,12 +27,23 @@ def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto:
     elif ranked_board.rows:
         columns = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
         best = next((index for index, row in enumerate(ranked_board.rows) if row.place == 1), None)
-        out.print(tables.rich_table(tables.fit_width(columns, out.width), bold=best))
+        shown = tables.fit_width(columns, out.width)
+        out.print(tables.rich_table(shown, bold=best))
+        if not any(column.heading == "note" for column in shown):
+            _print_notes(ranked_board.rows)
         _explain_marks(ranked_board, pareto=pareto)
         if ranked_board.items and ranked_board.items.users:
             _explain_item_rankings(ranked_board.items, ranked_board.rows)
     if board.published and not by:
+        out.print()
         out.print(_published_table(board.published))
+
+
+def _print_notes(rows: list[RankedRow]) -> None:
+    """Print the notes of the rows below a table that is too narrow for them."""
+    for row in rows:
+        if row.row.note:
+            console.result(f"{row.row.plugin}: {row.row.note}")
 
 
 SAMPLES: dict[Clusters, str] = {
