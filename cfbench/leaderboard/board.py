@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cfbench.errors import UnknownNameError
-from cfbench.leaderboard.rows import add_settings, build_rows, choose_representatives, start_order
+from cfbench.leaderboard.row import start_order
+from cfbench.leaderboard.rows import add_settings, build_rows, choose_representatives
 from cfbench.runs.costs import Costs
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cfbench.data.card import Card, Published
-    from cfbench.leaderboard.rows import Row
+    from cfbench.leaderboard.row import Row
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.intervals import Comparison, Interval
     from cfbench.leaderboard.item_ranking import ItemRanking, ItemRankings
     from cfbench.leaderboard.pairs import PlaceRange
-    from cfbench.leaderboard.rows import Row
+    from cfbench.leaderboard.row import Row
     from cfbench.leaderboard.scoring import RunErrors, Slice, TestPart
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.leaderboard.ranking import RankedBoard
-    from cfbench.leaderboard.rows import Row
+    from cfbench.leaderboard.row import Row
     from cfbench.runs.record import Record, Request
     from cfbench.runs.results import Results
 

@@ -6,7 +6,7 @@ import pytest
 from cfbench import metrics
 from cfbench.errors import SkippedRunsWarning, UsageError
 from cfbench.leaderboard.columns import row_data
-from cfbench.leaderboard.rows import LOST
+from cfbench.leaderboard.row import LOST
 
 
 def test_the_pareto_front_has_the_rows_that_no_other_beats_in_score_and_time(runs):

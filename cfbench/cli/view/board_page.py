@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
-from cfbench.leaderboard.rows import IMPORTED, KNOWS_DATE, MET_TEST, ONE_SEED, REFIT
+from cfbench.leaderboard.row import IMPORTED, KNOWS_DATE, MET_TEST, ONE_SEED, REFIT
 
 if TYPE_CHECKING:
     from rich.table import Table
