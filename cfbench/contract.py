@@ -136,7 +136,7 @@ class Context:
     epochs: int | None = None
     """Fit exactly this many epochs and keep the last one; `fit` then gets no validation ratings. None: as configured.
 
-    Only a plugin that declares `fixed_epochs` is asked for it.
+    Only a plugin that declares `fixed_epochs` receives it.
     """
     titles: tuple[str, ...] | None = None
     """(n_items,) the title of each item, empty where it is unknown; None unless the plugin declares `uses_titles`."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cfbench.cli import console
+from cfbench.cli.options import HeaderOption, SeparatorOption
 
 
 class Repeats(StrEnum):
@@ -55,12 +56,8 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         list[str] | None,
         typer.Option(metavar="COLUMN", help="With --wide: a column that is no item, such as a count; may be repeated."),
     ] = None,
-    separator: Annotated[
-        str, typer.Option(metavar="TEXT", help="The text between two fields, or `tab`, or `whitespace`.")
-    ] = "",
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="Whether the first line names the columns.")
-    ] = None,
+    separator: SeparatorOption = "",
+    header: HeaderOption = None,
     member: Annotated[str, typer.Option(metavar="NAME", help="The file to read in a zip of several files.")] = "",
     scale: Annotated[
         str | None,

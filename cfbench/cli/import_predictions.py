@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from cfbench.cli import console
-from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.options import (
+    DEFAULT_RESULTS,
+    DatasetOption,
+    HeaderOption,
+    JsonOption,
+    ResultsOption,
+    SeparatorOption,
+    SplitOption,
+)
 
 _COLUMN = "its name, or its number from 0"
 
@@ -37,12 +45,8 @@ def import_predictions(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     prediction: Annotated[
         str | None, typer.Option(metavar="COLUMN", help=f"The column of predictions: {_COLUMN}.")
     ] = None,
-    separator: Annotated[
-        str, typer.Option(metavar="TEXT", help="The text between two fields, or `tab`, or `whitespace`.")
-    ] = "",
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="Whether the first line names the columns.")
-    ] = None,
+    separator: SeparatorOption = "",
+    header: HeaderOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:

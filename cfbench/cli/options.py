@@ -86,4 +86,10 @@ TimeLimitOption = Annotated[
         show_default=False,
     ),
 ]
+SeparatorOption = Annotated[
+    str, typer.Option(metavar="TEXT", help="The text between two fields, or `tab`, or `whitespace`.")
+]
+HeaderOption = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="Whether the first line names the columns.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
