@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cfbench.learning.autoencoder import RowModel
+    from cfbench.learning.autoencoder import RowModel, TrainingRows
     from cfbench.learning.layers import Batch
     from cfbench.learning.precision import Weight
-    from cfbench.ratings import Scale
 
 
 def activations() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -44,19 +43,22 @@ class AutoRec:
     hidden biases zero, and the output bias in the middle of the scale.
     """
 
-    def __init__(self, config: AutoRecConfig, n: int, scale: Scale, random: torch.Generator, device: str) -> None:
+    def __init__(self, config: AutoRecConfig, rows: TrainingRows, random: torch.Generator, device: str) -> None:
         self._activation = activations()[config.activation]
         kind = precision.resolve(config.precision, device)
 
         def weight(initial: Tensor) -> Weight:
             return precision.Weight(initial.to(device), kind)
 
-        shapes = [*pairwise([n, *config.hidden]), (n, config.hidden[-1])]
+        shapes = [*pairwise([rows.n_columns, *config.hidden]), (rows.n_columns, config.hidden[-1])]
         self._matrices = [
             weight(torch.nn.init.xavier_uniform_(torch.empty(shape), generator=random)) for shape in shapes
         ]
-        middle = (scale.low + scale.high) / 2
-        self._biases = [*(weight(torch.zeros(size)) for size in config.hidden), weight(torch.full((n,), middle))]
+        middle = (rows.scale.low + rows.scale.high) / 2
+        self._biases = [
+            *(weight(torch.zeros(size)) for size in config.hidden),
+            weight(torch.full((rows.n_columns,), middle)),
+        ]
         adam = partial(torch.optim.Adam, lr=config.lr, fused=True)
         self.optimizer = precision.BlockedOptimizer(
             (self._matrices, partial(adam, weight_decay=config.reg)), (self._biases, adam)
@@ -92,7 +94,7 @@ class AutoRec:
 def build(config: AutoRecConfig) -> RowModel:
     """The model over the rows of items or users."""
     return autoencoder.build_row_model(
-        lambda n, _, *others: AutoRec(config, n, *others), orientation=config.orientation,
+        partial(AutoRec, config), orientation=config.orientation,
         batch_size=lambda _: config.batch_size, epochs=config.epochs, patience=config.patience,
         learning_rate=lambda epoch: autoencoder.one_cycle(epoch, config.epochs, config.lr),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, cast
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.learning.lazy import F, autoencoder, layers, precision, torch
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cfbench.learning.autoencoder import RowModel
+    from cfbench.learning.autoencoder import RowModel, TrainingRows
     from cfbench.learning.layers import Batch
     from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.ratings import Scale
@@ -49,14 +49,22 @@ def forward(
     activation: Function,
     last_activation: Function,
     dropout: Function,
+    implicit: tuple[Tensor, Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """f(x): (B, n) → (B, n), section 2.1. With tied weights the decoder's matrices are the encoder's, reversed."""
+    """f(x): (B, n) → (B, n), section 2.1. With tied weights the decoder's matrices are the encoder's, reversed.
+
+    `implicit`, not in the paper: the weights of a column are the sum of its own and of those of the m rows in which it
+    is rated, as a user's factors are in SVD++ (Koren, "Factorization Meets the Neighborhood", KDD 2008, equation 15).
+    """
     for w, b in encoder:  # (n, h1), (h1,) … (h(k-1), hk), (hk,)
         x = activation(x @ w + b)  # (B, h1) … (B, hk)
     h = dropout(x)  # (B, hk), the code
     for w, b in decoder[:-1]:  # (h(k-1), hk), (h(k-1),) … (h1, h2), (h1,)
         h = activation(h @ w.T + b)  # (B, h(k-1)) … (B, h1)
     w, b = decoder[-1]  # (n, h1), (n,)
+    if implicit is not None:
+        sets, factors, projection = implicit  # (n, m): 1/√k at the k rated cells of a column; (m, d), (d, h1)
+        w = w + sets @ factors @ projection  # (n, h1)
     return last_activation(h @ w.T + b)  # (B, n)
 
 
@@ -65,24 +73,29 @@ def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: 
 
     The caller does a backward pass and an optimizer step after each loss, before it takes the next one.
     """
-    shown = rated * scale_input(x, rated.sum(1, keepdim=True)) if config.standardize else x  # (B, n)
-    shown = shown.masked_scatter(rated, drop(shown[rated], config.input_dropout, random))  # (B, n)
+    shown, at = (show_rated(x, rated), rated.repeat_interleave(2, 1)) if config.standardize else (x, rated)
+    shown = shown.masked_scatter(at, drop(shown[at], config.input_dropout, random))  # (B, n) or (B, 2n)
     y = f(shown)  # (B, n)
     yield (rated * (y - x) ** 2).sum() / rated.sum()  # equation 1
     for _ in range(config.refeed):
         x = drop(y.detach(), config.noise, random)  # (B, n): the output before the step
-        y = f(scale_input(x, x.shape[1]) if config.standardize else x)  # (B, n)
+        y = f(show_rated(x, torch.ones_like(rated)) if config.standardize else x)  # (B, n)
         target = x != 0 if skips_zeros(config) else torch.ones_like(rated)  # (B, n)
         yield (target * (y - x) ** 2).sum() / target.sum()  # equation 2
 
 
-def scale_input(x: Tensor, count: Tensor | int) -> Tensor:
-    """The input for standardized residuals x at the `count` rated cells of their row; other cells are 0.
+def show_rated(x: Tensor, rated: Tensor) -> Tensor:
+    """(B, 2n) the input for standardized residuals x (B, n): columns 2k and 2k + 1 are `input_pair` of column k."""
+    return (input_pair(x, rated.sum(1, keepdim=True)) * rated[..., None]).flatten(1)
 
-    The 1 shows which cells are rated, as the implicit factors of SVD++ do, and the root makes the inputs of short and
-    long rows similar: a row of standardized residuals becomes about 3 √2 long.
+
+def input_pair(x: Tensor, count: Tensor) -> Tensor:
+    """(..., 2) the two inputs for a standardized residual x in a row of `count` rated cells.
+
+    The second shows that the cell is rated, and has weights of its own, as the implicit factors of SVD++ do. The root
+    makes the inputs of short and long rows similar.
     """
-    return 3 * (x + 1) / count**0.5
+    return torch.stack((2.5 * x, torch.full_like(x, 3.5)), -1) / count[..., None] ** 0.5
 
 
 def skips_zeros(config: DeepAEConfig) -> bool:
@@ -151,17 +164,35 @@ class Layer:
         return self.activation(layers.linear_transposed(h, self.weights, self.bias))
 
 
+@dataclass(frozen=True)
+class Implicit:
+    """The part of the last layer's weights that the sets of rows decide: S Y G (n, h1), which is never formed."""
+
+    sets: Batch
+    """S (n, m)."""
+    factors: Weight
+    """Y (m, d)."""
+    projection: Weight
+    """G (d, h1)."""
+
+    def column_factors(self) -> Tensor:
+        """S Y (n, d)."""
+        return layers.matmul(self.sets, self.factors)
+
+    def project(self, h: Tensor) -> Tensor:
+        """H Gᵀ: (B, h1) → (B, d)."""
+        return F.linear(h, self.projection.value)
+
+
 class Autoencoder:
     """The network n → h1 → … → hk → … → h1 → n and its optimizer.
 
     Matrices begin Xavier-uniform, drawn from `random`, and biases begin at zero.
     """
 
-    def __init__(
-        self, config: DeepAEConfig, n: int, ratings: int, scale: Scale, random: torch.Generator, device: str
-    ) -> None:
+    def __init__(self, config: DeepAEConfig, rows: TrainingRows, random: torch.Generator, device: str) -> None:
         self._config = config
-        self._weight_decay = config.weight_decay + config.relative_decay / math.sqrt(max(1, ratings))
+        self._weight_decay = config.weight_decay + config.relative_decay / math.sqrt(max(1, rows.n_ratings))
         activation = activations()[config.activation].function
         self._skips_zeros = skips_zeros(config)
         kind = precision.resolve(config.precision, device)
@@ -172,9 +203,11 @@ class Autoencoder:
         def xavier(outputs: int, inputs: int) -> Tensor:
             return torch.nn.init.xavier_uniform_(torch.empty(outputs, inputs), generator=random)
 
+        n = rows.n_columns
         sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer, from the ratings to the code
+        inputs = [(2 * n if config.standardize else n, config.hidden[0]), *sizes[1:]]
         self.encoder = [
-            Layer(weight(xavier(inner, outer).T), weight(torch.zeros(inner)), activation) for outer, inner in sizes
+            Layer(weight(xavier(inner, outer).T), weight(torch.zeros(inner)), activation) for outer, inner in inputs
         ]
         self.decoder = [
             Layer(
@@ -184,8 +217,14 @@ class Autoencoder:
             )
             for (outer, inner), mirrored in zip(sizes[::-1], self.encoder[::-1], strict=True)
         ]
-        if not has_last_activation(config, scale):
+        if not has_last_activation(config, rows.scale):
             self.decoder[-1] = replace(self.decoder[-1], activation=identity)
+        self.implicit: Implicit | None = None
+        if config.implicit_factors:
+            sets = rows.column_sets()
+            factors = 0.01 * torch.randn(sets.n_columns, config.implicit_factors, generator=random)
+            projection = xavier(config.implicit_factors, config.hidden[0])
+            self.implicit = Implicit(sets, weight(factors), weight(projection))
         self.optimizer = self._make_optimizer()
         self._refed_loss = torch.compile(self._dense_loss) if config.compile else self._dense_loss
 
@@ -196,6 +235,7 @@ class Autoencoder:
             "encode_b": [layer.bias for layer in self.encoder],
             "decode_w": [] if self._config.tied else [layer.weights for layer in self.decoder],
             "decode_b": [layer.bias for layer in self.decoder],
+            "implicit": [self.implicit.factors, self.implicit.projection] if self.implicit else [],
         }
         return {f"{part}/{k}": weight for part, weights in parts.items() for k, weight in enumerate(weights)}
 
@@ -212,12 +252,16 @@ class Autoencoder:
         """The batch as the encoder receives it."""
         if not self._config.standardize:
             return batch
-        counts = batch.starts.diff()  # (B,)
-        return replace(batch, ratings=scale_input(batch.ratings, counts[batch.rows]))
+        pairs = input_pair(batch.ratings, batch.starts.diff()[batch.rows])  # (cells, 2)
+        columns = torch.stack((2 * batch.columns, 2 * batch.columns + 1), 1)  # (cells, 2)
+        return layers.Batch(
+            2 * batch.starts, batch.rows.repeat_interleave(2), columns.flatten(), pairs.flatten(),
+            n_columns=2 * batch.n_columns, sparse=batch.sparse,
+        )  # fmt: skip
 
     def dense_input(self, x: Tensor) -> Tensor:
         """(B, n) a re-fed example as the encoder receives it."""
-        return scale_input(x, x.shape[1]) if self._config.standardize else x
+        return show_rated(x, torch.ones_like(x)) if self._config.standardize else x
 
     def encode(self, x: Batch | Tensor, random: torch.Generator | None = None) -> Tensor:
         """(B, n) → (B, hk), the code. Training passes `random`, the generator of the code's dropout."""
@@ -227,7 +271,17 @@ class Autoencoder:
 
     def decode(self, code: Tensor) -> Tensor:
         """(B, hk) → (B, n)."""
-        return self.decoder[-1].decode(self._decode_hidden(code))
+        return self._decode_with(code, self._column_factors())
+
+    def _column_factors(self) -> Tensor | None:
+        return self.implicit.column_factors() if self.implicit else None
+
+    def _decode_with(self, code: Tensor, column_factors: Tensor | None) -> Tensor:
+        last, h = self.decoder[-1], self._decode_hidden(code)  # (B, h1)
+        y = layers.linear_transposed(h, last.weights, last.bias)  # (B, n)
+        if self.implicit and column_factors is not None:
+            y = y + self.implicit.project(h) @ column_factors.T
+        return last.activation(y)
 
     def _decode_hidden(self, code: Tensor) -> Tensor:
         """(B, hk) → (B, h1), the input of the last layer."""
@@ -239,7 +293,10 @@ class Autoencoder:
         """(m,) the output at m cells of the batch, without gradients."""
         last = self.decoder[-1]
         h = self._decode_hidden(self.encode(self.input(batch)))  # (B, h1)
-        return last.activation(layers.linear_transposed_at(h, last.weights, last.bias, rows, columns))
+        y = layers.linear_transposed_at(h, last.weights, last.bias, rows, columns)
+        if self.implicit:
+            y += layers.products_at(self.implicit.project(h), self.implicit.column_factors(), rows, columns)
+        return last.activation(y)
 
     def losses(self, batch: Batch, random: torch.Generator) -> Iterator[Tensor]:
         """The losses of one iteration, as the function `losses` states them."""
@@ -249,18 +306,21 @@ class Autoencoder:
             shown = replace(shown, ratings=drop(shown.ratings, config.input_dropout, random))
         h = self._decode_hidden(self.encode(shown, random))  # (B, h1)
         at_ratings, everywhere = layers.linear_transposed_at_ratings(h, last.weights, last.bias, batch)
+        if self.implicit:
+            y = self.implicit.project(h) @ self.implicit.column_factors().T  # (B, n)
+            at_ratings, everywhere = at_ratings + y[batch.rows, batch.columns], everywhere + y.detach()
         yield F.mse_loss(last.activation(at_ratings).float(), batch.ratings)  # equation 1
         if not config.refeed:
             return
         y = last.activation(everywhere)  # (B, n)
         for _ in range(config.refeed):
             x = drop(y.detach(), config.noise, random)  # (B, n)
-            loss, y = self._refed_loss(self.encode(self.dense_input(x), random), x)
+            loss, y = self._refed_loss(self.encode(self.dense_input(x), random), x, self._column_factors())
             yield loss  # equation 2
 
-    def _dense_loss(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _dense_loss(self, code: Tensor, x: Tensor, column_factors: Tensor | None) -> tuple[Tensor, Tensor]:
         """Equation 2 for a re-fed example x (B, n), and the output (B, n)."""
-        y = self.decode(code)
+        y = self._decode_with(code, column_factors)
         return layers.mean_squared_error(y, x, skip_zeros=self._skips_zeros), y
 
     def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
@@ -354,6 +414,9 @@ class DeepAEConfig(Config):
     standardize: bool = Field(
         False, description="learn residuals divided by their standard deviation; the input shows which cells are rated"
     )
+    implicit_factors: Annotated[int, Tunable(choices=(0, 32, 64))] = Field(
+        0, ge=0, description="length of the factors of the set of rows in which a column is rated; 0: none"
+    )
     noise: Annotated[float, Tunable(0, 0.5)] = Field(0.0, ge=0, lt=1, description="dropout rate on a re-fed example")
     optimizer: Annotated[
         Literal["momentum", "adam", "adamw", "adagrad", "rmsprop"], Tunable(choices=("momentum", "adam"))
@@ -391,6 +454,13 @@ class DeepAEConfig(Config):
         False, description="fuse the elementwise work of re-feeding (torch.compile; needs a C++ compiler)"
     )
     patience: int = Field(20, ge=0, description="stop after this many epochs without a better validation; 0: never")
+
+    @field_validator("standardize")
+    @classmethod
+    def _check_standardize(cls, standardize: bool, info: ValidationInfo) -> bool:
+        if standardize and info.data.get("tied"):
+            raise ValueError("expected false with tied weights, because the encoder has twice as many inputs")
+        return standardize
 
     def for_device(self, device: str) -> Self:
         """The same config with the precision resolved."""

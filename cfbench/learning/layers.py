@@ -135,12 +135,20 @@ def linear(x: Tensor | Batch, weight: Weight, bias: Weight) -> Tensor:
     """X W + b: (B, n) → (B, h) for W (n, h) and b (h,)."""
     if isinstance(x, Batch) and not x.sparse:
         x = x.dense(x.ratings.to(weight.value.dtype))
+    if isinstance(x, Batch):
+        return matmul(x, weight).add_(bias.value)
     if torch.is_grad_enabled():
-        function = _SparseLinear if isinstance(x, Batch) else _Linear
-        y: Tensor = _apply(function, x, weight.cast, bias.cast, weight)
+        y: Tensor = _apply(_Linear, x, weight.cast, bias.cast, weight)
         return y
-    product = x.matmul(x.ratings, weight.master) if isinstance(x, Batch) else x @ weight.master
-    return product.add_(bias.master)
+    return (x @ weight.master).add_(bias.master)
+
+
+def matmul(x: Batch, weight: Weight) -> Tensor:
+    """X W: (B, n) → (B, h) for W (n, h), computed from the rated cells alone."""
+    if torch.is_grad_enabled():
+        y: Tensor = _apply(_SparseMatmul, x, weight.cast, weight)
+        return y
+    return x.matmul(x.ratings, weight.master)
 
 
 def linear_transposed(h: Tensor, weight: Weight, bias: Weight) -> Tensor:
@@ -163,9 +171,14 @@ def linear_transposed_at(h: Tensor, weight: Weight, bias: Weight, rows: Tensor, 
     """(m,) `linear_transposed` at m cells, without gradients: rows of h (B, h), columns of the output (B, n)."""
     if len(columns) > SAMPLED_SHARE * len(h) * len(bias.master):
         return linear_transposed(h, weight, bias)[rows, columns]
+    return products_at(h, weight.master, rows, columns).add_(bias.master[columns])
+
+
+def products_at(h: Tensor, w: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(m,) H Wᵀ at m cells: rows of h (B, h), rows of w (n, h)."""
     blocks = zip(torch.split(rows, 4096), torch.split(columns, 4096), strict=True)  # (m, h) is larger than the cache
-    products = [torch.linalg.vecdot(h[r], weight.master[c]) for r, c in blocks]
-    return torch.cat(products).add_(bias.master[columns]) if products else h.new_zeros(0)
+    products = [torch.linalg.vecdot(h[r], w[c]) for r, c in blocks]
+    return torch.cat(products) if products else h.new_zeros(0)
 
 
 def mean_squared_error(y: Tensor, target: Tensor, *, skip_zeros: bool) -> Tensor:
@@ -198,16 +211,16 @@ class _Linear(torch.autograd.Function):
         return (dy @ w.T if ctx.needs_input_grad[0] else None), None, dy.sum(0), None
 
 
-class _SparseLinear(torch.autograd.Function):
+class _SparseMatmul(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, batch: Batch, w: Tensor, b: Tensor, weight: Weight) -> Tensor:
+    def forward(ctx: Any, batch: Batch, w: Tensor, weight: Weight) -> Tensor:
         ctx.batch, ctx.weight = batch, weight
-        return batch.matmul(batch.ratings, w).add_(b)
+        return batch.matmul(batch.ratings, w)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         ctx.weight.add_gradient(ctx.batch.transposed_matmul(ctx.batch.ratings, dy))
-        return None, None, dy.sum(0), None
+        return None, None, None
 
 
 class _LinearTransposed(torch.autograd.Function):

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from cfbench import metrics
 from cfbench.contract import Context, FoldIn
+from cfbench.errors import ConfigError
 from cfbench.learning import biases, training
 from cfbench.learning import precision as precisions
+from cfbench.learning.autoencoder import TrainingRows
 from cfbench.learning.layers import RatedCells
 from cfbench.learning.training import generator
 from cfbench.plugins import deepae
@@ -30,9 +32,11 @@ VECTORS = np.load(Path(__file__).parents[1] / "vectors" / "deepae_step_vectors.n
 CASES = json.loads(str(VECTORS["cases_json"]))
 
 
-def network(n, config, scale=STARS):
+def network(n, config, scale=STARS, rated=None):
+    """An untrained network for rows with n columns; `rated` (n, m) says in which rows a column is rated."""
     config = config.model_copy(update={"precision": "fp32"})
-    return Autoencoder(config, n, 100, scale, generator(0, "weights"), "cpu")
+    sets = partial(one_batch, table_of(rated)) if rated is not None else None
+    return Autoencoder(config, TrainingRows(n, 100, scale, sets), generator(0, "weights"), "cpu")
 
 
 def outputs(net, dense):
@@ -98,6 +102,7 @@ OPTIONS = st.fixed_dictionaries({
     "noise": st.sampled_from([0.0, 0.3]),
     "residuals": st.booleans(),
     "standardize": st.booleans(),
+    "implicit_factors": st.sampled_from([0, 3]),
 })  # fmt: skip
 
 
@@ -119,11 +124,13 @@ def plain_layers(net):
 @given(options=OPTIONS)
 @settings(max_examples=12, derandomize=True)
 def test_losses_and_gradients_are_those_of_the_specification(activation, refeed, sparse, options):
+    options["standardize"] &= not options["tied"]
     config = DeepAEConfig(activation=activation, refeed=refeed, lr=0.01, momentum=0.0, **options)
     table = table_of(VECTORS["ratings"])
     if config.residuals:
         table = replace(table, ratings=table.ratings - np.float32(3))  # a residual may be 0
-    net, batch = network(table.n_items, config), one_batch(table, sparse=sparse)
+    sets = VECTORS["ratings"].T / 10
+    net, batch = network(table.n_items, config, rated=sets), one_batch(table, sparse=sparse)
     for layer in (*net.encoder, *net.decoder):
         layer.bias.load(0.1 * torch.randn(layer.bias.master.shape, generator=generator(2, "biases")))
     plain, encoder, decoder = plain_layers(net)
@@ -132,6 +139,7 @@ def test_losses_and_gradients_are_those_of_the_specification(activation, refeed,
         deepae.forward, encoder=encoder, decoder=decoder, activation=function,
         last_activation=function if has_last_activation(config, STARS) else deepae.identity,
         dropout=partial(deepae.drop, rate=config.dropout, random=random),
+        implicit=(torch.tensor(sets), plain["implicit/0"], plain["implicit/1"]) if config.implicit_factors else None,
     )  # fmt: skip
     optimizer = torch.optim.SGD(plain.values(), config.lr)
     rated = batch.dense(torch.ones_like(batch.ratings)).bool()
@@ -148,13 +156,59 @@ def test_losses_and_gradients_are_those_of_the_specification(activation, refeed,
         optimizer.zero_grad()
 
 
-def test_predictions_are_those_of_the_specification():
-    dense = torch.tensor(VECTORS["ratings"])
-    net = network(dense.shape[1], DeepAEConfig(hidden=(8, 5)))
-    _, encoder, decoder = plain_layers(net)
+@pytest.mark.parametrize("implicit_factors", [0, 3])
+def test_predictions_are_those_of_the_specification(implicit_factors):
+    dense, sets = torch.tensor(VECTORS["ratings"]), VECTORS["ratings"].T / 10
+    net = network(dense.shape[1], DeepAEConfig(hidden=(8, 5), implicit_factors=implicit_factors), rated=sets)
+    plain, encoder, decoder = plain_layers(net)
     function = activations()["selu"].function
-    expected = deepae.forward(dense, encoder, decoder, function, function, deepae.identity)
-    torch.testing.assert_close(outputs(net, dense), expected.detach())
+    implicit = (torch.tensor(sets), plain["implicit/0"], plain["implicit/1"]) if implicit_factors else None
+    expected = deepae.forward(dense, encoder, decoder, function, function, deepae.identity, implicit).detach()
+    torch.testing.assert_close(outputs(net, dense), expected)
+    rows, columns = (codes.flatten() for codes in torch.meshgrid(*map(torch.arange, dense.shape), indexing="ij"))
+    with torch.inference_mode():
+        at_cells = net.outputs(one_batch(table_of(VECTORS["ratings"])), rows, columns)
+    torch.testing.assert_close(at_cells, expected.flatten())
+
+
+@pytest.mark.parametrize("orientation", ["user", "item"])
+def test_the_set_of_a_column_has_length_1_and_holds_the_training_rows_in_which_it_is_rated(orientation):
+    train = planted(seed=3).train.take(np.arange(300))
+    model = deepae.PLUGIN.build(DeepAEConfig(hidden=(4,), orientation=orientation, implicit_factors=2))
+    model.prepare(train, Context())
+    sets = model._network.implicit.sets
+    dense = np.zeros((train.n_users, train.n_items), np.float32)
+    dense[train.users, train.items] = 1
+    dense = dense if orientation == "item" else dense.T
+    expected = dense / np.sqrt(np.maximum(dense.sum(1, keepdims=True), 1))
+    np.testing.assert_allclose(sets.dense(sets.ratings), expected, rtol=1e-6)
+
+
+def test_implicit_factors_learn_from_the_items_that_a_user_rated():
+    """Users of two kinds rate items of their own kind mostly, and like these; a user's few ratings are noisy."""
+    rng = np.random.default_rng(0)
+    user_kinds, item_kinds = rng.integers(2, size=600), rng.integers(2, size=60)
+    same = user_kinds[:, None] == item_kinds
+    codes = np.nonzero(rng.random(same.shape) < np.where(same, 0.2, 0.05))
+    ratings = 3 + np.where(same, 0.7, -0.7)[codes] + rng.normal(size=len(codes[0]))
+    table = Ratings(*codes, ratings, 600, 60, Scale(low=-2, high=8))
+    part = rng.integers(5, size=len(table))
+    train, test = table.take(part > 0), table.take(part == 0)
+    errors = {}
+    for implicit_factors in (0, 4):
+        config = DeepAEConfig(
+            hidden=(16,), orientation="item", dropout=0, refeed=0, residuals=True, optimizer="adam", lr=0.01,
+            milestones=(), weight_decay=0.02, epochs=30, batch_size=8, implicit_factors=implicit_factors,
+        )  # fmt: skip
+        model = deepae.PLUGIN.build(config)
+        model.fit(train, test.take(np.arange(0)), Context())
+        errors[implicit_factors] = error(model.predict(test.pairs), test)
+    assert errors[4] < 0.97 * errors[0]
+
+
+def test_the_input_of_standardized_residuals_needs_weights_of_its_own():
+    with pytest.raises(ConfigError, match=r"standardize.*tied"):
+        configure("deepae", dataset="mine", split="random90", flags={"tied": True}, preset="general")
 
 
 def test_every_activation_of_the_config_has_a_function():
