@@ -14,8 +14,9 @@ import errno
 import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
@@ -174,6 +175,27 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     finally:
         lock.release()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_folder(folder: Path, below: Path, setting: str = "") -> None:
+    """Remove `folder`: one rename moves it into a hidden folder in `below`, which is deleted with all that it holds.
+
+    Both are on one file system. What a killed process could not delete is a leftover in `below`. Raises `WriteError`.
+    """
+    with write_errors(folder, setting):
+        below.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(below / folder.name) as scratch:
+            folder.rename(scratch / folder.name)
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files in `folder`; a file that disappears meanwhile counts nothing."""
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            status = file.lstat()
+            total += status.st_size if S_ISREG(status.st_mode) else 0
+    return total
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from cfbench.errors import DataError, WriteError
 from cfbench.files import (
     atomic_file,
     atomic_folder,
+    folder_bytes,
     format_bytes,
     is_locked,
     make_folder,
     publish_folder,
+    remove_folder,
     remove_leftovers,
     require_space,
     try_lock,
@@ -387,3 +390,21 @@ def test_too_little_space_is_reported_with_numbers(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_sizes_are_readable(count, text):
     assert format_bytes(count) == text
+
+
+def test_a_removed_folder_disappears_at_once_and_what_a_kill_leaves_is_swept(tmp_path, monkeypatch):
+    folder, hidden = tmp_path / "a" / "run", tmp_path / "hidden"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("12345")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "file").write_text("123")
+    assert folder_bytes(folder) == 8
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if the process was killed here
+        remove_folder(folder, hidden)
+    assert not folder.exists()
+    assert folder_bytes(hidden) == 8
+    remove_leftovers(hidden)
+    assert folder_bytes(hidden) == 0
+    with pytest.raises(WriteError):  # it is gone
+        remove_folder(folder, hidden)

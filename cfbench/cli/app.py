@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
+    "runs": "List all runs, also the unfinished ones, with their size; `rm` and `discard` remove some.",
     "predict": "Predict ratings with the model of a stored run.",
     "recommend": "List the items with the highest predictions for a user, without those rated in training.",
     "export": "Write ratings, a split or the predictions of a run to a file, with the ids of the source.",
@@ -63,6 +64,8 @@ def load_command(name: str) -> Any:
     if name == "run":  # a group, with a command for each plugin
         holder = typer.Typer(cls=module.RunGroup, add_completion=False, rich_markup_mode="rich")
         holder.callback(invoke_without_command=True)(module.run)
+    elif hasattr(module, "group"):  # a command with commands of its own
+        holder = module.group
     else:
         holder = typer.Typer(add_completion=False, rich_markup_mode="rich")
         holder.command()(getattr(module, word))

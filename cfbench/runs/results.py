@@ -30,6 +30,7 @@ from cfbench.files import (
     atomic_folder,
     is_locked,
     publish_folder,
+    remove_folder,
     remove_leftovers,
     try_lock,
     write_atomically,
@@ -83,7 +84,7 @@ class Results:
         known = self._unfinished_ids()
         if run not in known and run in map(_run_id, self._record_files()):
             raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
-        folder = self._unfinished / _match(run, known, "interrupted run")
+        folder = self._unfinished / match_run(run, known, "interrupted run")
         with self.lock(folder.name):
             remove_leftovers(folder)  # a checkpoint that was being written
             yield read_request(folder / "request.json"), folder
@@ -98,7 +99,7 @@ class Results:
 
     def unfinished(self) -> list[str]:
         """Return the ids of unfinished runs that no process is working on, oldest first."""
-        return [run for run in self._unfinished_ids() if not is_locked(self._unfinished / run)]
+        return [run for run in self._unfinished_ids() if not self.is_running(run)]
 
     def interrupted(self) -> list[Request]:
         """Return the requests of the unfinished runs; skip those that cannot be read or have just finished."""
@@ -170,8 +171,24 @@ class Results:
                 return newest, path.parent
         stopped = {_run_id(path): path for path in self._unfinished.glob("*/record.json")}
         files = {_run_id(path): path for path in finished} | stopped
-        name = _match(run, list(files), "run")
+        name = match_run(run, list(files), "run")
         return read_record(files[name]) if name in stopped else self._read_in_place(files[name]), files[name].parent
+
+    def finished_folders(self) -> list[Path]:
+        """Return the folders of all finished runs, oldest first, also of those whose records cannot be read."""
+        return [path.parent for path in self._record_files()]
+
+    def unfinished_folders(self) -> list[Path]:
+        """Return the folders of all unfinished runs, oldest first."""
+        return sorted(path for path in self._unfinished.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+    def is_running(self, run: str) -> bool:
+        """Return whether a process is working on a run."""
+        return is_locked(self._unfinished / run)
+
+    def remove(self, folder: Path) -> None:
+        """Remove the folder of a run, which disappears at once; hold its lock. Raises `WriteError`."""
+        remove_folder(folder, self._unfinished, _OPTION)
 
     def _unfinished_ids(self) -> list[str]:
         return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
@@ -197,7 +214,7 @@ def _run_id(record_file: Path) -> str:
     return record_file.parent.name
 
 
-def _match(run: str, known: list[str], kind: str) -> str:
+def match_run(run: str, known: list[str], kind: str) -> str:
     """Return the one id that is `run` or contains it; raises `UnknownNameError`."""
     matches = [run] if run in known else [name for name in known if run in name]
     if len(matches) != 1:

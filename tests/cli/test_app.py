@@ -82,7 +82,9 @@ def test_the_list_of_commands_shows_the_first_line_of_each_help(name):
     assert app.COMMANDS[name] == app.load_command(name).help.splitlines()[0]
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in app.COMMANDS), ["run", "bias"], ["run", "deepae"]])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in app.COMMANDS), ["run", "deepae"], ["runs", "rm"], ["runs", "discard"]]
+)
 def test_every_command_and_every_option_has_help(command, empty_terminal):
     result = empty_terminal(" ".join([*command, "--help"]))
     assert result.status == 0

@@ -47,6 +47,13 @@ def test_interrupted_runs_are_completed(terminal):
     hidden.mkdir(parents=True)
     (hidden / "request.json").touch()
     assert completed("cfbench run --resume 2") == {hidden.name}
+    assert completed("cfbench runs discard 2") == {hidden.name}
+
+
+def test_finished_runs_are_completed_for_removal(terminal):
+    terminal("run bias")
+    (run,) = re.findall("2[0-9]+-[0-9]+-bias-[0-9a-f]+", terminal("show last").out)[:1]
+    assert completed("cfbench runs rm ") == {"last", run}
 
 
 @pytest.mark.usefixtures("empty_terminal")
