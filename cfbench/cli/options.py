@@ -10,6 +10,7 @@ import typer
 from cfbench.cli import completion
 
 DEFAULT_RESULTS = Path("results")
+STORAGE_VARIABLE = "CFBENCH_STORAGE"
 
 DatasetOption = Annotated[
     str | None,
@@ -61,7 +62,7 @@ StorageOption = Annotated[
     str | None,
     typer.Option(
         "--storage",
-        envvar="CFBENCH_STORAGE",
+        envvar=STORAGE_VARIABLE,
         metavar="URL",
         help="A database that several machines share, such as postgresql://me@host/db. "
         "Default: a file in the results folder.",

@@ -14,7 +14,7 @@ def studies(results: ResultsOption = DEFAULT_RESULTS, storage: StorageOption = N
 
     Example: cfbench studies
     """
-    from cfbench.tuning.database import study_urls
+    from cfbench.tuning.database_url import display_url, study_urls
     from cfbench.tuning.study import load_studies
 
     urls = [storage] if storage else study_urls(results)
@@ -22,4 +22,4 @@ def studies(results: ResultsOption = DEFAULT_RESULTS, storage: StorageOption = N
     if json:
         console.print_json([asdict(row) for row in rows])
     else:
-        print_studies(rows, storage or str(results))
+        print_studies(rows, display_url(storage) if storage else str(results))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import URL, make_url
 from sqlalchemy.event import listen
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from cfbench.errors import UsageError, WriteError
-from cfbench.files import make_folder
+from cfbench.tuning.database_url import EXPECTED, display_url, parse_url, without_secrets
 from cfbench.tuning.retry import ignore_experimental_warnings, queue_killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from sqlalchemy import URL
 
 HEARTBEAT_SECONDS = 60
 """The time between two heartbeats of a running trial."""
@@ -30,31 +29,8 @@ It is a day, since a library that holds Python's global lock during a whole fit 
 at once that a process of the same machine is gone.
 """
 
-
-def study_url(results: Path, name: str) -> str:
-    """The URL of a study's database in the results folder, which is created; raises `WriteError`."""
-    folder = make_folder(results / ".studies", "--results or CFBENCH_RESULTS")
-    return _sqlite_url(folder / f"{name}.db")
-
-
-def study_urls(results: Path) -> list[str]:
-    """The URLs of all study databases in the results folder."""
-    return [_sqlite_url(file) for file in sorted((results / ".studies").glob("*.db"))]
-
-
-def _sqlite_url(file: Path) -> str:
-    """The URL of a database file; it escapes `?`, `#` and `%` in the path, which have a meaning in a URL."""
-    return URL.create("sqlite", database=str(file.absolute())).render_as_string()
-
-
-def display_url(url: str) -> str:
-    """The URL as messages show it: the path of a file, or the address of a server without the password."""
-    with suppress(SQLAlchemyError):
-        address = make_url(url)
-        if address.drivername == "sqlite" and address.database:
-            return address.database
-        return address.render_as_string(hide_password=True)
-    return url
+SECONDS_TO_CONNECT = 20
+SECONDS_TO_WRITE = 60
 
 
 @contextmanager
@@ -62,30 +38,39 @@ def storage_errors(url: str) -> Iterator[None]:
     """Turn an error of the database into a `WriteError`, whose message does not contain the password."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except (SQLAlchemyError, StorageInternalError, UnicodeError) as error:  # the last is of a host's name
         cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
-        raise WriteError(f"the study's database {display_url(url)} fails: {str(cause).splitlines()[0]}") from error
+        reason = without_secrets((str(cause).splitlines() or [type(cause).__name__])[0], url)
+        raise WriteError(f"the study's database {display_url(url)} fails: {reason}") from error
 
 
 def open_storage(url: str) -> RDBStorage:
     """Open a database; raises `UsageError` for a wrong URL, `WriteError` when the database cannot be opened."""
-    address = parse_url(url).render_as_string(hide_password=False)
+    address = parse_url(url)
     with storage_errors(url):
         try:
             with ignore_experimental_warnings():
                 storage = RDBStorage(
-                    address, {"pool_pre_ping": True}, heartbeat_interval=HEARTBEAT_SECONDS,
-                    grace_period=STALE_SECONDS, heartbeat_stale_trial_callback=queue_killed,
+                    address.render_as_string(hide_password=False), _engine_options(address),
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=STALE_SECONDS,
+                    heartbeat_stale_trial_callback=queue_killed,
                 )  # fmt: skip
         except (ImportError, NoSuchModuleError) as error:
             raise UsageError(
-                f"--storage {display_url(url)}: no driver for this kind of database is installed; "
-                "expected a URL such as postgresql://me@host/studies"
+                f"--storage {display_url(url)}: no driver for this kind of database is installed; {EXPECTED}"
             ) from error
         if storage.engine.dialect.name == "sqlite":
             listen(storage.engine, "connect", _use_write_ahead_log)
             storage.engine.dispose()  # the next connection runs the listener
     return storage
+
+
+def _engine_options(address: URL) -> dict[str, Any]:
+    """How to connect: a process waits so many seconds for a server, and for other processes that write to a file."""
+    defaults = {"sqlite": {"timeout": SECONDS_TO_WRITE}, "postgresql": {"connect_timeout": SECONDS_TO_CONNECT}}
+    chosen = defaults.get(address.get_backend_name(), {})
+    return {"pool_pre_ping": True, "connect_args": {k: v for k, v in chosen.items() if k not in address.query}}
 
 
 def _use_write_ahead_log(connection: Any, _: Any) -> None:
@@ -95,18 +80,3 @@ def _use_write_ahead_log(connection: Any, _: Any) -> None:
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def parse_url(url: str) -> URL:
-    """Parse a database URL, and choose the driver psycopg for PostgreSQL; raises `UsageError`."""
-    try:
-        address = make_url(url)
-    except SQLAlchemyError:
-        raise UsageError(f"--storage {url}: expected a URL such as postgresql://me@host/studies") from None
-    if address.drivername in ("postgres", "postgresql"):
-        address = address.set(drivername="postgresql+psycopg")
-    if address.drivername == "postgresql+psycopg" and importlib.util.find_spec("psycopg") is None:
-        raise UsageError(
-            "--storage: PostgreSQL needs psycopg, which is not installed; pip install 'cfbench-recsys[postgres]'"
-        )
-    return address

@@ -16,7 +16,7 @@ from cfbench.contract import Config, Epoch, Plugin, Tunable
 from cfbench.data import card, store
 from cfbench.metrics import rmse
 from cfbench.runs.setup import configure
-from cfbench.tuning.database import study_url
+from cfbench.tuning.database_url import study_url
 from cfbench.tuning.job import WorkerJob
 from cfbench.tuning.plan import plan_study
 from cfbench.tuning.study import load_studies, open_for_worker

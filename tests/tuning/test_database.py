@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 from cfbench.errors import UsageError, WriteError
-from cfbench.tuning.database import display_url, open_storage, parse_url
+from cfbench.tuning.database import open_storage, storage_errors
+from cfbench.tuning.database_url import display_url, parse_url, typed_url
 
 POSTGRESQL = "postgresql://me:secret@127.0.0.1:9/studies"  # nothing listens there
 
@@ -22,6 +23,55 @@ def test_an_error_of_a_server_does_not_show_the_password():
     with pytest.raises(WriteError, match=message) as error:
         open_storage(POSTGRESQL)
     assert "secret" not in str(error.value)
+
+
+SECRET_URLS = [
+    "postgresql://me:hunter2@127.0.0.1:9/studies",
+    "postgresql://me:hunter2@host:port/studies",
+    "postgresql:/me:hunter2@host/studies",
+    "postgres//me:hunter2@host",
+    "postgresql://me:1@hunter2@host/studies",
+    "postgresql://me/hunter2@host/studies",
+    "postgresql://127.0.0.1:9/studies?user=me&password=hunter2",
+    "postgresql://127.0.0.1:9/studies?sslpassword=hunter2&nonsense=1",
+    "postgresql://me:hunter2@a..b/studies",
+    "postgresql://me:hunter2@127.0.0.1:99999/studies",
+    "mysql://me:hunter2@host/studies",
+    "nonsense://me:hunter2@host/studies",
+    "sqlite://me:hunter2@host/studies",
+    "me:hunter2@host",
+]
+
+
+@pytest.mark.parametrize("command", ["studies", "tune bowl --trials 1"])
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_a_database_that_cannot_be_opened_is_an_error_of_one_line_without_the_password(bowl, command, url):
+    answer = bowl(f"{command} --storage {url}")
+    assert answer.status in {1, 2}
+    assert answer.err.startswith("error: ")
+    assert answer.err.count("\n") == 1
+    assert "hunter2" not in answer.out + answer.err
+
+
+def test_an_error_of_a_driver_that_repeats_the_password_is_shown_without_it():
+    with pytest.raises(WriteError) as error, storage_errors("postgresql://me:hunter2@host/studies"):
+        raise optuna.exceptions.StorageInternalError("cannot log in as me with hunter2")
+    assert (
+        str(error.value) == "the study's database postgresql://me:***@host/studies fails: cannot log in as me with ***"
+    )
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_that_is_in_memory_only_is_refused(bowl, url):
+    answer = bowl(f"studies --storage {url}")
+    assert answer.status == 2
+    assert "names no file; expected a URL such as sqlite:////me/studies.db" in answer.err
+
+
+def test_a_command_that_a_message_shows_has_no_password_and_is_unchanged_otherwise():
+    assert typed_url("postgresql://me:hunter2@host/db?password=hunter2&a=b") == "postgresql://me@host/db?a=b"
+    assert typed_url("postgresql://me@host/db?a=b") == "postgresql://me@host/db?a=b"
+    assert typed_url("sqlite:////tmp/x.db") == "sqlite:////tmp/x.db"
 
 
 def test_postgresql_without_psycopg_is_an_error_that_says_what_to_install(monkeypatch):

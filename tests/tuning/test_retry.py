@@ -6,7 +6,7 @@ import sqlite3
 import optuna
 import pytest
 
-from cfbench.tuning.database import display_url
+from cfbench.tuning.database_url import display_url
 from cfbench.tuning.retry import queue_lost_trials, this_process
 from cfbench.tuning.study import counted_trials
 

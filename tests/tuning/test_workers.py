@@ -20,6 +20,7 @@ import pytest
 
 from cfbench.files import data_home
 from cfbench.tuning import database
+from cfbench.tuning.database_url import study_url
 from cfbench.tuning.job import WorkerJob
 from cfbench.tuning.plan import StudyPlan
 from cfbench.tuning.study import counted_trials, open_or_create
@@ -171,7 +172,7 @@ class StudyUnderTest:
 @pytest.fixture
 def sqlite_study(slow):
     """A study in the results folder."""
-    study = StudyUnderTest("slow-study", database.study_url(Path("results"), "slow-study"))
+    study = StudyUnderTest("slow-study", study_url(Path("results"), "slow-study"))
     yield study
     study.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.dataset_choice import open_or_download
+from cfbench.cli.options import STORAGE_VARIABLE
 from cfbench.cli.run.command import summary_line
 from cfbench.cli.tune.progress import StudyProgress
 from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize, warn_of_edges
@@ -103,13 +105,16 @@ def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
 
 def _options_of_search(options: TuneOptions, without: set[str]) -> list[str]:
     """The options of the same search on the command line, but not the ranges of the hyper-parameters `without`."""
+    from cfbench.tuning.database_url import typed_url
+
     names = (text.partition("=")[0].strip().removeprefix("--").replace("-", "_") for text in options.ranges)
     search = [f"--range={text}" for name, text in zip(names, options.ranges, strict=True) if name not in without]
     search += ["--no-preset"] if options.no_preset else []
     search += ["--preset", options.preset] if options.preset else []
     search += ["--trials", str(options.trials)] if options.trials else []
     search += ["--timeout", f"{options.timeout:.0f}s"] if options.timeout else []
-    search += ["--storage", options.storage] if options.storage else []
+    if options.storage and options.storage != os.environ.get(STORAGE_VARIABLE):
+        search += ["--storage", typed_url(options.storage)]
     return search
 
 
@@ -121,7 +126,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     from cfbench.runs import registry
     from cfbench.runs.exposure import describe_exposures, find_exposure
     from cfbench.runs.setup import configure
-    from cfbench.tuning import database
+    from cfbench.tuning.database_url import study_url
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import plan_study, with_start_config
     from cfbench.tuning.space import parse_assignments
@@ -138,7 +143,7 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     console.say_notes(describe_exposures([(split.name, find_exposure(setup.preset, dataset, split))]))
     plan = plan_study(setup, dataset, split, options.seed, options.ranges)  # raises before a database is created
     study = check_name(options.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
-    storage = options.storage or database.study_url(options.results, study)
+    storage = options.storage or study_url(options.results, study)
     if options.preset is None and not options.no_preset:
         setup = with_start_config(setup, start_config(study, storage))
         plan = plan_study(setup, dataset, split, options.seed, options.ranges)

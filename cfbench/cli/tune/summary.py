@@ -96,14 +96,14 @@ def summarize(
     job: WorkerJob, trials: list[FrozenTrial], importances: dict[str, float], plugin: Plugin[Any]
 ) -> StudySummary:
     """Summarize the trials of a study that count."""
-    from cfbench.tuning import database
+    from cfbench.tuning.database_url import display_url
     from cfbench.tuning.edges import find_edges
     from cfbench.tuning.study import best_trial, total_seconds
 
     best = best_trial(trials)
     edges = find_edges(plugin, job.plan, best.user_attrs["config"]) if best else []
     return StudySummary(
-        study=job.name, storage=database.display_url(job.storage), plan=job.plan,
+        study=job.name, storage=display_url(job.storage), plan=job.plan,
         counts={name: sum(trial.state.name == state for trial in trials) for name, state in STATES.items()},
         seconds=total_seconds(trials),
         start_rmse=next((trial.value for trial in trials if "start" in trial.user_attrs and trial.values), None),
