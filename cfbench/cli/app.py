@@ -5,6 +5,7 @@ Heavy imports are inside the commands: `cfbench --help` loads neither torch nor 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -12,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from cfbench import __version__
-from cfbench.cli import console
-from cfbench.errors import CfbenchError
+from cfbench.cli import console, streams
+from cfbench.errors import CfbenchError, UsageError
 
 ClickError: Any = typer.BadParameter.__mro__[2]
 """ClickException, the root of all errors of Click. Typer may carry its own copy of Click, so it is found this way."""
@@ -112,12 +113,25 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _exit_status(arguments: list[str] | None) -> int:
-    with console.warnings_as_messages():
-        return _run_command(arguments)
+    streams.prepare()
+    try:
+        with console.warnings_as_messages():
+            status = _run_command(arguments)
+            sys.stdout.flush()
+    except streams.OutputError as fault:
+        streams.drop_output()
+        if not fault.is_closed_pipe:
+            console.error(f"cannot write to standard output: {fault.strerror}; results are missing from it")
+        return 1
+    except OSError as fault:
+        console.error(f"the system reports an error that cfbench does not expect: {fault}")
+        return 1
+    return status
 
 
 def _run_command(arguments: list[str] | None) -> int:
     try:
+        _check_encoding(sys.argv[1:] if arguments is None else arguments)
         result = typer.main.get_command(app).main(args=arguments, prog_name="cfbench", standalone_mode=False)
     except CfbenchError as error:
         console.error(str(error))
@@ -125,9 +139,23 @@ def _run_command(arguments: list[str] | None) -> int:
     except ClickError as error:
         console.error(_one_line(error))
         return 2
+    except MemoryError:
+        console.error("out of memory: close other programs, or choose a smaller model or data set")
+        return 1
     except KeyboardInterrupt:  # a command that can be resumed catches Ctrl-C itself and prints how
         return 130
     return result if isinstance(result, int) else 0
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Raise `UsageError` if an argument, or a folder that the environment names, is not text: not all libraries use it.
+
+    Python has a surrogate for each byte that is no UTF-8.
+    """
+    settings = {name: value for name, value in os.environ.items() if name.startswith("CFBENCH_")}
+    for name, text in [*(("an argument", argument) for argument in arguments), *settings.items()]:
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise UsageError(f"{name} is not UTF-8: {text!r}; rename that file or folder, for example with `mv`")
 
 
 def _one_line(error: Any) -> str:

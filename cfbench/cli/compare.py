@@ -120,12 +120,12 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     if json or form == "json":
         console.print_json(board_data(ranked_board))
     elif form == "csv":
-        typer.echo(_csv(ranked_board.rows, by=by), nl=False)
+        console.document(_csv(ranked_board.rows, by=by))
     elif form == "table":
         print_board(ranked_board, by=by, pareto=pareto)
         _print_messages(ranked_board, stored_runs)
     else:
-        typer.echo(_document(ranked_board, form, by=by, pareto=pareto), nl=False)
+        console.document(_document(ranked_board, form, by=by, pareto=pareto))
 
 
 def _sort_rows(rows: list[RankedRow], order: Order) -> list[RankedRow]:

@@ -6,6 +6,7 @@ Colours and live progress appear on a terminal only. `NO_COLOR` turns the colour
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from cfbench.cli.plain import PlainConsole
     from cfbench.contract import Epoch
     from cfbench.runs.record import Record
     from cfbench.runs.run import InterruptedRunError
@@ -36,25 +37,25 @@ PIPE_WIDTH = 200
 
 
 @cache
-def out() -> Console:
+def out() -> PlainConsole:
     """Return the console of standard output, for results."""
-    from rich.console import Console
+    from cfbench.cli.plain import PlainConsole
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(highlight=False, soft_wrap=False, width=width)
+    return PlainConsole(soft_wrap=False, width=width)
 
 
 @cache
-def err() -> Console:
+def err() -> PlainConsole:
     """Return the console of standard error, for messages and progress."""
-    from rich.console import Console
+    from cfbench.cli.plain import MessageConsole
 
-    return Console(stderr=True, highlight=False)
+    return MessageConsole()
 
 
 def say(line: str) -> None:
     """Print a message on standard error. A terminal wraps it between words; a pipe gets one line."""
-    err().print(line, markup=False, soft_wrap=not err().is_terminal)
+    err().print(line, soft_wrap=not err().is_terminal)
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -71,7 +72,7 @@ def say_doubts(record: Record) -> None:
 
 def result(line: str) -> None:
     """Print a line of a result on standard output. A terminal wraps it between words; a pipe gets one line."""
-    out().print(line, markup=False, soft_wrap=not out().is_terminal)
+    out().print(line, soft_wrap=not out().is_terminal)
 
 
 @contextmanager
@@ -101,9 +102,31 @@ def error(message: str) -> None:
         err().print(text, soft_wrap=not err().is_terminal)
 
 
+def document(text: str) -> None:
+    """Print a document, such as CSV, on standard output: to a pipe as it is, on a terminal without control characters.
+
+    `text` ends with a newline.
+    """
+    from cfbench.cli.plain import plain
+
+    sys.stdout.write(plain(text) if sys.stdout.isatty() else text)
+
+
 def print_json(data: Any) -> None:
     """Print data for scripts on standard output."""
-    sys.stdout.write(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n")
+    from cfbench.cli.plain import CONTROL
+
+    text = json.dumps(_without_nan(data), indent=1, ensure_ascii=False, default=str, allow_nan=False)
+    sys.stdout.write(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+
+
+def _without_nan(data: Any) -> Any:
+    """Return the data with None for each number that JSON does not have: NaN and the infinities."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _without_nan(value) for key, value in data.items()}
+    return [_without_nan(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 class FileProgress:
@@ -119,7 +142,8 @@ class FileProgress:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bars = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+                TextColumn("{task.description}", markup=False), BarColumn(),
+                TextColumn("{task.fields[state]}", markup=False),
                 TimeRemainingColumn(), console=err(), transient=True,
             )  # fmt: skip
             self._bars.start()

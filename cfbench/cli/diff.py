@@ -112,7 +112,7 @@ def _print_differences(first: str, second: str, differences: dict[str, tuple[Any
         table.add_column(run, overflow="fold")
     for name, values in differences.items():
         table.add_row(name, *map(_cell, values))
-    console.out().print(table, markup=False)
+    console.out().print(table)
 
 
 def _cell(value: Any) -> str:

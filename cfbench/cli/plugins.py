@@ -120,7 +120,7 @@ def _print_list(pages: list[PluginPage]) -> None:
         lines = [Text(line) for line in (page.title, page.paper) if line]
         lines.append(Text(page.package + presets, "dim"))
         table.add_row(page.name, Text("\n").join([*lines, *_warnings(page)]))
-    console.out().print(table, markup=False)
+    console.out().print(table)
 
 
 def _warnings(page: PluginPage) -> list[Text]:
@@ -144,10 +144,10 @@ def _print_page(page: PluginPage) -> None:
         out.print(warning, soft_wrap=not out.is_terminal)
     if page.hyper_parameters:
         console.result("")
-        out.print(_hyper_parameter_table(page), markup=False)
+        out.print(_hyper_parameter_table(page))
     if page.presets:
         console.result("")
-        out.print(_preset_table(page), markup=False)
+        out.print(_preset_table(page))
         console.say(
             "a run on a data set uses the preset of the same name, unless --preset or --no-preset says otherwise"
             + _other_defaults(page.default_presets)

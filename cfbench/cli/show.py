@@ -61,11 +61,11 @@ def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices:
     table.add_column(overflow="fold")
     for name, value in _facts(record, cost).items():
         table.add_row(name, value)
-    console.out().print(table, markup=False)
+    console.out().print(table)
     if curve:
         console.result("")
         for line in curves.draw_curve(curve, width=min(console.out().width, 100)):
-            console.out().print(line, markup=False, no_wrap=True)
+            console.out().print(line, no_wrap=True)
     for by, parts in slices.items():
         print_slices(parts, by)
 

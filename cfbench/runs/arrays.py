@@ -53,7 +53,11 @@ def write_arrays(folder: Path, arrays: RunArrays) -> None:
             pl.DataFrame({"prediction": arrays.test}).write_parquet(folder / PREDICTIONS["test"])
         if arrays.state is not None:
             state = {name: np.ascontiguousarray(array) for name, array in arrays.state.items()}
-            save_file(state, folder / STATE)
+            file = folder / STATE
+            file.touch()
+            permissions = file.stat().st_mode  # safetensors would let only the owner read the file
+            save_file(state, file)
+            file.chmod(permissions)
 
 
 def read_predictions(folder: Path, part: Part = "test") -> Scores:

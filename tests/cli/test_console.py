@@ -6,7 +6,7 @@ import sys
 
 from cfbench.contract import Epoch
 
-PRINT_RED = "from cfbench.cli.console import out; out().print('[bold red]x[/]')"
+PRINT_RED = "from cfbench.cli.console import out; out().print('x', style='bold red')"
 
 
 def printed(code, **env):

@@ -220,6 +220,16 @@ def test_scores_can_be_recomputed_from_the_stored_predictions(tiny):
     assert stored.outcome.mae == pytest.approx(np.abs(errors).mean(), abs=1e-12)
 
 
+def test_all_files_of_a_run_have_the_permissions_of_the_user(tiny):
+    """Also the model: colleagues who share the folder can predict with it."""
+    previous = os.umask(0o027)
+    try:
+        _, folder = start(tiny, "deepae", flags=SMALL)
+    finally:
+        os.umask(previous)
+    assert {oct(file.stat().st_mode & 0o777) for file in folder.iterdir()} == {oct(0o640)}
+
+
 def test_no_rating_is_copied_into_the_results(tiny):
     import polars as pl
 

@@ -19,6 +19,7 @@ from cfbench.cli.options import (
     SplitOption,
     TimeLimitOption,
 )
+from cfbench.cli.plain import plain_help
 from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
 from cfbench.errors import PluginError
 
@@ -43,7 +44,7 @@ class RunGroup(typer.core.TyperGroup):
         from cfbench.runs import registry
 
         app = typer.Typer(add_completion=False)
-        app.command(cmd_name, help=registry.locate(cmd_name).summary)(lambda: None)
+        app.command(cmd_name, help=plain_help(registry.locate(cmd_name).summary))(lambda: None)
         return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -115,7 +116,7 @@ def build_command(name: str) -> Any:
     set_signature(run_with_flags, [*options, *flags])
     app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     presets = ", ".join(registry.presets(name)) or "none"
-    app.command(name, help=(
+    app.command(name, help=plain_help(
         f"{plugin.title}.\n\n{plugin.paper}\n\nPresets of {name}: {presets}.\n\n"
         "A value on the command line replaces the value of the preset, which replaces the default."
         f"\n\nExample: cfbench run {name} --dataset ml-100k --seed 1"

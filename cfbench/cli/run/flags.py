@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 import typer
 
+from cfbench.cli.plain import plain, plain_help
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
     """Return the annotation of a flag: a switch, or text that the Config checks later."""
     flag = name.replace("_", "-")
     bounds = range_text(field)
-    help_text = (
+    help_text = plain_help(
         f"{field.description} ({f'{bounds}; ' if bounds else ''}default: {numbers.hyper_parameter(field.default)})"
     )
     if field.annotation is bool:
         switch = typer.Option(f"--{flag}/--no-{flag}", help=help_text, show_default=False, rich_help_panel=panel)
         return Annotated[bool | None, switch]
     text = typer.Option(
-        f"--{flag}", metavar=flag_value(field), help=help_text, show_default=False, rich_help_panel=panel
+        f"--{flag}", metavar=plain(flag_value(field)), help=help_text, show_default=False, rich_help_panel=panel
     )
     return Annotated[str | None, text]
 

@@ -127,7 +127,7 @@ def print_summary(summary: StudySummary, setup: Setup) -> None:
         return
     gain = _describe_gain(summary.start_rmse, best.valid_rmse)
     console.result(f"best: trial {best.trial}, validation RMSE {best.valid_rmse:.4f}{gain}")
-    console.out().print(_config_table(plan, best, summary.importances), markup=False)
+    console.out().print(_config_table(plan, best, summary.importances))
     command = ["cfbench", "run", plan.plugin, *_run_options(plan, best, setup)]
     console.result(f"run it: {shlex.join(command)}")
 
@@ -180,7 +180,7 @@ def print_tuned_plugins(summaries: list[StudySummary]) -> None:
             score(summary.best.valid_rmse if summary.best else None), score(summary.improvement),
             _mean_test_rmse(summary.runs or ()),
         )  # fmt: skip
-    console.out().print(table, markup=False)
+    console.out().print(table)
 
 
 def _mean_test_rmse(runs: Sequence[Record]) -> str:
@@ -224,7 +224,7 @@ def print_studies(rows: list[StudyRow], where: str) -> None:
     for row in rows:
         cells = (row.study, row.plugin, row.dataset, row.split, str(row.trials))
         table.add_row(*cells, duration(row.seconds), score(row.valid_rmse))
-    console.out().print(table, markup=False)
+    console.out().print(table)
 
 
 def _table(*headings: str) -> Table:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False) -> None:
     """Print a leaderboard in the width of the terminal; `by` prints the slices of its rows instead."""
+    from rich.text import Text
+
     board, out = ranked_board.board, console.out()
     protocol = f" ({board.protocol})" if board.protocol else ""
-    out.print(f"[bold]{ranked_board.card.title}[/], split {board.split}{protocol}")
+    out.print(Text.assemble((ranked_board.card.title, "bold"), f", split {board.split}{protocol}"))
     if by and board.ranked:
         out.print(tables.rich_table(slices.fit_slices(ranked_board.rows, out.width, by)))
     elif ranked_board.rows:

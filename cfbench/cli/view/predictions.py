@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-import typer
-
 from cfbench.cli import console
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ def _write_csv(rows: list[PredictionRow], output: Path | None) -> None:
 
     text = pl.DataFrame(rows).write_csv()
     if output is None:
-        typer.echo(text, nl=False)
+        console.document(text)
     else:
         write_atomically(output, text)
         console.say(f"wrote {len(rows)} predictions to {output}")
@@ -59,4 +57,4 @@ def _print_table(rows: list[PredictionRow]) -> None:
         table.add_column(heading, justify="right" if heading == "prediction" else "left")
     for row in rows:
         table.add_row(*map(str, row.values()))
-    console.out().print(table, markup=False)  # a title may look like markup: [REC]
+    console.out().print(table)  # a title may look like markup: [REC]

@@ -37,7 +37,9 @@ class Column:
         """The width on the terminal, in characters."""
         from rich.cells import cell_len
 
-        return max(map(cell_len, [self.heading, *self.cells]))
+        from cfbench.cli.plain import plain
+
+        return max(cell_len(plain(text)) for text in [self.heading, *self.cells])
 
 
 def drop_empty(columns: list[Column]) -> list[Column]:
@@ -62,13 +64,12 @@ def rich_table(columns: list[Column], *, bold: int | None = None) -> Table:
     """The table for the terminal; `bold` is the index of a row to print in bold."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1))
     for column in columns:
         table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
     for index, cells in enumerate(_rows(columns)):
-        table.add_row(*map(Text, cells), style="bold" if index == bold else "")
+        table.add_row(*cells, style="bold" if index == bold else "")
     return table
 
 
