@@ -21,13 +21,13 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from cfbench.errors import CfbenchError, WriteError
+from cfbench.folder_exchange import HIDDEN_SUFFIX, put_folder, remove_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from filelock import BaseFileLock
 
-_HIDDEN_SUFFIX = ".cfbench"
 _LOCK_NAME = ".lock"
 # Another process may remove the folder before it is locked. If that happens this often, locks do not work here.
 _LOCK_TRIES = 3
@@ -44,6 +44,11 @@ _ADVICE = {
     errno.EISDIR: "a folder exists where a file is needed; move it away, or choose another folder",
     errno.ENOTEMPTY: "a folder with files exists there; remove it, or choose another folder",
     errno.ENAMETOOLONG: "a name in that path is too long; choose another folder",
+    errno.ELOOP: "symbolic links in that path lead to each other; correct them, or choose another folder",
+    errno.EFBIG: "the file is larger than the file system or `ulimit -f` allows; choose another folder",
+    errno.EIO: "the disk or its connection fails; check it, or choose another folder",
+    errno.ESTALE: "the network file system has lost the file; try again, or choose another folder",
+    errno.ENOLCK: "the file system gives no lock; try again, or choose another folder",
 }
 
 
@@ -63,7 +68,7 @@ def data_home() -> Path:
 
 @contextmanager
 def write_errors(path: Path, setting: str = "") -> Iterator[None]:
-    """Turn an error of the file system at `path` into a `WriteError`; other exceptions pass.
+    """Turn an error of the system at `path` into a `WriteError`; other exceptions pass.
 
     `setting` names the variable or option that chooses another folder.
     """
@@ -72,9 +77,10 @@ def write_errors(path: Path, setting: str = "") -> Iterator[None]:
     except CfbenchError:
         raise
     except Exception as error:
-        advice = _ADVICE.get(_error_number(error))
-        if advice is None:
+        number = _error_number(error)
+        if not number:
             raise
+        advice = _ADVICE.get(number) or f"{os.strerror(number).lower()}; choose another folder"
         raise WriteError(f"cannot write {path}: {advice}{_with_setting(setting)}") from error
 
 
@@ -137,7 +143,8 @@ def atomic_folder(path: Path, setting: str = "", *, replace: bool = False) -> It
     """Yield a hidden folder to fill; on exit, one rename moves it to `path`.
 
     With `replace`, an existing folder at `path` is replaced at that moment. On an error the hidden folder is removed
-    and the existing one stays. Raises `WriteError`.
+    and the existing one stays. A kill leaves the old folder or the new one, as `folder_exchange` explains. Raises
+    `WriteError`.
     """
     with write_errors(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,21 +152,24 @@ def atomic_folder(path: Path, setting: str = "", *, replace: bool = False) -> It
             hidden = scratch / path.name
             hidden.mkdir()
             yield hidden
-            publish_folder(hidden, path, move_old_to=scratch / "old" if replace else None)
+            publish_folder(hidden, path, replace=replace)
 
 
-def publish_folder(hidden: Path, path: Path, *, move_old_to: Path | None = None) -> None:
+def publish_folder(hidden: Path, path: Path, *, replace: bool = False) -> None:
     """Flush the files of a complete folder to the disk, then rename it to `path`.
 
-    If `move_old_to` is given, an existing folder at `path` is moved there first. Raises `OSError`: use it inside
-    `write_errors`.
+    With `replace`, `hidden` is in a scratch folder next to `path`, and an existing folder at `path` moves there.
+    Raises `OSError`: use it inside `write_errors`.
     """
     for file in hidden.iterdir():
         _flush(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if move_old_to is not None and path.exists():
-        path.rename(move_old_to)
-    hidden.rename(path)
+    if not replace:
+        hidden.rename(path)
+        return
+    put_folder(hidden, path)
+    with suppress(OSError):  # the old folder is removed next, so the new name must be on the disk before
+        _flush(path.parent)
 
 
 @contextmanager
@@ -173,8 +183,8 @@ def scratch_folder(path: Path) -> Iterator[Path]:
     try:
         yield scratch
     finally:
+        remove_scratch(scratch)
         lock.release()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def remove_folder(folder: Path, below: Path, setting: str = "") -> None:
@@ -205,10 +215,10 @@ def remove_leftovers(folder: Path) -> None:
     """
     from filelock import FileLock
 
-    for hidden in folder.glob(f".*{_HIDDEN_SUFFIX}"):
+    for hidden in folder.glob(f".*{HIDDEN_SUFFIX}"):
         lock = FileLock(hidden / _LOCK_NAME)
         if _try_acquire(lock):
-            shutil.rmtree(hidden, ignore_errors=True)
+            remove_scratch(hidden)
         lock.release()
 
 
@@ -257,7 +267,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _lock_folder(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_HIDDEN_SUFFIX}")
+    return path.with_name(f".{path.name}{HIDDEN_SUFFIX}")
 
 
 def _create_locked_folder(path: Path) -> tuple[Path, BaseFileLock]:
@@ -265,7 +275,7 @@ def _create_locked_folder(path: Path) -> tuple[Path, BaseFileLock]:
     from filelock import FileLock
 
     for _ in range(_LOCK_TRIES):
-        hidden = Path(mkdtemp(prefix=f".{path.name}.", suffix=_HIDDEN_SUFFIX, dir=path.parent))
+        hidden = Path(mkdtemp(prefix=f".{path.name}.", suffix=HIDDEN_SUFFIX, dir=path.parent))
         lock = FileLock(hidden / _LOCK_NAME)
         if _try_acquire(lock):
             return hidden, lock

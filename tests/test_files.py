@@ -272,6 +272,11 @@ def test_without_replace_an_existing_folder_with_files_is_refused(tmp_path):
         (errno.EACCES, "you may not write there; change its permissions, or choose another folder"),
         (errno.EPERM, "you may not write there; change its permissions, or choose another folder"),
         (errno.EROFS, "the file system is read-only; choose another folder"),
+        (errno.EIO, "the disk or its connection fails; check it, or choose another folder"),
+        (errno.EFBIG, "the file is larger than the file system or `ulimit -f` allows; choose another folder"),
+        (errno.ESTALE, "the network file system has lost the file; try again, or choose another folder"),
+        (errno.ENOLCK, "the file system gives no lock; try again, or choose another folder"),
+        (errno.ENODEV, "no such device; choose another folder"),
     ],
 )
 def test_errors_of_the_machine_say_where_what_and_what_to_do(number, advice, tmp_path, monkeypatch):
@@ -362,7 +367,7 @@ def test_a_full_disk_is_recognised_in_the_error_text_of_polars(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.EIO, "broken disk"), ValueError("x"), DataError("polars says (os error 28)")]
+    "error", [OSError("without a number"), ValueError("x"), DataError("polars says (os error 28)")]
 )
 def test_other_errors_pass_unchanged(error, tmp_path):
     with pytest.raises(type(error)) as caught, write_errors(tmp_path):

@@ -26,10 +26,13 @@ from cfbench.data.split_definitions import (
 )
 from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
+from cfbench.folder_exchange import restore_replaced
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
 
 SHIPPED_FOLDER = Path(__file__).parents[1] / "datasets"
 """The folder of the cards that cfbench ships."""
+NEW_CARD = "_card.toml"
+"""The card of a new import, beside its ratings, so that one rename publishes both. No data set can be called that."""
 
 
 class _Frozen(BaseModel):
@@ -273,18 +276,49 @@ def shipped_names() -> set[str]:
 
 def _card_files() -> dict[str, Path]:
     """The path of every card by name; a shipped card wins over an imported one of the same name."""
-    return {path.stem: path for folder in (imported_folder(), SHIPPED_FOLDER) for path in folder.glob("*.toml")}
+    new = publish_new_cards()
+    imported = {path.stem: path for path in imported_folder().glob("*.toml")}
+    return imported | new | {path.stem: path for path in SHIPPED_FOLDER.glob("*.toml")}
+
+
+def publish_new_cards() -> dict[str, Path]:
+    """Move the card of each new import from the folder of its ratings to the folder of cards, where people edit it.
+
+    An import does this at its end, and every reader of cards after an import that was killed. Return the cards that
+    cannot be moved.
+    """
+    datasets, unmoved = data_home() / "datasets", {}
+    restore_replaced(datasets)
+    for path in datasets.glob(f"*/{NEW_CARD}"):
+        try:
+            imported_folder().mkdir(parents=True, exist_ok=True)
+            path.replace(imported_folder() / f"{path.parent.name}.toml")
+        except OSError:
+            if path.exists():  # else another process has moved it
+                unmoved[path.parent.name] = path
+    return unmoved
 
 
 def read(path: Path) -> Card:
     """Read a card file; raises `CardError` with the file and every wrong field."""
     try:
         card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CardError(f"cannot read {path}: {error.strerror}; expected a card, a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CardError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors())
         raise CardError(f"{path}: {wrong}") from error
-    if card.name != path.stem:
-        raise CardError(f"{path}: name is {card.name!r}, expected the name of the file, {path.stem!r}")
+    name = path.parent.name if path.name == NEW_CARD else path.stem
+    if card.name != name:
+        raise CardError(f"{path}: name is {card.name!r}, expected the name of the file, {name!r}")
     return card
+
+
+def to_toml(card: Card) -> str:
+    """The card of an imported data set as TOML; `read` reads it back equal."""
+    import tomlkit
+
+    empty = {name for name in ("splits", "published") if not getattr(card, name)}
+    return tomlkit.dumps(card.model_dump(mode="json", exclude_none=True, exclude=empty))

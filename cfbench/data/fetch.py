@@ -6,6 +6,7 @@ correct, so every file in the download folder that has its final name can be use
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections import deque
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 RemoteSource: TypeAlias = HttpsSource | MultiFileSource | PackageSource
 
 _PIP_TIMEOUT = 900.0  # seconds
+_WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
+"""The errors of a file system that has no locks."""
 
 
 def fetch(
@@ -64,7 +67,10 @@ def download_command(card: Card, option: str = "") -> str:
 
 @contextmanager
 def exclusive_lock(path: Path, work: str, listener: ProgressListener) -> Iterator[None]:
-    """Hold a lock during the block; wait while another process has it, with a message. Raises `WriteError`."""
+    """Hold a lock during the block; wait while another process has it, with a message. Raises `WriteError`.
+
+    Where the file system has no locks, a message says so, and the block runs.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
@@ -74,6 +80,10 @@ def exclusive_lock(path: Path, work: str, listener: ProgressListener) -> Iterato
         except Timeout:
             listener.message(f"another cfbench is {work}; waiting for it")
             lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _WITHOUT_LOCKS:
+                raise
+            listener.message(f"{path.parent} has no file locks; use one cfbench at a time there")
     try:
         yield
     finally:

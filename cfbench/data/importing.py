@@ -16,7 +16,6 @@ from cfbench.data.readers.table import LayoutOptions
 from cfbench.data.scales import infer_scale_of, refuse_lost_ratings
 from cfbench.data.split_definitions import OWN_SPLIT, OwnParts
 from cfbench.errors import SplitError, UsageError
-from cfbench.files import DATA_VARIABLE, make_folder, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,19 +64,18 @@ def import_file(options: ImportOptions, listener: ProgressListener) -> Dataset:
     """
     _check_name(options)
     _check_parts(options)
-    earlier = _earlier_card(options)
+    _earlier_card(options)  # reading the files may take minutes
     rows, scale = _read(options, listener)
     titles = None if options.titles is None else read_titles(options.titles, listener)
-    new_card = update_card(_make_card(options, rows, scale), earlier, listener)
+    new_card = _make_card(options, rows, scale)
     for summary in rows.summaries:
         listener.message(summary)
-    dataset = store.prepare_from_blocks(new_card, rows.blocks(), titles, source=new_card.origin, listener=listener)
-    new_card = new_card.model_copy(update={"expected": _expected(dataset)})
-    path = make_folder(card.imported_folder(), DATA_VARIABLE) / f"{new_card.name}.toml"
-    write_atomically(path, card_to_toml(new_card), DATA_VARIABLE)
-    store.mark_terms_shown(new_card.name)
-    store.make_current(new_card.name)
-    return store.open_dataset(new_card)
+    with store.exclusive(options.name, listener):
+        new_card = update_card(new_card, _earlier_card(options), listener)
+        dataset = store.write_imported(new_card, rows.blocks(), titles)
+    store.mark_terms_shown(options.name)
+    store.make_current(options.name)
+    return dataset
 
 
 def _read(options: ImportOptions, listener: ProgressListener) -> tuple[ImportedRows, Scale]:
@@ -92,14 +90,6 @@ def _read(options: ImportOptions, listener: ProgressListener) -> tuple[ImportedR
         listener.message(f"some means are between the steps of the scale {scale}; the data set's scale has no steps")
         scale = scale.model_copy(update={"step": 0.0})
     return (rows if rows.parts is None else rows.take(np.argsort(rows.parts, kind="stable"))), scale
-
-
-def card_to_toml(new_card: card.Card) -> str:
-    """The card of an imported data set as TOML; `card.read` reads it back equal."""
-    import tomlkit
-
-    empty = {name for name in ("splits", "published") if not getattr(new_card, name)}
-    return tomlkit.dumps(new_card.model_dump(mode="json", exclude_none=True, exclude=empty))
 
 
 def update_card(new_card: card.Card, earlier: card.Card | None, listener: ProgressListener) -> card.Card:
@@ -122,18 +112,14 @@ def update_card(new_card: card.Card, earlier: card.Card | None, listener: Progre
 
 
 def _check_name(options: ImportOptions) -> None:
-    """Raise `UsageError` when the name of the data set is invalid or taken."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", options.name):
+    """Raise `UsageError` when the name of the data set is invalid, or that of a data set that cfbench ships."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", options.name):
         raise UsageError(
-            f"{options.name!r} is not a valid name for a data set; expected lower-case letters, digits, '.', '_' or "
-            "'-', and a letter or digit first, as in my-ratings"
+            f"{options.name!r} is not a valid name for a data set; expected at most 100 lower-case letters, digits, "
+            "'.', '_' or '-', and a letter or digit first, as in my-ratings"
         )
     if options.name in card.shipped_names():
         raise UsageError(f"cfbench ships a data set {options.name!r}; choose another --name")
-    if not options.force and (card.imported_folder() / f"{options.name}.toml").exists():
-        raise UsageError(
-            f"there is a data set {options.name!r} already; choose another --name, or replace it with --force"
-        )
 
 
 def _check_parts(options: ImportOptions) -> None:
@@ -148,9 +134,14 @@ def _check_parts(options: ImportOptions) -> None:
 
 
 def _earlier_card(options: ImportOptions) -> card.Card | None:
-    """The card of an earlier import of that name; raises `CardError`."""
-    path = card.imported_folder() / f"{options.name}.toml"
-    return card.read(path) if path.exists() else None
+    """The card of an earlier import of that name. Raises `UsageError` if there is one without `force`, `CardError`."""
+    if options.name not in card.names():
+        return None
+    if not options.force:
+        raise UsageError(
+            f"there is a data set {options.name!r} already; choose another --name, or replace it with --force"
+        )
+    return card.load(options.name)
 
 
 def _make_card(options: ImportOptions, rows: ImportedRows, scale: Scale) -> card.Card:
@@ -172,10 +163,3 @@ def _own_parts(parts: PartCodes, where: str) -> OwnParts:
             )
     train, valid, test = counts.tolist()
     return OwnParts(train=train, valid=valid, test=test)
-
-
-def _expected(dataset: Dataset) -> card.Expected:
-    ratings = dataset.ratings
-    return card.Expected(
-        users=ratings.n_users, items=ratings.n_items, ratings=len(ratings), fingerprint=ratings.fingerprint
-    )

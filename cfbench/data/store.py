@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cfbench.data import column_files, readers, split_cache
+from cfbench.data.card import NEW_CARD, Expected, publish_new_cards, to_toml
 from cfbench.data.checksums import checksum
 from cfbench.data.fetch import download_command, exclusive_lock, fetch, find_cached_file
 from cfbench.data.manifest import Manifest, dataset_folder, file_stamp, read_manifest, verified_file
@@ -127,7 +128,7 @@ def prepare(card: Card, *, listener: ProgressListener, from_file: Path | None = 
         again = True
     again = again or (from_file is not None and not card.expected.fingerprint)  # it may be another file than before
     if again or not is_ready(card):
-        with _exclusive(card, listener):
+        with exclusive(card.name, listener):
             if again or not is_ready(card):  # another process may have prepared it meanwhile
                 _prepare(card, listener, from_file)
     return open_dataset(card)
@@ -141,16 +142,15 @@ def _can_renew_ids(card: Card) -> bool:
     return find_cached_file(card, data_home() / "downloads") is not None
 
 
-def prepare_from_blocks(
-    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, source: str, listener: ProgressListener
-) -> Dataset:
-    """Prepare a data set from blocks of rows and open it; an existing one of that name is replaced.
+def write_imported(own_card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None) -> Dataset:
+    """Publish a person's own ratings and their card in one step, in place of an earlier data set; then open it.
 
-    Raises the errors of `prepare`.
+    The card gets the numbers of the ratings. The caller holds the lock `exclusive`. Raises the errors of `prepare`.
     """
-    with _exclusive(card, listener):
-        _write_dataset(card, blocks, titles, where=source, source=source, keep_last=False)
-    return open_dataset(card)
+    origin, replace = own_card.origin, dataset_folder(data_home(), own_card.name).exists()
+    complete = _write_dataset(own_card, blocks, titles, where=origin, source=origin, keep_last=False, replace=replace)
+    publish_new_cards()
+    return open_dataset(complete)
 
 
 def current() -> str | None:
@@ -176,10 +176,10 @@ def mark_terms_shown(name: str) -> None:
     write_atomically(make_folder(data_home() / "terms", DATA_VARIABLE) / name, "", DATA_VARIABLE)
 
 
-def _exclusive(card: Card, listener: ProgressListener) -> AbstractContextManager[None]:
-    """Prevent other processes from preparing the same data set; raises `WriteError`."""
+def exclusive(name: str, listener: ProgressListener) -> AbstractContextManager[None]:
+    """Prevent other processes from changing the same data set; raises `WriteError`."""
     folder = make_folder(data_home() / "datasets", DATA_VARIABLE)
-    return exclusive_lock(folder / f"{card.name}.lock", f"preparing {card.name}", listener)
+    return exclusive_lock(folder / f"{name}.lock", f"preparing {name}", listener)
 
 
 def _prepare(card: Card, listener: ProgressListener, from_file: Path | None) -> None:
@@ -207,13 +207,14 @@ def _with_original_ids(titles: pl.DataFrame, numbers: ItemNumbers, file: Path) -
 
 
 def _write_dataset(
-    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, where: str, source: str, keep_last: bool
-) -> None:
-    """Write all files to a hidden folder and publish it, in place of an existing one.
+    card: Card, blocks: Iterable[pl.DataFrame], titles: pl.DataFrame | None, *, where: str, source: str,
+    keep_last: bool, replace: bool = True,
+) -> Card:  # fmt: skip
+    """Write all files to a hidden folder and publish it. Return the card, with its numbers if it is a person's own.
 
-    `where` names the file in messages, `source` is recorded in `dataset.json`.
+    `where` names the file in messages, `source` is recorded in `dataset.json`. `replace` allows an earlier folder.
     """
-    with atomic_folder(dataset_folder(data_home(), card.name), DATA_VARIABLE, replace=True) as hidden:
+    with atomic_folder(dataset_folder(data_home(), card.name), DATA_VARIABLE, replace=replace) as hidden:
         ratings, encoder = column_files.write(blocks, hidden, card.scale)
         catalogue = encoder.catalogue(titles)
         if keep_last:
@@ -224,14 +225,26 @@ def _write_dataset(
         column_files.write_parquet(ratings, hidden / "ratings.parquet")
         column_files.write_table(catalogue.users, hidden / "users.parquet")
         column_files.write_table(catalogue.items, hidden / "items.parquet")
-        files = sorted(hidden.iterdir())
-        manifest = Manifest(
-            name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
-            items=ratings.n_items, ratings=len(ratings), source=source,
-            files={path.name: checksum(path) for path in files}, stamps={path.name: file_stamp(path) for path in files},
-            original_ids=titles is not None and "id" in titles.columns,
-        )  # fmt: skip
+        has_ids = titles is not None and "id" in titles.columns
+        manifest = _describe(card, ratings, sorted(hidden.iterdir()), source, original_ids=has_ids)
         (hidden / "dataset.json").write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if card.origin:
+            card = card.model_copy(update={"expected": _numbers(ratings)})
+            (hidden / NEW_CARD).write_text(to_toml(card), encoding="utf-8")
+    return card
+
+
+def _describe(card: Card, ratings: Ratings, files: list[Path], source: str, *, original_ids: bool) -> Manifest:
+    return Manifest(
+        name=card.name, version=card.version, fingerprint=ratings.fingerprint, users=ratings.n_users,
+        items=ratings.n_items, ratings=len(ratings), source=source,
+        files={path.name: checksum(path) for path in files}, stamps={path.name: file_stamp(path) for path in files},
+        original_ids=original_ids,
+    )  # fmt: skip
+
+
+def _numbers(ratings: Ratings) -> Expected:
+    return Expected(users=ratings.n_users, items=ratings.n_items, ratings=len(ratings), fingerprint=ratings.fingerprint)
 
 
 def _refuse_duplicates(ratings: Ratings, catalogue: Catalogue, where: str) -> None:

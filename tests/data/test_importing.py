@@ -401,7 +401,7 @@ def test_the_card_of_an_earlier_version_is_read_and_written_equal(tmp_path):
     old = card.read(path)
     assert old.origin == 'imported from /home/ann/a "b".csv'
     assert (old.scale, old.expected.ratings) == (Scale(low=0.5, high=5, step=0.5), 4)
-    path.write_text(importing.card_to_toml(old), encoding="utf-8")
+    path.write_text(card.to_toml(old), encoding="utf-8")
     assert card.read(path) == old
 
 
@@ -412,5 +412,5 @@ def test_a_written_card_is_read_equal(tmp_path_factory, origin, low, width):
         scale=Scale(low=low, high=low + width), expected=card.Expected(users=1, fingerprint="ab"),
     )  # fmt: skip
     path = tmp_path_factory.mktemp("cards") / "mine.toml"
-    path.write_bytes(importing.card_to_toml(new).encode())
+    path.write_bytes(card.to_toml(new).encode())
     assert card.read(path) == new
