@@ -11,7 +11,7 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import dataset_card
-from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.cli.view import numbers
 from cfbench.errors import CfbenchError
 from cfbench.leaderboard import Clusters, Metric, SliceBy
@@ -76,6 +76,11 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         typer.Option("--liked", metavar="RATING", help="With --ranking: the lowest rating of a liked item. Default: "
                      "three quarters up the scale, such as 4 on 1–5.", show_default=False),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAME,NAME,…", help=COLUMNS_HELP, show_default=False,
+                     autocompletion=completion.board_columns),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="The output format.")] = "table",
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
@@ -99,6 +104,8 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         raise typer.BadParameter("--k and --liked need --ranking")
     if ranking and by:
         raise typer.BadParameter("--ranking adds columns, and --by shows slices instead; leave out one of them")
+    if columns is not None and (json or form in {"csv", "json"}):
+        raise typer.BadParameter("--columns chooses columns of tables; csv and json always have all of them")
     stored_runs, card = Results(results), dataset_card(dataset)
     ranked_board = load_ranked_board(
         card.name,
@@ -122,10 +129,10 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     elif form == "csv":
         console.document(_csv(ranked_board.rows, by=by))
     elif form == "table":
-        print_board(ranked_board, by=by, pareto=pareto)
+        print_board(ranked_board, by=by, pareto=pareto, names=columns)
         _print_messages(ranked_board, stored_runs)
     else:
-        console.document(_document(ranked_board, form, by=by, pareto=pareto))
+        console.document(_document(ranked_board, form, by=by, pareto=pareto, names=columns))
 
 
 def _sort_rows(rows: list[RankedRow], order: Order) -> list[RankedRow]:
@@ -166,15 +173,17 @@ def _csv(rows: list[RankedRow], *, by: SliceBy | None) -> str:
     return stream.getvalue()
 
 
-def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pareto: bool) -> str:
-    """The table in Markdown or LaTeX, with all columns that have a value."""
+def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pareto: bool, names: str | None) -> str:
+    """The table in Markdown or LaTeX, with all columns that have a value, or with those that `names` chooses."""
     from cfbench.cli.view import board_columns, slices, tables
 
     if by:
         columns = slices.slice_columns(ranked_board.rows, 0, by)
     else:
         every = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
-        columns = tables.drop_empty(every)
+        columns = every if names else tables.drop_empty(every)
+    if names:
+        columns = tables.choose(columns, names)
     if form == "md":
         return tables.markdown(columns)
     board = ranked_board.board

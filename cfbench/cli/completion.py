@@ -56,3 +56,13 @@ def unfinished(ctx: typer.Context) -> list[str]:
     from cfbench.runs.results import Results
 
     return Results(Path(ctx.params["results"])).unfinished()
+
+
+def board_columns(incomplete: str) -> list[str]:
+    """Return the columns of a leaderboard after those on the command line, which end with a comma."""
+    from cfbench.cli.view.tables import column_name
+    from cfbench.leaderboard.columns import COLUMNS
+
+    given = incomplete.rpartition(",")[0]
+    names = [column_name(column.heading) or "place" for column in COLUMNS if column.heading is not None]
+    return [f"{given},{name}" if given else name for name in names]

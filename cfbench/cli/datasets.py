@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import completion, console
-from cfbench.cli.options import JsonOption
+from cfbench.cli.options import ColumnsOption, JsonOption
 
 if TYPE_CHECKING:
     from cfbench.cli.view.tables import Column
@@ -21,6 +21,7 @@ def datasets(
             metavar="NAME", help="Show this data set only.", autocompletion=completion.datasets, show_default=False
         ),
     ] = None,
+    columns: ColumnsOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the data sets, or show one: its ratings, the activity of its users and items, its splits.
@@ -38,8 +39,7 @@ def datasets(
         return
     from cfbench.cli.view import tables
 
-    out = console.out()
-    out.print(tables.rich_table(tables.fit_width(_columns(cards), out.width)))
+    tables.print_table(_columns(cards), columns)
 
 
 def _load_cards() -> list[Card]:

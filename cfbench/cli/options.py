@@ -93,4 +93,11 @@ SeparatorOption = Annotated[
 HeaderOption = Annotated[
     bool | None, typer.Option("--header/--no-header", help="Whether the first line names the columns.")
 ]
+COLUMNS_HELP = (
+    "Show these columns of the table, in this order and whatever the width. A name is a heading in lower case with "
+    "hyphens, such as to-best."
+)
+ColumnsOption = Annotated[
+    str | None, typer.Option("--columns", metavar="NAME,NAME,…", help=COLUMNS_HELP, show_default=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -9,7 +9,7 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.confirmation import YesOption, confirm_removal
-from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
+from cfbench.cli.options import DEFAULT_RESULTS, ColumnsOption, JsonOption, ResultsOption
 from cfbench.cli.view import numbers
 from cfbench.files import format_bytes
 
@@ -68,6 +68,7 @@ def runs(
     status: Annotated[
         RunState | None, typer.Option("--status", help="List the runs of this status.", show_default=False)
     ] = None,
+    columns: ColumnsOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -91,7 +92,7 @@ def runs(
     if json:
         console.print_json([asdict(run) for run in listed])
     elif listed:
-        _print_list(listed)
+        _print_list(listed, columns)
     elif every:
         console.say(f"no run of {len(every)} in {results} matches; `cfbench runs` lists them all")
     else:
@@ -181,12 +182,11 @@ def _remove(chosen: Sequence[StoredRun], results: Results, *, yes: bool) -> None
         console.say(f"removed {run.run} ({format_bytes(run.bytes)})")
 
 
-def _print_list(listed: Sequence[StoredRun]) -> None:
+def _print_list(listed: Sequence[StoredRun], columns: str | None) -> None:
     """Print the runs as a table, and their total size."""
     from cfbench.cli.view import tables
 
-    out = console.out()
-    out.print(tables.rich_table(tables.fit_width(_columns(listed), out.width)))
+    tables.print_table(_columns(listed), columns)
     count = "1 run" if len(listed) == 1 else f"{numbers.count(len(listed))} runs"
     console.result(f"{count}, {format_bytes(sum(run.bytes for run in listed))}")
     if any(run.status == "interrupted" for run in listed):

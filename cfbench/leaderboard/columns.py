@@ -78,7 +78,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.tied, key="tied"),
     BoardColumn(lambda r: "" if r.place == 1 else r.p, heading="p", kind="p-value", priority=15),
     BoardColumn(lambda r: r.p, key="p_value"),
-    BoardColumn(_deviation, heading="± seeds", kind="deviation", priority=4),
+    BoardColumn(_deviation, heading="± seeds", kind="deviation", priority=5),
     BoardColumn(lambda r: r.row.sd, key="sd"),
     BoardColumn(lambda r: r.row.rmse, key="rmse", heading="RMSE", kind="score", priority=6),
     BoardColumn(lambda r: r.row.mae, key="mae", heading="MAE", kind="score", priority=6),
@@ -92,7 +92,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
         lambda r: r.items and r.items.recall, key="recall", heading="recall@k", kind="score", priority=1, keep=True
     ),
     BoardColumn(lambda r: r.items and r.items.mrr, key="mrr", heading="MRR", kind="score", priority=1, keep=True),
-    BoardColumn(lambda r: r.row.fit_seconds, key="fit_seconds", heading="fit", kind="duration", priority=5),
+    BoardColumn(lambda r: r.row.fit_seconds, key="fit_seconds", heading="fit", kind="duration", priority=4),
     BoardColumn(
         lambda r: r.row.predict_seconds, key="predict_seconds", heading="predict", kind="duration", priority=13
     ),
@@ -111,7 +111,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(lambda r: r.row.devices, key="device", heading="device", priority=10),
     BoardColumn(lambda r: ",".join(map(str, sorted(r.row.seeds))), heading="seed", priority=14),
     BoardColumn(lambda r: sorted(r.row.seeds), key="seeds"),
-    BoardColumn(lambda r: r.row.newest.run.rpartition("-")[2], heading="run", priority=6),
+    BoardColumn(lambda r: r.row.newest.run.rpartition("-")[2], heading="run", priority=1),
     BoardColumn(lambda r: [record.run for record in r.row.shown_records], key="runs"),
     BoardColumn(lambda r: r.row.one_seed, key="one_seed"),
     BoardColumn(lambda r: r.row.uses_times, key="uses_times"),

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from cfbench.cli import console
 from cfbench.cli.view import tables
 from cfbench.leaderboard.columns import row_data
 
@@ -116,6 +117,40 @@ def test_the_least_important_columns_are_dropped_first_and_empty_ones_always():
     assert [column.heading for column in tables.fit_width(columns, 1)] == ["a"]
 
 
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_every_column_is_shown_or_named_below_the_table_and_the_run_is_always_shown(ranked, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    every = set(re.split(" {3,}", ranked("compare --all-runs").out.splitlines()[2].strip())) - {"note"}
+    console.out.cache_clear()
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = ranked("compare --all-runs").out
+    shown = re.split(" {3,}", next(line for line in out.splitlines() if "plugin" in line).strip())
+    named = " ".join(out[out.index("no room for: ") :].split()).partition("; --columns")[0]
+    assert every == {*shown, *named.removeprefix("no room for: ").split(", ")} - {"note"}
+    assert "run" in shown or width < 80
+    assert {"device", "MAE"} <= every
+
+
+def test_named_columns_are_shown_in_their_order_at_any_width(ranked, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    out = ranked("compare --columns run,plugin,95,to-best,fit,valid_rmse,device").out
+    table = [line for line in out.splitlines() if "autorec" in line or "plugin" in line]
+    assert table[0].split() == ["run", "plugin", "95", "%", "to", "best", "fit", "valid", "device"]
+    assert "…" not in out
+    assert "cpu" in table[1]
+    assert "no room" not in out
+    markdown = ranked("compare --columns plugin,RMSE --format md").out
+    assert markdown.startswith("| plugin | RMSE |\n")
+
+
+def test_an_unknown_column_is_a_one_line_error_and_nothing_is_printed(ranked):
+    for options in ("--columns plugin,vaild", "--columns bias,vaild --by rating", "--columns vaild --format md"):
+        result = ranked(f"compare {options}")
+        assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+        assert "no column 'vaild'" in result.err
+    assert "--columns chooses columns of tables" in ranked("compare --columns plugin --format csv").err
+
+
 def test_marks_are_explained_where_they_are_used(ranked):
     assert "≈ does not differ significantly from the best" in ranked("compare").out
     assert "●" in ranked("compare --pareto").out
@@ -211,6 +246,23 @@ def test_slices_on_a_narrow_terminal_have_no_bars(ranked, by, monkeypatch):
     assert max(map(len, text.splitlines())) <= 40
     assert "autorec" in text
     assert "█" not in text
+
+
+@pytest.mark.parametrize("by", ["user-activity", "item-popularity", "rating"])
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_slices_of_many_models_are_transposed_and_none_is_hidden(tiny, terminal, by, width, monkeypatch):
+    models = [f"model-{index}" for index in range(9)]
+    for index, model in enumerate(models):
+        tiny.add_noisy(model, 0.3 + index / 10)
+    slices = json.loads(terminal(f"compare --by {by} --json").out)["rows"]
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = {}
+    for line in terminal(f"compare --by {by}").out.splitlines():
+        name, *cells = line.split() or [""]
+        rows.setdefault(name, []).extend(cells)
+    for row in slices:
+        assert rows[row["plugin"]] == [f"{part['rmse']:.4f}" for part in row["slices"]]
+    assert rows["tested"] == [f"{part['ratings']:,}" for part in slices[0]["slices"]]
 
 
 def test_compare_without_the_data_set_says_so_and_downloads_nothing(ranked, monkeypatch):

@@ -66,9 +66,12 @@ def columns_of(ranked_board: RankedBoard, *, pareto: bool = False) -> list[Board
 def format_columns(columns: Sequence[BoardColumn], rows: Sequence[RankedRow]) -> list[Column]:
     """The columns with one cell for each row."""
     return [
-        Column(column.heading or "", [_cell(column, row) for row in rows], column.priority, column.right, column.keep)
+        Column(
+            heading=column.heading or "", cells=[_cell(column, row) for row in rows], priority=column.priority,
+            right=column.right, keep=column.keep, key=column.key or "",
+        )
         for column in columns
-    ]
+    ]  # fmt: skip
 
 
 def _cell(column: BoardColumn, row: RankedRow) -> str:

@@ -17,25 +17,31 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
 
-def print_board(ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False) -> None:
-    """Print a leaderboard in the width of the terminal; `by` prints the slices of its rows instead."""
+def print_board(
+    ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False, names: str | None = None
+) -> None:
+    """Print a leaderboard in the width of the terminal; `by` prints the slices of its rows instead.
+
+    `names` chooses columns, whose names commas separate. Raises `UnknownNameError`.
+    """
     from rich.text import Text
 
-    board, out = ranked_board.board, console.out()
+    board, rows, out = ranked_board.board, ranked_board.rows, console.out()
+    columns = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), rows)
+    if names:  # a wrong name is an error before anything is printed
+        tables.choose(slices.slice_columns(rows, 0, by) if by else columns, names)
     protocol = f" ({board.protocol})" if board.protocol else ""
     out.print(Text.assemble((ranked_board.card.title, "bold"), f", split {board.split}{protocol}"))
     if by and board.ranked:
-        out.print(tables.rich_table(slices.fit_slices(ranked_board.rows, out.width, by)))
-    elif ranked_board.rows:
-        columns = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
-        best = next((index for index, row in enumerate(ranked_board.rows) if row.place == 1), None)
-        shown = tables.fit_width(columns, out.width)
-        out.print(tables.rich_table(shown, bold=best))
+        slices.print_board_slices(rows, by, names)
+    elif rows:
+        best = next((index for index, row in enumerate(rows) if row.place == 1), None)
+        shown = tables.print_table(columns, names, bold=best, below=("note",))
         if not any(column.heading == "note" for column in shown):
-            _print_notes(ranked_board.rows)
+            _print_notes(rows)
         _explain_marks(ranked_board, pareto=pareto)
         if ranked_board.items and ranked_board.items.users:
-            _explain_item_rankings(ranked_board.items, ranked_board.rows)
+            _explain_item_rankings(ranked_board.items, rows)
     if board.published and not by:
         out.print()
         out.print(_published_table(board.published))
@@ -113,9 +119,9 @@ def _published_table(published: list[Published]) -> Table:
 
     table = Table(title="Published, measured elsewhere", title_justify="left", box=box.SIMPLE, header_style="bold",
                   title_style="dim", style="dim", pad_edge=False, padding=(0, 1))  # fmt: skip
-    table.add_column("method")
+    table.add_column("method", overflow="fold")
     table.add_column("RMSE", justify="right")
-    table.add_column("protocol and source")
+    table.add_column("protocol and source", overflow="fold")
     for score in published:
         note = f"; {score.note}" if score.note else ""
         table.add_row(score.method, f"{score.rmse:.4g}", f"{score.protocol}; {score.source}{note}", style="dim")

@@ -25,7 +25,7 @@ _BAR_WIDTHS = (24, 12, 6, 0)  # characters, from the one that is tried first
 
 
 def slice_columns(rows: list[RankedRow], bar_width: int, by: SliceBy) -> list[Column]:
-    """A table with one row for each slice and one column for each model; the worst model is dropped first.
+    """A table with one row for each slice and one column for each model.
 
     Each RMSE has a bar of at most `bar_width` characters. All models have the same slices, because all of them are
     scored on the same test ratings.
@@ -59,14 +59,21 @@ def _cell(rmse: float, largest: float, bar_width: int) -> str:
     return f"{numbers.score(rmse)} {tables.bar(rmse / largest if largest else 0.0, bar_width)}".rstrip()
 
 
-def fit_slices(rows: list[RankedRow], width: int, by: SliceBy) -> list[Column]:
-    """The columns with the widest bars that fit `width`; if none fit, without bars and with as many models as fit."""
+def print_board_slices(rows: list[RankedRow], by: SliceBy, names: str | None = None) -> None:
+    """Print the slices of all models: the widest bars that fit, then none, then one row for each model.
+
+    `names` chooses columns, whose names commas separate. Raises `UnknownNameError`.
+    """
+    width = console.out().width
     for bar_width in _BAR_WIDTHS:
-        complete = slice_columns(rows, bar_width, by)
-        visible = tables.fit_width(complete, width)
-        if len(visible) == len(complete):
+        columns = slice_columns(rows, bar_width, by)
+        if tables.table_width(columns) <= width:
             break
-    return visible
+    if names or tables.table_width(columns) <= width:
+        tables.print_table(columns, names)
+        return
+    for table in tables.divide(tables.transpose(columns), width):
+        console.out().print(tables.rich_table(table), crop=False)
 
 
 def print_slices(parts: Sequence[Slice], by: SliceBy) -> None:
