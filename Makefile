@@ -5,19 +5,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format torture postgres bench build clean
+.PHONY: help install demo shell test check format torture postgres bench build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.user  ## create .venv and install cfbench in it, with the tested versions of its dependencies
 
-demo: export CFBENCH_RESULTS := results/.demo
 demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, print the leaderboard
 	$(BIN)/cfbench download ml-100k
 	$(BIN)/cfbench run bias --dataset ml-100k --skip-finished
 	$(BIN)/cfbench run deepae --dataset ml-100k --skip-finished
-	$(BIN)/cfbench compare --dataset ml-100k
+	$(BIN)/cfbench compare --dataset ml-100k --all-runs --plugin bias --plugin deepae
+	@echo
+	@echo "The rows with several seeds or tuned settings are published runs; yours are in results/ too, where git ignores them."
+	@echo "To type cfbench yourself, activate its environment first:"
+	@echo "    . $(abspath $(BIN))/activate    # or: make shell"
+	@echo "    cfbench show last"
+
+shell: $(VENV)/.user  ## start a shell that finds cfbench
+	@echo "cfbench --help lists the commands; exit leaves this shell"
+	@PATH="$(abspath $(BIN)):$$PATH" VIRTUAL_ENV="$(abspath $(VENV))" exec $${SHELL:-sh}
 
 test: $(VENV)/.developer  ## run the quick tests (a few minutes)
 	$(BIN)/pytest -n auto

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from cfbench import advice
 from cfbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ class Predictor(Protocol):
 
 
 def _no_member(run: str) -> Predictor:
-    raise UsageError(f"the model needs run {run!r} as a member, but there are no results; use `cfbench run`")
+    raise UsageError(
+        f"the model needs run {run!r} as a member, but there are no results; use `{advice.command('run')}`"
+    )
 
 
 @dataclass

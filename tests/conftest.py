@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 # small tensors gain nothing from threads, and threads cost minutes on a busy machine
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# as in an activated environment: messages then advise commands as `cfbench`, without the path of the program
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])  # noqa: PTH120
 
 import numpy as np
 import pytest

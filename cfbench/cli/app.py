@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cfbench import __version__
+from cfbench import __version__, advice
 from cfbench.cli import console, streams
 from cfbench.errors import CfbenchError, UsageError
 
@@ -78,7 +78,8 @@ def load_command(name: str) -> Any:
 app = typer.Typer(
     cls=RootGroup,
     help="Which model predicts these ratings best, and at what cost?",
-    epilog="Start with: cfbench run bias, then cfbench run deepae, then cfbench compare",
+    epilog="Start with: "
+    + ", then ".join(advice.command(*words.split()) for words in ("run bias", "run deepae", "compare")),
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -162,4 +163,6 @@ def _one_line(error: Any) -> str:
     """Return the message of an error of Click, and the help that explains the command."""
     message = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
-    return f"{message}; see `{context.command_path} --help`" if context else message
+    if context is None:
+        return message
+    return f"{message}; see `{advice.command(*context.command_path.split()[1:], '--help')}`"

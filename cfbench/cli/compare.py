@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
@@ -129,7 +129,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     elif form == "csv":
         console.document(_csv(ranked_board.rows, by=by))
     elif form == "table":
-        print_board(ranked_board, by=by, pareto=pareto, names=columns)
+        print_board(ranked_board, results, by=by, pareto=pareto, names=columns)
         _print_messages(ranked_board, stored_runs)
     else:
         console.document(_document(ranked_board, form, by=by, pareto=pareto, names=columns))
@@ -194,29 +194,29 @@ def _print_messages(ranked_board: RankedBoard, results: Results) -> None:
     """Print messages about what the table does not show."""
     board = ranked_board.board
     if not board.rows:
-        console.say(
-            f"no runs of {board.dataset}, split {board.split}, in {results.root}; `cfbench run deepae` makes one"
-        )
+        command = advice.command("run", "deepae", dataset=board.dataset, split=board.split, results=results.root)
+        console.say(f"no runs of {board.dataset}, split {board.split}, in {results.root}; `{command}` makes one")
     if board.rows and not ranked_board.has_ratings:
         console.say(
             f"data set {board.dataset} is not downloaded: the scores come from the records, without intervals and "
-            f"tests; `cfbench download {board.dataset}` gets it"
+            f"tests; `{advice.command('download', board.dataset)}` gets it"
         )
     if board.hidden:
         console.say(
             f"configs not shown: {board.hidden}; each plugin is shown with its best in validation; where nothing "
             "validates, a tuned or preset config comes first, then the default, then the newest; --all-runs shows them"
         )
-    _print_missing_rankings(ranked_board)
+    _print_missing_rankings(ranked_board, results)
     if board.left_out:
         console.say(f"runs left out: {board.left_out}; they used other ratings, or another split of the same name")
     splits = ranked_board.card.expand_split(board.split)
     for request in results.interrupted():
         if request.dataset.name == board.dataset and request.split.name in splits:
-            console.say(f"interrupted: {request.run}; resume it with: cfbench run --resume {request.run}")
+            command = advice.command("run", "--resume", request.run, results=results.root)
+            console.say(f"interrupted: {request.run}; resume it with: {command}")
 
 
-def _print_missing_rankings(ranked_board: RankedBoard) -> None:
+def _print_missing_rankings(ranked_board: RankedBoard, results: Results) -> None:
     """Print why some rows have no item ranking, and how to get a model that is not stored."""
     items = ranked_board.items
     if items is None:
@@ -229,18 +229,18 @@ def _print_missing_rankings(ranked_board: RankedBoard) -> None:
         example = next((request for request in requests if not members_of(request)), requests[0])
         console.say(
             f"– runs without a stored model: {numbers.count(len(requests))} ({plugins}); this makes one, and "
-            f"--all-runs shows it: {_command_of(example)}"
+            f"--all-runs shows it: {_command_of(example, results)}"
         )
     console.say_notes(f"– {fault}" for fault in items.faults)
 
 
-def _command_of(request: Request) -> str:
+def _command_of(request: Request, results: Results) -> str:
     """The command line that makes a stored run again."""
     from cfbench.cli.run.flags import config_options
     from cfbench.runs import registry
 
-    command = ["cfbench", "run", request.plugin.name, "--dataset", request.dataset.name, "--split", request.split.name]
-    command += ["--seed", str(request.seed), "--no-preset", *(["--refit"] if request.refit else [])]
+    words = ["run", request.plugin.name, "--seed", str(request.seed), "--no-preset"]
+    words += ["--refit"] if request.refit else []
     with suppress(CfbenchError):  # a plugin that is no longer installed
-        command += config_options(registry.load(request.plugin.name).config, request.config, request.device)
-    return shlex.join(command)
+        words += config_options(registry.load(request.plugin.name).config, request.config, request.device)
+    return advice.command(*words, dataset=request.dataset.name, split=request.split.name, results=results.root)

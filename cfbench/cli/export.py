@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, ResultsOption, SplitOption
 
@@ -104,9 +105,10 @@ def _choose_predictions(
     from cfbench.runs.results import Results
 
     if run is None:
-        raise typer.BadParameter("whose predictions? name a run, as in `cfbench export predictions last --out p.csv`")
+        command = advice.command("export", "predictions", "last", "--out", "predictions.csv", results=results)
+        raise typer.BadParameter(f"whose predictions? name a run, as in `{command}`")
     if dataset or split or part == "train":
         raise typer.BadParameter("a run has its own data set and split, and predicts the parts test and valid")
     record, folder = Results(results).find(run)
-    predicted = read_predicted_part(record, folder, part or "test")
+    predicted = read_predicted_part(record, folder, part or "test", results)
     return Export(predicted.ratings, predicted.dataset.catalogue, predictions=predicted.predictions)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.options import HeaderOption, SeparatorOption
 
@@ -115,4 +116,4 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
             f"split {OWN_SPLIT}: {report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test "
             f"ratings ({report['cold_ratings']:,} cold), fingerprint {split.fingerprint[:12]}"
         )
-    console.say(f"next: cfbench run bias --dataset {name}")
+    console.say(f"next: {advice.command('run', 'bias', dataset=name)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.options import (
     DEFAULT_RESULTS,
@@ -78,4 +79,5 @@ def import_predictions(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     outcome, cut = record.outcome, record.request.split.name
     valid_rmse = "" if outcome.valid_rmse is None else f", validation RMSE {outcome.valid_rmse:.4f}"
     console.result(f"{record.run}: test RMSE {outcome.rmse:.4f}, MAE {outcome.mae:.4f}{valid_rmse}")
-    console.say(f"saved in {folder}; rank it with: cfbench compare --dataset {card.name} --split {cut}")
+    compare = advice.command("compare", dataset=card.name, split=cut, results=results)
+    console.say(f"saved in {folder}; rank it with: {compare}")

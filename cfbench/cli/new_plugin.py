@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.errors import UsageError
 
@@ -32,15 +33,13 @@ def new_plugin(
 
     Example: cfbench new-plugin shrunken-mean
     """
-    import shlex
-
     _check_name(name)
     folder = into or Path(f"cfbench-{name}")
     if folder.exists():
         raise UsageError(f"{folder} already exists; choose another folder with --into")
     _write(name, folder)
     console.say(f"wrote plugin {name} to {folder}; its README.md says what to do")
-    console.say(f"next: pip install -e {shlex.quote(str(folder))} && cfbench check-plugin {name}")
+    console.say(f"next: {advice.pip_install('-e', folder)} && {advice.command('check-plugin', name)}")
 
 
 def _check_name(name: str) -> None:

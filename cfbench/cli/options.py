@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import completion
 
-DEFAULT_RESULTS = Path("results")
+DEFAULT_RESULTS = advice.DEFAULT_RESULTS
 STORAGE_VARIABLE = "CFBENCH_STORAGE"
 
 DatasetOption = Annotated[
@@ -56,7 +57,8 @@ DeviceOption = Annotated[
     ),
 ]
 ResultsOption = Annotated[
-    Path, typer.Option("--results", envvar="CFBENCH_RESULTS", metavar="FOLDER", help="The folder that holds the runs.")
+    Path,
+    typer.Option("--results", envvar=advice.RESULTS_VARIABLE, metavar="FOLDER", help="The folder that holds the runs."),
 ]
 StorageOption = Annotated[
     str | None,

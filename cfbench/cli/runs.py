@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.confirmation import YesOption, confirm_removal
 from cfbench.cli.options import DEFAULT_RESULTS, ColumnsOption, JsonOption, ResultsOption
@@ -15,6 +16,7 @@ from cfbench.files import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cfbench.cli.view.tables import Column
     from cfbench.runs.inventory import StoredRun
@@ -92,11 +94,12 @@ def runs(
     if json:
         console.print_json([asdict(run) for run in listed])
     elif listed:
-        _print_list(listed, columns)
+        _print_list(listed, columns, results)
     elif every:
-        console.say(f"no run of {len(every)} in {results} matches; `cfbench runs` lists them all")
+        command = advice.command("runs", results=results)
+        console.say(f"no run of {len(every)} in {results} matches; `{command}` lists them all")
     else:
-        console.say(f"no runs in {results}; `cfbench run bias` makes one")
+        console.say(f"no runs in {results}; `{advice.command('run', 'bias', results=results)}` makes one")
 
 
 def _refuse_options(context: typer.Context) -> None:
@@ -105,7 +108,7 @@ def _refuse_options(context: typer.Context) -> None:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             command = context.invoked_subcommand
-            raise typer.BadParameter(f"write the options after the command: cfbench runs {command} --{name} …")
+            raise typer.BadParameter(f"write the options after the command: runs {command} --{name} …")
 
 
 @group.command("rm")
@@ -127,7 +130,7 @@ def remove(
 
     stored_runs = Results(results)
     every = list_runs(stored_runs)
-    chosen = find_finished(ids, every)
+    chosen = find_finished(ids, every, stored_runs)
     for run in blends_of(chosen, every):
         console.say(f"run {run.run} blends one of them: its cost becomes unknown, and it can no longer predict")
     _remove(chosen, stored_runs, yes=yes)
@@ -154,11 +157,12 @@ def discard(
     from cfbench.runs.results import Results
 
     if bool(ids) == every:
-        raise typer.BadParameter("give the ids of unfinished runs, or --all; `cfbench runs` lists them")
+        command = advice.command("runs", results=results)
+        raise typer.BadParameter(f"give the ids of unfinished runs, or --all; `{command}` lists them")
     stored_runs = Results(results)
     all_runs = list_runs(stored_runs)
     if ids:
-        chosen = find_unfinished(ids, all_runs)
+        chosen = find_unfinished(ids, all_runs, stored_runs)
     else:
         chosen = [run for run in all_runs if run.status == "interrupted"]
         console.say_notes(f"{run.run} stays: a process is working on it" for run in all_runs if run.status == "running")
@@ -182,15 +186,17 @@ def _remove(chosen: Sequence[StoredRun], results: Results, *, yes: bool) -> None
         console.say(f"removed {run.run} ({format_bytes(run.bytes)})")
 
 
-def _print_list(listed: Sequence[StoredRun], columns: str | None) -> None:
-    """Print the runs as a table, and their total size."""
+def _print_list(listed: Sequence[StoredRun], columns: str | None, results: Path) -> None:
+    """Print the runs of `results` as a table, and their total size."""
     from cfbench.cli.view import tables
 
     tables.print_table(_columns(listed), columns)
     count = "1 run" if len(listed) == 1 else f"{numbers.count(len(listed))} runs"
     console.result(f"{count}, {format_bytes(sum(run.bytes for run in listed))}")
-    if any(run.status == "interrupted" for run in listed):
-        console.say("interrupted: `cfbench run --resume RUN` resumes one, `cfbench runs discard RUN` discards one")
+    if example := next((run.run for run in listed if run.status == "interrupted"), None):
+        resume = advice.command("run", "--resume", example, results=results)
+        discard_one = advice.command("runs", "discard", example, results=results)
+        console.say(f"interrupted: `{resume}` resumes such a run, `{discard_one}` discards it")
 
 
 def _columns(listed: Sequence[StoredRun]) -> list[Column]:

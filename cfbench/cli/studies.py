@@ -22,4 +22,4 @@ def studies(results: ResultsOption = DEFAULT_RESULTS, storage: StorageOption = N
     if json:
         console.print_json([asdict(row) for row in rows])
     else:
-        print_studies(rows, display_url(storage) if storage else str(results))
+        print_studies(rows, display_url(storage) if storage else str(results), results)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
@@ -53,7 +54,7 @@ def sweep(
         from cfbench.cli.view.board_page import print_board
 
         for board in boards:
-            print_board(board)
+            print_board(board, results)
     failures = [result for result in sweep_results if result.failed]
     for result in failures:
         console.say(f"no score: {result.planned}: {result.fault}")
@@ -81,7 +82,8 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
     sweep_results = []
     for index, run in enumerate(planned_runs, 1):
         position = f"{index}/{len(planned_runs)} {run}"
-        stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: cfbench sweep {file}"
+        command = advice.command("sweep", file, results=results.root)
+        stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: {command}"
         with console.run_progress(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
             result = sweeping.make_run(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")

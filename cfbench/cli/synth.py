@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.errors import UsageError
 
@@ -32,8 +33,6 @@ def synth(
 
     Example: cfbench synth netflix --scale 0.01 --out synthetic.tar.gz
     """
-    import shlex
-
     from cfbench.data.synth.netflix_archive import write_netflix
 
     if out.is_dir():
@@ -46,4 +45,4 @@ def synth(
         f"synthetic {name.value} ratings at scale {scale:g}: {len(ratings.ids):,} users, {len(ratings.years):,} items, "
         f"{len(ratings.users):,} ratings, in {out}"
     )
-    console.say(f"next: cfbench download {name.value}-twin --from-file {shlex.quote(str(out))}")
+    console.say(f"next: {advice.command('download', f'{name.value}-twin', '--from-file', out)}")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cfbench import advice
 from cfbench.data.readers.layout import TableLayout  # noqa: TC001 (pydantic reads the annotation at run time)
 from cfbench.data.split_definitions import (
     DEFAULT_SPLIT,
@@ -260,7 +261,7 @@ def names() -> list[str]:
 def load(name: str) -> Card:
     """Load the card of a data set; raises `UnknownNameError`, `CardError`."""
     if name not in names():
-        raise UnknownNameError("data set", name, names(), advice="see `cfbench datasets`")
+        raise UnknownNameError("data set", name, names(), advice=f"see `{advice.command('datasets')}`")
     return read(_card_files()[name])
 
 

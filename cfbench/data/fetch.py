@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, TypeAlias
 
+from cfbench import advice
 from cfbench.data.card import HttpsSource, LocalSource, MultiFileSource, PackageSource
 from cfbench.data.checksums import is_verified, verify_and_rename
 from cfbench.data.own_file import identify_source
@@ -58,11 +59,11 @@ def fetch(
         return find_cached_file(card, folder) or download_first_available(card, folder, listener)
 
 
-def download_command(card: Card, option: str = "") -> str:
+def download_command(card: Card, *options: str | Path) -> str:
     """The command that gets a data set, for messages; a person's own data set is imported again."""
     if card.origin:
-        return f"`cfbench import FILE --name {card.name} --force` (it was {card.origin})"
-    return f"`cfbench download {card.name}{option}`"
+        return f"`{advice.command('import', 'FILE', '--name', card.name, '--force')}` (it was {card.origin})"
+    return f"`{advice.command('download', card.name, *options)}`"
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def download_first_available(card: Card, folder: Path, listener: ProgressListene
         descriptions = " or ".join(source.description for source in card.sources) or "nothing"
         raise FetchError(
             f"{card.name} cannot be downloaded, it is read from {descriptions}; "
-            f"give its path: `cfbench download {card.name} --from-file PATH`"
+            f"give its path: {download_command(card, '--from-file', 'PATH')}"
         )
     errors: list[FetchError | ChecksumError] = []
     queue = deque((source, True) for source in sources)
@@ -133,7 +134,8 @@ def download_first_available(card: Card, folder: Path, listener: ProgressListene
     error_class = ChecksumError if any(isinstance(error, ChecksumError) for error in errors) else FetchError
     raise error_class(
         f"{card.name} could not be downloaded: {'; '.join(map(str, errors))}; "
-        f"try again later, or get the file from {card.homepage} and run `cfbench download {card.name} --from-file PATH`"
+        f"try again later, or get the file from {card.homepage} and run "
+        f"{download_command(card, '--from-file', 'PATH')}"
     ) from errors[-1]
 
 

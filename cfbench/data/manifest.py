@@ -67,7 +67,7 @@ def verified_file(home: Path, card: Card, manifest: Manifest | None, file: str) 
     except OSError:
         unchanged = False
     if not unchanged:
-        raise DataError(f"{path} is damaged or missing; run {download_command(card, ' --again')} to repair it")
+        raise DataError(f"{path} is damaged or missing; run {download_command(card, '--again')} to repair it")
     return path
 
 

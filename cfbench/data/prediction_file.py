@@ -33,6 +33,8 @@ class PredictedRatings:
     """The name of the part and of the split, for messages."""
     ratings: Ratings
     catalogue: Catalogue
+    export: str
+    """The command that writes these ratings to a file, for messages."""
 
     def row_of_pairs(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int64]:
         """(m,) the row of each pair in the part, -1 where the part has no such pair; codes may be -1."""
@@ -136,6 +138,6 @@ def _refuse_missing(where: str, wanted: PredictedRatings, rows: NDArray[np.int64
     if len(missing):
         raise CountError(
             f"{where} has no prediction for {wanted.describe(int(missing[0]))} ({len(missing):,} of "
-            f"{len(has_prediction):,} missing), expected one for each rating of the {wanted.part}; `cfbench export "
-            "split --out split.csv` lists the ratings of each part"
+            f"{len(has_prediction):,} missing), expected one for each rating of the {wanted.part}; "
+            f"`{wanted.export}` lists them"
         )

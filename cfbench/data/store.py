@@ -60,7 +60,7 @@ class Dataset:
         if manifest is not None and manifest.has_old_ids(self.card):
             raise DataError(
                 f"an older cfbench prepared data set {self.card.name!r} with titles as item ids; "
-                f"run {download_command(self.card, ' --again')} to get the original ids (splits and runs stay valid)"
+                f"run {download_command(self.card, '--again')} to get the original ids (splits and runs stay valid)"
             )
         users, items = (verified_file(self.home, self.card, manifest, f"{kind}.parquet") for kind in ("users", "items"))
         return Catalogue(pl.read_parquet(users, glob=False), pl.read_parquet(items, glob=False))

@@ -10,6 +10,7 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cfbench import advice
 from cfbench.data import card as cards
 from cfbench.data import store
 from cfbench.errors import RecordError, UsageError
@@ -134,7 +135,7 @@ def rank_rows(
     elif by or metric == "user-rmse":
         raise UsageError(
             f"{'--by' if by else 'user-rmse'} is computed from the ratings, and data set {board.dataset!r} is not "
-            f"downloaded; `cfbench download {board.dataset}` gets it"
+            f"downloaded; `{advice.command('download', board.dataset)}` gets it"
         )
     else:
         ranked_rows = [RankedRow(row, row.rmse if metric == "rmse" else row.mae) for row in board.ranked]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from cfbench import advice
 from cfbench.errors import CfbenchError, UsageError, WriteError
 from cfbench.files import data_home, write_atomically
 from cfbench.leaderboard.item_ranking import ItemRanking, ItemRankings, RankingTask, default_liked, measure
@@ -51,7 +52,7 @@ def add_item_rankings(
     if not ranked_board.has_ratings:
         raise UsageError(
             f"items are ranked for the users of data set {card.name!r}, and it is not downloaded; "
-            f"`cfbench download {card.name}` gets it"
+            f"`{advice.command('download', card.name)}` gets it"
         )
     task = RankingTask(k, default_liked(card.scale) if liked is None else liked)
     reader = _RankingReader(results, task, listener)

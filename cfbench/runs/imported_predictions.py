@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cfbench import advice
 from cfbench.data.prediction_file import PredictedRatings, read_predictions
 from cfbench.data.readers.table import LayoutOptions
 from cfbench.errors import SplitError, UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cfbench.data.split import Split
     from cfbench.data.store import Dataset
     from cfbench.ratings import Ratings, Scores
+    from cfbench.runs.arrays import Part
     from cfbench.runs.results import Results
 
 
@@ -53,11 +55,11 @@ def import_predictions(
     if files.valid is not None and not split.report["valid"]:
         raise SplitError(f"split {split.name} of {dataset.card.name} has no validation part; leave out --valid")
     test = split.test(dataset.ratings)
-    scores = _read(files.test, files, dataset, f"test part of {split.name}", test, listener)
+    scores = _read(files.test, files, dataset, _wanted("test", split, test, dataset), listener)
     valid_scores = valid_errors = None
     if files.valid is not None:
         valid = split.valid(dataset.ratings)
-        valid_scores = _read(files.valid, files, dataset, f"validation part of {split.name}", valid, listener)
+        valid_scores = _read(files.valid, files, dataset, _wanted("valid", split, valid, dataset), listener)
         valid_errors = PartErrors.of(valid_scores, valid)
     outcome = Outcome(
         status="finished", rmse=rmse(scores, test.ratings), mae=mae(scores, test.ratings),
@@ -83,11 +85,19 @@ def _check_name(name: str) -> None:
         raise UsageError(f"there is a plugin {name!r}, whose runs it could be taken for; choose another --plugin-name")
 
 
+def _wanted(part: Part, split: Split, ratings: Ratings, dataset: Dataset) -> PredictedRatings:
+    """What a file of predictions of this part has to hold."""
+    words = ("export", "split", "--part", part, "--out", f"{part}.csv")
+    export = advice.command(*words, dataset=dataset.card.name, split=split.name)
+    title = f"{'test' if part == 'test' else 'validation'} part of {split.name}"
+    return PredictedRatings(title, ratings, dataset.catalogue, export)
+
+
 def _read(
-    path: Path, files: PredictionFiles, dataset: Dataset, part: str, ratings: Ratings, listener: ProgressListener
+    path: Path, files: PredictionFiles, dataset: Dataset, wanted: PredictedRatings, listener: ProgressListener
 ) -> Scores:
     """(n,) the predictions of a part, clipped to the scale as those of plugins are."""
-    predictions = read_predictions(path, files.layout, PredictedRatings(part, ratings, dataset.catalogue), listener)
+    predictions = read_predictions(path, files.layout, wanted, listener)
     scale = dataset.ratings.scale
     outside = int(np.count_nonzero((predictions < scale.low) | (predictions > scale.high)))
     if outside:

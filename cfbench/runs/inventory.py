@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from cfbench import advice
 from cfbench.errors import RecordError, UsageError
 from cfbench.files import folder_bytes
 from cfbench.runs.costs import members_of
@@ -88,17 +89,17 @@ def _describe(request: Request, status: RunState, folder: Path, rmse: float | No
     )  # fmt: skip
 
 
-def find_finished(names: Sequence[str], runs: Sequence[StoredRun]) -> list[StoredRun]:
+def find_finished(names: Sequence[str], runs: Sequence[StoredRun], results: Results) -> list[StoredRun]:
     """Return the finished runs with these ids, parts of ids, or `last`. Raises `UnknownNameError`, `UsageError`."""
-    return _find(names, runs, finished=True)
+    return _find(names, runs, results, finished=True)
 
 
-def find_unfinished(names: Sequence[str], runs: Sequence[StoredRun]) -> list[StoredRun]:
+def find_unfinished(names: Sequence[str], runs: Sequence[StoredRun], results: Results) -> list[StoredRun]:
     """Return the unfinished runs with these ids or parts of ids. Raises `UnknownNameError`, `UsageError`."""
-    return _find(names, runs, finished=False)
+    return _find(names, runs, results, finished=False)
 
 
-def _find(names: Sequence[str], runs: Sequence[StoredRun], *, finished: bool) -> list[StoredRun]:
+def _find(names: Sequence[str], runs: Sequence[StoredRun], results: Results, *, finished: bool) -> list[StoredRun]:
     """Return the runs of one kind, each once; a run of the other kind gets a message that names its command."""
     known = {run.run: run for run in runs if run.finished == finished}
     newest = max((run.run for run in known.values() if run.status != "unreadable"), default="last")
@@ -107,7 +108,8 @@ def _find(names: Sequence[str], runs: Sequence[StoredRun], *, finished: bool) ->
     for name in names:
         if name in others:
             state, command = ("unfinished", "discard") if finished else ("finished", "rm")
-            raise UsageError(f"run {name} is {state}; `cfbench runs {command} {name}` removes it")
+            remove = advice.command("runs", command, name, results=results.root)
+            raise UsageError(f"run {name} is {state}; `{remove}` removes it")
         run = newest if finished and name == "last" else name
         match = match_run(run, list(known), "finished run" if finished else "unfinished run")
         found[match] = known[match]
@@ -131,5 +133,6 @@ def remove_run(run: StoredRun, results: Results) -> None:
     require_idle(run, results)
     with results.lock(run.run):
         if not run.folder.exists():
-            raise RecordError(f"run {run.run} is no longer in {run.folder}; `cfbench runs` shows what there is")
+            listing = advice.command("runs", results=results.root)
+            raise RecordError(f"run {run.run} is no longer in {run.folder}; `{listing}` shows what there is")
         results.remove(run.folder)

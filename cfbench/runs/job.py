@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from cfbench import advice
 from cfbench.contract import Config, Context, Model, Plugin, Predictor
 from cfbench.data import card, store
 from cfbench.errors import RecordError
@@ -55,7 +56,7 @@ class Job:
             raise RecordError(
                 f"run {request.run} used split {request.split.name} with fingerprint {request.split.fingerprint[:12]}, "
                 f"but its fingerprint is now {fingerprint[:12]}: the data or the split's definition have changed; run "
-                f"the model again: `cfbench run {request.plugin.name} --dataset {request.dataset.name}`"
+                f"the model again: `{_run_command(request, self.results)}`"
             )
 
 
@@ -87,10 +88,10 @@ def open_job(request: Request, results: Results) -> Job:
         )
     plugin = registry.load(request.plugin.name)
     dataset = store.open_dataset(card.load(request.dataset.name))
-    return Job(request, plugin, _stored_config(request, plugin), dataset, results)
+    return Job(request, plugin, _stored_config(request, plugin, results), dataset, results)
 
 
-def _stored_config(request: Request, plugin: Plugin[Any]) -> Config:
+def _stored_config(request: Request, plugin: Plugin[Any], results: Results) -> Config:
     """Return the config of a stored run; raises `RecordError` if the plugin has changed and no longer takes it."""
     try:
         config: Config = plugin.config.model_validate(request.config)
@@ -100,9 +101,15 @@ def _stored_config(request: Request, plugin: Plugin[Any]) -> Config:
         raise RecordError(
             f"run {request.run} was made by {name} of {request.plugin.package}, and the installed {name} no longer "
             f"takes its config ({reasons}); install that version, or run the model again: "
-            f"`cfbench run {name} --dataset {request.dataset.name} --split {request.split.name}`"
+            f"`{_run_command(request, results)}`"
         ) from fault
     return config
+
+
+def _run_command(request: Request, results: Results) -> str:
+    """The command that runs the plugin of a request again, on the same split."""
+    words = ("run", request.plugin.name)
+    return advice.command(*words, dataset=request.dataset.name, split=request.split.name, results=results.root)
 
 
 def training_parts(

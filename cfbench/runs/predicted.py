@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cfbench import advice
 from cfbench.data import card, store
 from cfbench.data.parts import TEST, VALID
 from cfbench.errors import RecordError
@@ -30,14 +31,15 @@ class PredictedPart:
     predictions: Scores
 
 
-def read_predicted_part(record: Record, folder: Path, part: Part) -> PredictedPart:
-    """Read the predictions of a run, with the ratings of its part of the split.
+def read_predicted_part(record: Record, folder: Path, part: Part, results: Path) -> PredictedPart:
+    """Read the predictions of a run in `results`, with the ratings of its part of the split.
 
     Raises `RecordError` when the run has none or the ratings have changed, `DataError` when they are not available.
     """
     request = record.request
     if PREDICTIONS[part] not in record.files:
-        raise RecordError(f"run {record.run} has no predictions of the {part} part; see `cfbench show {record.run}`")
+        show = advice.command("show", record.run, results=results)
+        raise RecordError(f"run {record.run} has no predictions of the {part} part; see `{show}`")
     dataset = store.open_dataset(card.load(request.dataset.name))
     split = dataset.split(request.split.name)
     if split.fingerprint != request.split.fingerprint:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cfbench import advice
 from cfbench.errors import RecordError
 from cfbench.runs.machine import Machine  # noqa: TC001 (pydantic reads the annotation at run time)
 
@@ -253,7 +254,7 @@ def _explain(fault: ValidationError) -> str:
     if first["loc"] == ("schema_version",):
         return (
             f"is a record of schema {first['input']!r}, and this cfbench reads schema {SCHEMA}; install the newest "
-            "cfbench: `pip install --upgrade cfbench-recsys`"
+            f"cfbench: `{advice.pip_install('--upgrade', 'cfbench-recsys')}`"
         )
     where = ".".join(map(str, first["loc"])) or "the file"
     return f"is not a run record of schema {SCHEMA}: {where}: {first['msg']}; run the model again"

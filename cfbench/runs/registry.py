@@ -13,7 +13,6 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-import shlex
 import tomllib
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import ValidationError
 
-from cfbench import __version__, plugins
+from cfbench import __version__, advice, plugins
 from cfbench.contract import Config, FoldIn, Plugin
 from cfbench.errors import CfbenchError, ConfigError, PluginError, UnknownNameError
 from cfbench.files import data_home
@@ -109,7 +108,7 @@ def names() -> list[str]:
 def locate(name: str) -> PluginLocation:
     """Return where a plugin is; raises `UnknownNameError`."""
     if name not in locations():
-        raise UnknownNameError("plugin", name, locations(), advice="see `cfbench plugins`")
+        raise UnknownNameError("plugin", name, locations(), advice=f"see `{advice.command('plugins')}`")
     return locations()[name]
 
 
@@ -179,7 +178,7 @@ def _is_installed(library: str) -> bool:
 
 def install_line(packages: Iterable[str]) -> str:
     """Return the command that installs packages."""
-    return f"pip install {shlex.join(dict.fromkeys(packages))}"
+    return advice.pip_install(*dict.fromkeys(packages))
 
 
 def fold_in_plugins() -> list[str]:

@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cfbench import advice
 from cfbench.errors import RecordError, SkippedRunsWarning, UnknownNameError
 from cfbench.files import (
     atomic_folder,
@@ -83,7 +84,8 @@ class Results:
         """
         known = self._unfinished_ids()
         if run not in known and run in map(_run_id, self._record_files()):
-            raise RecordError(f"run {run!r} is finished; `cfbench show {run}` shows it")
+            show = advice.command("show", run, results=self.root)
+            raise RecordError(f"run {run!r} is finished; `{show}` shows it")
         folder = self._unfinished / match_run(run, known, "interrupted run")
         with self.lock(folder.name):
             remove_leftovers(folder)  # a checkpoint that was being written

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from cfbench import advice
 from cfbench.errors import UsageError
 from cfbench.files import make_folder
 
@@ -45,7 +46,8 @@ def parse_url(url: str) -> URL:
         address = address.set(drivername="postgresql+psycopg")
     if address.drivername == "postgresql+psycopg" and importlib.util.find_spec("psycopg") is None:
         raise UsageError(
-            "--storage: PostgreSQL needs psycopg, which is not installed; pip install 'cfbench-recsys[postgres]'"
+            "--storage: PostgreSQL needs psycopg, which is not installed; install it with: "
+            + advice.pip_install("cfbench-recsys[postgres]")
         )
     return address
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
+from cfbench import advice
 from cfbench.contract import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cfbench.contract import Plugin, Tunable
     from cfbench.tuning.plan import StudyPlan
@@ -87,7 +89,7 @@ def _is_valid(plugin: Plugin[Any], name: str, value: float) -> bool:
     return True
 
 
-def wider_search(plan: StudyPlan, edges: list[Edge], study: str, options: list[str]) -> list[str]:
+def wider_search(plan: StudyPlan, edges: list[Edge], study: str, options: list[str], results: Path) -> str:
     """The command of a study with wider ranges, under a name of its own; `options` are those of the same command.
 
     Ranges that the command line had set, and values that it had fixed, stay.
@@ -95,5 +97,5 @@ def wider_search(plan: StudyPlan, edges: list[Edge], study: str, options: list[s
     wider = {edge.name: edge.wider for edge in edges}
     fixed = [f"--fix={name}={format_value(plan.start[name])}" for name in plan.fixed]
     ranges = [f"--range={text}" for text in wider.values()]
-    where = ["--dataset", plan.dataset, "--split", plan.split, "--study", f"{study}-wider"]
-    return ["cfbench", "tune", plan.plugin, *where, *options, *fixed, *ranges]
+    words = ["tune", plan.plugin, "--study", f"{study}-wider", *options, *fixed, *ranges]
+    return advice.command(*words, dataset=plan.dataset, split=plan.split, results=results)

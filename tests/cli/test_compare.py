@@ -40,7 +40,10 @@ def test_the_leaderboard_fits_80_columns(terminal, monkeypatch):
 def test_compare_without_runs_says_how_to_make_one(terminal):
     result = terminal("compare")
     assert result.status == 0
-    assert "no runs of tiny, split random90, in results; `cfbench run deepae` makes one" in result.err
+    assert (
+        "no runs of tiny, split random90, in results; `cfbench run deepae --dataset tiny --split random90` makes one"
+        in result.err
+    )
 
 
 def test_a_diverged_run_is_listed_with_its_status(terminal):

@@ -76,7 +76,7 @@ def test_the_list_has_finished_and_unfinished_runs_of_all_splits_with_their_byte
     page = terminal("runs")
     assert all(run["run"] in page.out for run in runs)
     assert "3 runs, " in page.out
-    assert "`cfbench run --resume RUN` resumes one" in page.err
+    assert f"`cfbench run --resume {interrupted}` resumes such a run" in page.err
 
 
 def test_filters_choose_the_runs(terminal, interrupt):
@@ -210,7 +210,7 @@ def test_options_before_the_command_are_refused_because_the_command_would_ignore
     terminal("run bias")
     result = terminal("runs --results elsewhere rm last --yes")
     assert result.status == 2
-    assert "write the options after the command: cfbench runs rm --results …" in result.err
+    assert "write the options after the command: runs rm --results …" in result.err
     assert len(ids(terminal)) == 1
 
 

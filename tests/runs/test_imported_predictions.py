@@ -182,7 +182,7 @@ def test_many_predictions_in_any_order_are_matched_exactly():
     keys = rng.permutation(300_000)[:100_000]
     users, items = (keys // 100).astype(np.int32), (keys % 100).astype(np.int32)
     part = Ratings(users, items, np.zeros(len(keys), np.float32), 3000, 100, Scale(low=0, high=1))
-    wanted = PredictedRatings("test part", part, Catalogue(pl.DataFrame(), pl.DataFrame()))
+    wanted = PredictedRatings("test part", part, Catalogue(pl.DataFrame(), pl.DataFrame()), "")
     order = rng.permutation(len(keys))
     assert np.array_equal(wanted.row_of_pairs(users[order], items[order]), order)
     assert wanted.row_of_pairs(np.int32([-1, 0]), np.int32([0, -1])).tolist() == [-1, -1]

@@ -148,7 +148,7 @@ def test_ctrl_c_in_a_sweep_says_how_to_resume_it_and_the_same_command_does(write
         patch.setattr(console.RunProgress, "epoch", interrupt)
         result = terminal("sweep s.toml")
     assert result.status == 130
-    assert "stopped at run 2 of 2; resume it with: cfbench sweep s.toml" in result.err
+    assert f"stopped at run 2 of 2; resume it with: cfbench sweep {terminal.folder / 's.toml'}\n" in result.err
     (stopped,) = Results(terminal.folder / "results").unfinished()
     assert terminal("sweep s.toml").status == 0
     assert stopped in run_ids(terminal)  # it was resumed, and no new run was started for it

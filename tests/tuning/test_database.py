@@ -76,7 +76,7 @@ def test_a_command_that_a_message_shows_has_no_password_and_is_unchanged_otherwi
 
 def test_postgresql_without_psycopg_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=r"needs psycopg, which is not installed; pip install 'cfbench-recsys"):
+    with pytest.raises(UsageError, match=r"psycopg, which is not installed; install it with: pip install 'cfbench-rec"):
         open_storage(POSTGRESQL)
 
 

@@ -89,7 +89,7 @@ def test_a_preset_of_another_split_is_used_only_when_it_is_named(bowl, tune, fil
     answer = bowl("tune bowl --trials 1 --split random80 --save-preset --json")
     other = json.loads(answer.out)["best"]
     assert "saved as preset tiny-random80 in" in answer.err
-    assert "`cfbench run bowl --dataset tiny --preset tiny-random80` uses it" in answer.err
+    assert "`cfbench run bowl --dataset tiny --split random80 --preset tiny-random80` uses it" in answer.err
     found_default = f"3 trials, validation RMSE {default['valid_rmse']:.4f}"
     found_other = f"1 trial, validation RMSE {other['valid_rmse']:.4f}"
     lines = file.read_text().splitlines()

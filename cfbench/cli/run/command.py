@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cfbench.runs.record import Record, Refit, Request
-    from cfbench.runs.run import RunListener
+    from cfbench.runs.run import InterruptedRunError, RunListener
 
 
 class RunGroup(typer.core.TyperGroup):
@@ -88,6 +89,7 @@ def run(
     _watch(
         lambda progress: harness.resume(resume, Results(results), progress, seconds=time_limit),
         f"resuming {resume}",
+        results,
         json=json,
     )
 
@@ -185,7 +187,10 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
             console.print_json(finished.model_dump(mode="json"))
         return
     _watch(
-        lambda progress: harness.start(request, data, Results(results), progress, seconds=time_limit), name, json=json
+        lambda progress: harness.start(request, data, Results(results), progress, seconds=time_limit),
+        name,
+        results,
+        json=json,
     )
 
 
@@ -202,18 +207,23 @@ def _conditions(preset: str | None, seed: int, device: str) -> str:
     return f"{f'preset {preset}' if preset else 'no preset'}, seed {seed}, {device}"
 
 
-def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, *, json: bool) -> None:
+def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, results: Path, *, json: bool) -> None:
     """Do the work of one run, show its progress, then print its scores."""
-    with console.run_progress(
-        label, lambda stop: f"stopped after epoch {stop.epoch}; resume it with: cfbench run --resume {stop.run}"
-    ) as progress:
+
+    def describe_stop(stop: InterruptedRunError) -> str:
+        command = advice.command("run", "--resume", stop.run, results=results)
+        return f"stopped after epoch {stop.epoch}; resume it with: {command}"
+
+    with console.run_progress(label, describe_stop) as progress:
         record, folder = work(progress)
     console.say_doubts(record)
     if json:
         console.print_json(record.model_dump(mode="json"))
     else:
         console.result(summary_line(record))
-        console.say(f"saved in {folder}; rank it with: cfbench compare")
+        request = record.request
+        compare = advice.command("compare", dataset=request.dataset.name, split=request.split.name, results=results)
+        console.say(f"saved in {folder}; rank it with: {compare}")
     if not record.scored:
         raise typer.Exit(1)
 

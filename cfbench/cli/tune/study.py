@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.dataset_choice import open_or_download
 from cfbench.cli.options import STORAGE_VARIABLE
@@ -87,8 +88,8 @@ def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
     trials, importances = _search(job, options, setup.preset)
     summary = summarize(job, trials, importances, setup.plugin)
     if not options.json:
-        print_summary(summary, setup)
-    warn_of_edges(summary, _options_of_search(options, {edge.name for edge in summary.edges}))
+        print_summary(summary, setup, options.results)
+    warn_of_edges(summary, _options_of_search(options, {edge.name for edge in summary.edges}), options.results)
     best = best_trial(trials)
     if best is None:
         last = f"the last one {summary.last}" if trials else "none has started"
@@ -99,7 +100,7 @@ def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
         return summary
     best_setup = with_best_config(setup, job.plan, best)
     if options.save_preset:
-        summary = replace(summary, preset=_save_preset(best_setup, job, trials))
+        summary = replace(summary, preset=_save_preset(best_setup, job, trials, options.results))
     return replace(summary, runs=_run_best(best_setup, job, trials, options))
 
 
@@ -191,15 +192,14 @@ def _announcement(study: str, plan: StudyPlan, count: int, preset: str | None) -
     return f"study {study}: {where}, {progress}, searches {', '.join(plan.space)}"
 
 
-def _save_preset(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial]) -> str:
+def _save_preset(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial], results: Path) -> str:
     """Save the best config as a preset, print how to use it, and return its file."""
     from cfbench.tuning.presets import preset_name, save_preset
 
     file, preset, plan = save_preset(best_setup, job, trials), preset_name(job.plan), job.plan
-    option = "" if preset == plan.dataset else f" --preset {preset}"
-    console.say(
-        f"saved as preset {preset} in {file}; `cfbench run {plan.plugin} --dataset {plan.dataset}{option}` uses it"
-    )
+    option = [] if preset == plan.dataset else ["--preset", preset]
+    command = advice.command("run", plan.plugin, *option, dataset=plan.dataset, split=plan.split, results=results)
+    console.say(f"saved as preset {preset} in {file}; `{command}` uses it")
     return str(file)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.run.flags import config_options
 from cfbench.cli.tune.progress import describe_outcome
@@ -14,6 +14,7 @@ from cfbench.cli.view.numbers import NONE, duration, hyper_parameter, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from optuna import Study
     from optuna.trial import FrozenTrial
@@ -113,7 +114,7 @@ def summarize(
     )  # fmt: skip
 
 
-def print_summary(summary: StudySummary, setup: Setup) -> None:
+def print_summary(summary: StudySummary, setup: Setup, results: Path) -> None:
     """Print the best config and the command that runs it, on standard output."""
     from cfbench.tuning.study import format_count
 
@@ -128,25 +129,25 @@ def print_summary(summary: StudySummary, setup: Setup) -> None:
     gain = _describe_gain(summary.start_rmse, best.valid_rmse)
     console.result(f"best: trial {best.trial}, validation RMSE {best.valid_rmse:.4f}{gain}")
     console.out().print(_config_table(plan, best, summary.importances))
-    command = ["cfbench", "run", plan.plugin, *_run_options(plan, best, setup)]
-    console.result(f"run it: {shlex.join(command)}")
+    words = ["run", plan.plugin, *_run_options(best, setup)]
+    command = advice.command(*words, dataset=plan.dataset, split=plan.split, results=results)
+    console.result(f"run it: {command}")
 
 
-def warn_of_edges(summary: StudySummary, options: list[str]) -> None:
+def warn_of_edges(summary: StudySummary, options: list[str], results: Path) -> None:
     """Say which best values lie at an edge of their range, and the command that searches wider with these options."""
     from cfbench.tuning.edges import wider_search
 
     for edge in summary.edges:
         console.say(f"warning: {edge}")
     if summary.edges:
-        command = wider_search(summary.plan, list(summary.edges), summary.study, options)
-        console.say(f"search wider: {shlex.join(command)}")
+        command = wider_search(summary.plan, list(summary.edges), summary.study, options, results)
+        console.say(f"search wider: {command}")
 
 
-def _run_options(plan: StudyPlan, best: BestTrial, setup: Setup) -> list[str]:
+def _run_options(best: BestTrial, setup: Setup) -> list[str]:
     """The options that make `cfbench run` use the best config."""
-    options = ["--dataset", plan.dataset, "--split", plan.split, "--no-preset"]
-    options += ["--refit"] if setup.refit else []
+    options = ["--no-preset", *(["--refit"] if setup.refit else [])]
     return options + config_options(setup.plugin.config, best.config, setup.device)
 
 
@@ -215,10 +216,10 @@ def study_row(study: Study) -> StudyRow:
     )  # fmt: skip
 
 
-def print_studies(rows: list[StudyRow], where: str) -> None:
+def print_studies(rows: list[StudyRow], where: str, results: Path) -> None:
     """Print the list of studies as a table."""
     if not rows:
-        console.say(f"no studies in {where}; `cfbench tune deepae` starts one")
+        console.say(f"no studies in {where}; `{advice.command('tune', 'deepae', results=results)}` starts one")
         return
     table = _table("study", "plugin", "data set", "split", "trials", "time", "best")
     for row in rows:

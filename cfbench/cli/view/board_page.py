@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.view import board_columns, numbers, slices, tables
 from cfbench.leaderboard.row import IMPORTED, KNOWS_DATE, MET_TEST, ONE_SEED, REFIT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from cfbench.data.card import Published
@@ -18,11 +21,16 @@ if TYPE_CHECKING:
 
 
 def print_board(
-    ranked_board: RankedBoard, *, by: SliceBy | None = None, pareto: bool = False, names: str | None = None
+    ranked_board: RankedBoard,
+    results: Path,
+    *,
+    by: SliceBy | None = None,
+    pareto: bool = False,
+    names: str | None = None,
 ) -> None:
     """Print a leaderboard in the width of the terminal; `by` prints the slices of its rows instead.
 
-    `names` chooses columns, whose names commas separate. Raises `UnknownNameError`.
+    Its runs are in `results`. `names` chooses columns, whose names commas separate. Raises `UnknownNameError`.
     """
     from rich.text import Text
 
@@ -39,7 +47,7 @@ def print_board(
         shown = tables.print_table(columns, names, bold=best, below=("note",))
         if not any(column.heading == "note" for column in shown):
             _print_notes(rows)
-        _explain_marks(ranked_board, pareto=pareto)
+        _explain_marks(ranked_board, results, pareto=pareto)
         if ranked_board.items and ranked_board.items.users:
             _explain_item_rankings(ranked_board.items, rows)
     if board.published and not by:
@@ -62,7 +70,7 @@ SAMPLES: dict[Clusters, str] = {
 """For what the intervals and tests hold."""
 
 
-def _explain_marks(ranked_board: RankedBoard, *, pareto: bool) -> None:
+def _explain_marks(ranked_board: RankedBoard, results: Path, *, pareto: bool) -> None:
     """Print what the marks and notes mean, when the rows have any."""
     rows = ranked_board.rows
     _explain_intervals(ranked_board)
@@ -77,12 +85,13 @@ def _explain_marks(ranked_board: RankedBoard, *, pareto: bool) -> None:
             f"{REFIT}: once validation had chosen, the model was fitted again to training and validation ratings; its "
             "validation RMSE is that of the first fit"
         )
-    if any(row.row.met_test for row in rows):
+    if example := next((row.row.newest.run for row in rows if row.row.met_test), None):
+        show = advice.command("show", example, results=results)
         shares = sorted({f"{row.row.test_share_met:.0%}" for row in rows if row.row.test_share_met is not None})
         share = f"{' to '.join(dict.fromkeys((shares[0], shares[-1])))} of the" if shares else "some"
         console.result(
             f"{MET_TEST}: the preset was chosen on another split, where {share} test ratings of this one were training "
-            "or validation ratings; `cfbench show RUN` counts them"
+            f"or validation ratings; the record of a run counts them: {show}"
         )
     if any(row.row.uses_times for row in rows):
         console.result(f"{KNOWS_DATE}: the model is given the time of each rating that it predicts")

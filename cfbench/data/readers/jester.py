@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cfbench import advice
 from cfbench.data.progress import SilentListener
 from cfbench.data.readers.bad_rows import MAX_LISTED, BadRows
 from cfbench.data.readers.zip_archive import list_members, read_member
@@ -76,7 +77,8 @@ def _read_cells(content: bytes, where: str) -> list[list[Any]]:
         import xlrd  # in pure Python: the faster python-calamine crashes the whole process on some damaged workbooks
     except ImportError as error:
         raise DataError(
-            f"reading {where} needs the package xlrd, which is not installed; install it with: pip install xlrd"
+            f"reading {where} needs the package xlrd, which is not installed; install it with: "
+            f"{advice.pip_install('xlrd')}"
         ) from error
     try:
         sheet = xlrd.open_workbook(file_contents=content, logfile=io.StringIO()).sheet_by_index(0)
