@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy import create_engine, text
 from sqlalchemy.event import listen
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from cfbench.errors import UsageError, WriteError
 from cfbench.tuning.database_url import EXPECTED, display_url, parse_url, without_secrets
+from cfbench.tuning.locks import locks_folder
 from cfbench.tuning.retry import ignore_experimental_warnings, queue_killed
 
 if TYPE_CHECKING:
@@ -25,12 +30,16 @@ HEARTBEAT_SECONDS = 60
 STALE_SECONDS = 24 * 3600
 """A trial without a heartbeat for this long counts as lost.
 
-It is a day, since a library that holds Python's global lock during a whole fit stops the heartbeat too. cfbench notices
-at once that a process of the same machine is gone.
+It is a day, since a library that holds Python's global lock during a whole fit stops the heartbeat too. Where
+processes share locks, cfbench notices at once that one is gone.
 """
 
 SECONDS_TO_CONNECT = 20
 SECONDS_TO_WRITE = 60
+SECONDS_TO_CREATE = 30
+
+ADVISORY_KEY = 0xCFBE7C4
+"""The number of our lock on a PostgreSQL server."""
 
 
 @contextmanager
@@ -49,21 +58,53 @@ def open_storage(url: str) -> RDBStorage:
     address = parse_url(url)
     with storage_errors(url):
         try:
-            with ignore_experimental_warnings():
+            with creation_lock(url), ignore_experimental_warnings():
                 storage = RDBStorage(
                     address.render_as_string(hide_password=False), _engine_options(address),
                     heartbeat_interval=HEARTBEAT_SECONDS,
                     grace_period=STALE_SECONDS,
                     heartbeat_stale_trial_callback=queue_killed,
                 )  # fmt: skip
+                if storage.engine.dialect.name == "sqlite":
+                    listen(storage.engine, "connect", _use_write_ahead_log)
+                    storage.engine.dispose()  # the next connection runs the listener
+                    storage.engine.connect().close()  # in the lock, since only one process can change the mode
         except (ImportError, NoSuchModuleError) as error:
             raise UsageError(
                 f"--storage {display_url(url)}: no driver for this kind of database is installed; {EXPECTED}"
             ) from error
-        if storage.engine.dialect.name == "sqlite":
-            listen(storage.engine, "connect", _use_write_ahead_log)
-            storage.engine.dispose()  # the next connection runs the listener
     return storage
+
+
+@contextmanager
+def creation_lock(url: str) -> Iterator[None]:
+    """Let one process at a time create tables and studies in a database; raises `WriteError` after half a minute.
+
+    Optuna does not: two processes that begin together end in an error or queue the start config twice. Databases other
+    than SQLite and PostgreSQL get no lock.
+    """
+    address = parse_url(url)
+    if address.get_backend_name() == "postgresql":
+        with create_engine(address, poolclass=NullPool, **_engine_options(address)).begin() as connection:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{SECONDS_TO_CREATE}s'"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_KEY})"))
+            yield
+        return
+    lock = FileLock(locks_folder(url) / "creation.lock") if address.get_backend_name() == "sqlite" else None
+    if lock is not None and Path(lock.lock_file).parent.parent.is_dir():  # else the database itself fails
+        try:
+            lock.acquire(timeout=SECONDS_TO_CREATE)
+        except Timeout:
+            raise WriteError(
+                f"another process has kept {display_url(url)} locked for {SECONDS_TO_CREATE} seconds; try again later"
+            ) from None
+        except (OSError, NotImplementedError):
+            pass  # there are no locks
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _engine_options(address: URL) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cfbench.tuning.plan import StudyPlan  # noqa: TC001 (pydantic reads the annotation at run time)
 from cfbench.tuning.study import best_trial, counted_trials
@@ -32,6 +33,8 @@ class WorkerJob(BaseModel):
     """How many trials the study should have in total; None for no limit."""
     deadline: float | None
     """In seconds since 1970. After it no trial starts, and running trials stop; but one trial always finishes."""
+    command: str = Field(default_factory=lambda: secrets.token_hex(4))
+    """A random name of the command that has the job done; its processes mark their trials with it."""
 
     def is_late(self) -> bool:
         """Whether the deadline has passed."""
@@ -51,6 +54,12 @@ class WorkerJob(BaseModel):
         """Whether the trials that count and those that run, with a number `below` if given, reach the limit."""
         running = [t for t in trials if t.state == TrialState.RUNNING and (below is None or t.number < below)]
         return self.trials is not None and len(counted_trials(trials)) + len(running) >= self.trials
+
+    def others_to_wait_for(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """The running trials of other commands, if this command can only wait for their ends; else none."""
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        is_idle = not any(trial.user_attrs.get("worker", "").endswith(f"-{self.command}") for trial in running)
+        return running if is_idle and not self.is_over(trials) and self.has_enough(trials) else []
 
     def must_kill(self, trials: list[FrozenTrial]) -> bool:
         """Whether fits that still run must be killed: the deadline has passed, and the study does not need them."""

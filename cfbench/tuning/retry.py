@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import warnings
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from cfbench.tuning.locks import WorkerLocks, lock_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +23,6 @@ MAX_KILLS = 2
 
 TIME_TO_REGISTER = timedelta(minutes=1)
 """A running trial that names no process for this long counts as lost."""
-
-
-def this_process() -> str:
-    """The name of this process in a trial's record: `host:pid`."""
-    return f"{platform.node()}:{os.getpid()}"
 
 
 def queue_again(study: Study, trial: FrozenTrial, kills: int | None = None) -> None:
@@ -54,38 +49,40 @@ def queue_killed(study: Study, trial: FrozenTrial) -> None:
         queue_again(study, trial, kills)
 
 
-def queue_lost_trials(study: Study) -> None:
-    """Fail the running trials whose process is gone, and queue them once more."""
+def queue_lost_trials(study: Study, url: str) -> None:
+    """Fail the running trials of a study in the database at `url` if their process is gone; queue them once more."""
     with ignore_experimental_warnings():
         optuna.storages.fail_stale_trials(study)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_lost(trial):
+    locks = WorkerLocks.of_study(study.study_name, url)
+    free = locks.free()  # before the trials are read: these processes start no further one
+    for trial in running_trials(study):
+        if _is_lost(trial, free):
             with suppress(ValueError, UpdateFinishedTrialError):  # another process was faster
                 study.tell(trial.number, state=TrialState.FAIL)
                 queue_killed(study, trial)
+    locks.remove(free)
 
 
-def _is_lost(trial: FrozenTrial) -> bool:
-    """Whether the process of a running trial is gone, as far as this machine knows."""
-    host, _, pid = trial.user_attrs.get("worker", "").rpartition(":")
-    if not host:
+def running_trials(study: Study) -> list[FrozenTrial]:
+    """The trials that run, or whose process is gone without a trace."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def _is_lost(trial: FrozenTrial, free: set[str]) -> bool:
+    """Whether the process of a running trial is gone, as far as the locks show.
+
+    Otherwise the database notices it by the missing heartbeat, such as after a crash of another machine.
+    """
+    mark = trial.user_attrs.get("worker", "")
+    if not mark:
         return trial.datetime_start is not None and datetime.now() - trial.datetime_start > TIME_TO_REGISTER  # noqa: DTZ005 (Optuna stores local time)
-    if host != platform.node():
-        return False  # the database notices it by the missing heartbeat
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return lock_name(mark) in free
 
 
-def prune_trials_of(study: Study, pids: set[int], reason: str) -> None:
-    """Prune the running trials of processes of this machine that have ended; these trials do not run again."""
-    names = {f"{platform.node()}:{pid}" for pid in pids}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get("worker") in names:
+def prune_trials_of(study: Study, command: str, reason: str) -> None:
+    """Prune the running trials of a command whose processes have ended; these trials do not run again."""
+    for trial in running_trials(study):
+        if trial.user_attrs.get("worker", "").endswith(f"-{command}"):
             with suppress(ValueError, UpdateFinishedTrialError):  # another process was faster
                 # a finished trial takes no attributes, so the reason comes first
                 Trial(study, trial._trial_id).set_user_attr("reason", reason)  # noqa: SLF001

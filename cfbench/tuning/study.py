@@ -5,7 +5,7 @@
 A trial has a number, a state, the sampler's values, the validation RMSE of each epoch, and these attributes:
 
     config     the whole config
-    worker     the process that runs it, as host:pid
+    worker     the process that runs it, as host:pid-command
     reason     why it ended early
     start      present if its config is the one that the study starts from
     kills      how many processes were killed while they ran it
@@ -32,6 +32,7 @@ from cfbench.tuning.sampler import NumberedSampler
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import BaseStorage
 
     from cfbench.tuning.plan import StudyPlan
 
@@ -83,16 +84,23 @@ def open_or_create(name: str, url: str, plan: StudyPlan) -> Study:
     Raises `UsageError` when the study has another plan, `WriteError`.
     """
     with storage_errors(url):
-        study = optuna.create_study(storage=database.open_storage(url), study_name=name, load_if_exists=True)
-        if FACTS not in study.user_attrs:
-            # before the start is queued, since another machine may create the study at the same time
-            study.set_user_attr(START, plan.start)
-            study.set_user_attr(FACTS, plan.facts())
-        _check_same_plan(name, study.user_attrs[FACTS], plan.facts())
-        if not any("start" in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
-            values = {key: dimension.nearest(plan.start[key]) for key, dimension in plan.space.items()}
-            study.enqueue_trial(values, user_attrs={"start": True})
-        queue_lost_trials(study)
+        storage = database.open_storage(url)
+        with database.creation_lock(url):
+            study = _open_or_create(name, storage, plan)
+        queue_lost_trials(study, url)
+    return study
+
+
+def _open_or_create(name: str, storage: BaseStorage, plan: StudyPlan) -> Study:
+    """Open or create a study while no other process does."""
+    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    if FACTS not in study.user_attrs:
+        study.set_user_attr(START, plan.start)
+        study.set_user_attr(FACTS, plan.facts())
+    _check_same_plan(name, study.user_attrs[FACTS], plan.facts())
+    if not any("start" in trial.user_attrs for trial in study.get_trials(deepcopy=False)):
+        values = {key: dimension.nearest(plan.start[key]) for key, dimension in plan.space.items()}
+        study.enqueue_trial(values, user_attrs={"start": True})
     return study
 
 

@@ -20,7 +20,7 @@ from cfbench.runs import fitting, registry
 from cfbench.runs.job import add_titles, training_parts
 from cfbench.runs.plugin_calls import contained
 from cfbench.runs.promises import check_epoch
-from cfbench.tuning.retry import this_process
+from cfbench.tuning.locks import mark_of_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Objective:
     def __call__(self, trial: Trial) -> float:
         """The error of the fitted model, which the harness computes; those that a model reports may end its fit."""
         self.number = trial.number
-        trial.set_user_attr("worker", this_process())
+        trial.set_user_attr("worker", mark_of_process(self._job.command))
         try:
             self._refuse_surplus(trial)
             return self._fit_and_validate(trial)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from cfbench.errors import CfbenchError
 from cfbench.tuning.database import storage_errors
 from cfbench.tuning.job import WorkerJob
+from cfbench.tuning.locks import WorkerLocks
 from cfbench.tuning.retry import prune_trials_of, queue_again, queue_lost_trials
 from cfbench.tuning.study import open_for_worker
 from cfbench.tuning.trial import Objective, read_trial_data
@@ -28,28 +31,25 @@ if TYPE_CHECKING:
 PAUSE = 0.2
 """Seconds between two looks at the study or at the worker processes."""
 
+PR_SET_PDEATHSIG = 1
+"""The number of the Linux call that chooses the signal which a process gets when its parent ends."""
+
 SECONDS_TO_STOP = 10
 """The workers have this time after Ctrl-C to queue their trials again; then they are killed."""
 
 
-def run_trials(
-    job: WorkerJob, listen: Callable[[], None] = lambda: None, is_orphan: Callable[[], bool] = lambda: False
-) -> None:
+def run_trials(job: WorkerJob, listen: Callable[[], None]) -> None:
     """Add trials to a study in this process until the job is over; Ctrl-C queues the running trial again.
 
-    `listen` is called after each epoch and each trial. When `is_orphan` returns True, no further trial starts. Raises
-    `CfbenchError`s.
+    `listen` is called after each epoch and each trial; it may raise `KeyboardInterrupt`. Raises `CfbenchError`s.
     """
     objective = Objective(job, read_trial_data(job.plan), listen)
     study = open_for_worker(job.name, job.storage, job.plan.seed)
-    with storage_errors(job.storage):
-        while True:
-            trials = study.get_trials(deepcopy=False)
-            if job.is_over(trials) or is_orphan():
-                break
+    with storage_errors(job.storage), WorkerLocks.of_study(job.name, job.storage).hold(job.command):
+        while not job.is_over(trials := study.get_trials(deepcopy=False)):
             if job.has_enough(trials):  # other processes run the last trials, and may lose them
                 time.sleep(PAUSE)
-                queue_lost_trials(study)
+                queue_lost_trials(study, job.storage)
             else:
                 _run_trial(study, objective)
             listen()
@@ -82,7 +82,7 @@ def start_worker(job: WorkerJob, count: int) -> Worker:
     It is in a separate session, so that Ctrl-C reaches it once, from the main process, and not from the terminal too.
     """
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
-    command = [sys.executable, "-m", "cfbench.tuning.workers"]
+    command = [sys.executable, "-m", "cfbench.tuning.workers", str(os.getpid())]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, env=threads | os.environ, start_new_session=True)
     if worker.stdin:
         worker.stdin.write(job.model_dump_json().encode())
@@ -122,8 +122,8 @@ def run_workers(
             worker.wait()
     with storage_errors(job.storage):
         if must_kill:
-            prune_trials_of(study, {worker.pid for worker in workers}, "time limit reached")
-        queue_lost_trials(study)
+            prune_trials_of(study, job.command, "time limit reached")
+        queue_lost_trials(study, job.storage)
     return lost
 
 
@@ -153,16 +153,30 @@ def _interrupt(workers: list[Worker]) -> None:
 def main() -> int:
     """Run a worker process, whose job comes on standard input; returns the exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started cfbench with SIGINT ignored
-    job = WorkerJob.model_validate_json(sys.stdin.buffer.read())
-    parent = os.getppid()
+    parent = int(sys.argv[1])
+    _die_with_parent()
     try:
-        run_trials(job, is_orphan=lambda: os.getppid() != parent)
+        stop_without_parent = partial(_stop_without, parent)
+        stop_without_parent()
+        run_trials(WorkerJob.model_validate_json(sys.stdin.buffer.read()), stop_without_parent)
     except CfbenchError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _die_with_parent() -> None:
+    """Let Linux kill this process when the main process ends, also within a fit that reports nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _stop_without(parent: int) -> None:
+    """Raise `KeyboardInterrupt` when the main process is gone, so that the running trial is queued again."""
+    if os.getppid() != parent:
+        raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import platform
 import warnings
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +20,7 @@ from cfbench.metrics import rmse
 from cfbench.runs.setup import configure
 from cfbench.tuning.database_url import study_url
 from cfbench.tuning.job import WorkerJob
+from cfbench.tuning.locks import WorkerLocks
 from cfbench.tuning.plan import plan_study
 from cfbench.tuning.study import load_studies, open_for_worker
 
@@ -177,8 +180,20 @@ def start_trial():
 
 @pytest.fixture
 def dead_process():
-    """The name of a process of this machine that does not exist: its id is larger than the system allows."""
-    return f"{platform.node()}:4194999"
+    """A function that returns the mark of a process which was killed while it ran trials of a study.
+
+    Its process id is that of this living process, as after a container has started again.
+    """
+    numbers = count()
+
+    def leave_lock(study):
+        locks = WorkerLocks.of_study(study.name, study.url)
+        locks.folder.mkdir(parents=True, exist_ok=True)
+        name = f"{os.getpid()}-dead{next(numbers)}"
+        (locks.folder / f"{name}.lock").touch()
+        return f"{platform.node()}:{name}"
+
+    return leave_lock
 
 
 @pytest.fixture

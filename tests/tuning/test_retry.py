@@ -2,12 +2,15 @@
 
 import contextlib
 import sqlite3
+from pathlib import Path
+from threading import Timer
 
 import optuna
 import pytest
 
 from cfbench.tuning.database_url import display_url
-from cfbench.tuning.retry import queue_lost_trials, this_process
+from cfbench.tuning.locks import WorkerLocks, mark_of_process
+from cfbench.tuning.retry import queue_lost_trials
 from cfbench.tuning.study import counted_trials
 
 
@@ -42,8 +45,8 @@ def test_the_trial_of_a_killed_process_runs_once_more_and_then_fails(bowl, study
     bowl("tune bowl --trials 2")
     for _ in range(2):
         study = study_file().open()
-        start_trial(study, dead_process).suggest_float("x", 0, 5)
-        queue_lost_trials(study)
+        start_trial(study, dead_process(study_file())).suggest_float("x", 0, 5)
+        queue_lost_trials(study, study_file().url)
     trials = study_file().trials()
     assert study_file().states() == ["COMPLETE", "COMPLETE", "FAIL", "FAIL"]
     assert trials[3].params == trials[2].params
@@ -56,8 +59,8 @@ def test_an_interrupted_trial_whose_next_process_is_killed_runs_again(
     interrupt_fit(1)
     assert terminal("tune bowl --trials 2").status == 130
     study = study_file().open()
-    start_trial(study, dead_process)
-    queue_lost_trials(study)
+    start_trial(study, dead_process(study_file()))
+    queue_lost_trials(study, study_file().url)
     trials = study_file().trials()
     assert study_file().states() == ["COMPLETE", "FAIL", "FAIL", "WAITING"]
     assert trials[3].params == trials[1].params
@@ -70,10 +73,10 @@ def test_a_trial_that_runs_again_is_not_lost_before_its_new_process_writes_its_n
 ):
     bowl("tune bowl --trials 1")
     study = study_file().open()
-    start_trial(study, dead_process).set_user_attr("reason", "of the first try")
-    queue_lost_trials(study)
+    start_trial(study, dead_process(study_file())).set_user_attr("reason", "of the first try")
+    queue_lost_trials(study, study_file().url)
     again = start_trial(study)
-    queue_lost_trials(study)
+    queue_lost_trials(study, study_file().url)
     assert study_file().trials()[again.number].state.name == "RUNNING"
     assert study_file().trials()[again.number].user_attrs == {"kills": 1}
 
@@ -83,35 +86,56 @@ def test_a_lost_trial_that_two_processes_notice_is_queued_once(
 ):
     bowl("tune bowl --trials 1")
     study = study_file().open()
-    start_trial(study, dead_process)
+    start_trial(study, dead_process(study_file()))
     real = study.sampler.after_trial
 
     def after_trial(*_):  # here Optuna has checked that the trial runs, but has not ended it yet
         monkeypatch.setattr(study.sampler, "after_trial", real)
-        queue_lost_trials(study)
+        queue_lost_trials(study, study_file().url)
 
     monkeypatch.setattr(study.sampler, "after_trial", after_trial)
-    queue_lost_trials(study)
+    queue_lost_trials(study, study_file().url)
     assert study_file().states() == ["COMPLETE", "FAIL", "WAITING"]
 
 
-@pytest.mark.parametrize("worker", [this_process(), "another-machine:1", ""], ids=["here", "elsewhere", "unnamed"])
+@pytest.mark.parametrize(
+    "worker", [mark_of_process("here"), "another-machine:1-there", ""], ids=["here", "elsewhere", "unnamed"]
+)
 def test_a_trial_that_another_process_runs_is_not_lost(bowl, study_file, start_trial, worker):
     bowl("tune bowl --trials 1")
     study = study_file().open()
     start_trial(study, worker)
-    queue_lost_trials(study)
+    with WorkerLocks.of_study(study_file().name, study_file().url).hold("here"):
+        queue_lost_trials(study, study_file().url)
     assert study_file().states() == ["COMPLETE", "RUNNING"]
+
+
+def test_a_command_says_which_trial_of_another_process_it_waits_for(bowl, study_file, start_trial):
+    bowl("tune bowl --trials 1")
+    study = study_file().open()
+    running = start_trial(study, "another-machine:17-there")
+    end = Timer(3, lambda: study.tell(running, state=optuna.trial.TrialState.FAIL))
+    end.start()
+    answer = bowl("tune bowl --trials 2")
+    end.join()
+    assert answer.status == 0, answer.err
+    assert answer.err.count("waiting for trial 1, which process 17 on another-machine runs; ") == 1
+
+
+def test_processes_leave_no_locks_of_workers_behind(bowl, study_file, start_trial, dead_process):
+    dead_process(study_file())
+    assert bowl("tune bowl --trials 2").status == 0
+    assert [path.name for path in Path("results", ".studies").rglob("*.lock")] == ["creation.lock"]
 
 
 def test_a_fit_that_holds_pythons_global_lock_for_two_hours_is_not_lost(bowl, study_file, start_trial):
     bowl("tune bowl --trials 1")
     study = study_file().open()
-    trial = start_trial(study, this_process())
+    trial = start_trial(study, "another-machine:1-there")
     study._storage.record_heartbeat(trial._trial_id)
     with contextlib.closing(sqlite3.connect(display_url(study_file().url))) as connection, connection:
         connection.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-2 hours')")
-    queue_lost_trials(study)
+    queue_lost_trials(study, study_file().url)
     assert study_file().states() == ["COMPLETE", "RUNNING"]
 
 

@@ -1,11 +1,15 @@
 """Studies: they are created once, resume under the same plan only, and count each trial once."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import optuna
 import pytest
 from pydantic import Field
 
 from cfbench.errors import UsageError
 from cfbench.runs import registry
+from cfbench.tuning import database
 from cfbench.tuning.database import open_storage
 from cfbench.tuning.study import FACTS, open_or_create
 
@@ -83,37 +87,44 @@ def test_a_fixed_value_stays_fixed_when_the_study_resumes(bowl, tune):
     assert tune("bowl --trials 3 --fix size=2")["best"]["config"]["size"] == 2
 
 
-def interrupt_once(monkeypatch, method, other_machine):
-    """Call a function of another machine just before this machine calls a method of its study."""
-    real = getattr(optuna.Study, method)
+def open_together(study, plans):
+    """Open one study under each plan at the same moment, and return what each of them raised, else None."""
+    together = Barrier(len(plans))
 
-    def call(*args, **kwargs):
-        monkeypatch.setattr(optuna.Study, method, real)
-        other_machine()
-        return real(*args, **kwargs)
+    def open_one(plan):
+        together.wait()
+        try:
+            open_or_create(study.name, study.url, plan)
+        except Exception as error:  # noqa: BLE001 (the test looks at it)
+            return error
+        return None
 
-    monkeypatch.setattr(optuna.Study, method, call)
+    with ThreadPoolExecutor(len(plans)) as pool:
+        return list(pool.map(open_one, plans))
 
 
-def test_two_machines_that_create_a_study_together_queue_one_start(bowl, study_file, make_plan, monkeypatch):
+def test_processes_that_begin_the_same_study_together_queue_one_start(bowl, study_file, make_plan):
     study, plan = study_file("s"), make_plan()
-    interrupt_once(monkeypatch, "set_user_attr", lambda: open_or_create("s", study.url, plan))
-    open_or_create("s", study.url, plan)
+    assert open_together(study, [plan] * 6) == [None] * 6
     assert [trial.user_attrs for trial in study.trials()] == [{"start": True}]
 
 
-def test_the_second_of_two_machines_that_create_different_studies_under_one_name_gets_an_error(
-    bowl, study_file, make_plan, monkeypatch
-):
+def test_of_two_processes_that_begin_different_studies_under_one_name_one_gets_an_error(bowl, study_file, make_plan):
     study, plan = study_file("s"), make_plan()
-
-    def create_other():
-        with pytest.raises(UsageError, match="study 's' has seed 0, but this command has 5"):
-            open_or_create("s", study.url, plan.model_copy(update={"seed": 5}))
-
-    interrupt_once(monkeypatch, "enqueue_trial", create_other)
-    open_or_create("s", study.url, plan)
+    errors = open_together(study, [plan, plan.model_copy(update={"seed": 5})])
+    (error,) = [error for error in errors if error]
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("study 's' has seed ")
     assert len(study.trials()) == 1
+
+
+def test_a_process_that_keeps_a_database_locked_is_an_error_of_one_line_and_no_hang(bowl, study_file, monkeypatch):
+    monkeypatch.setattr(database, "SECONDS_TO_CREATE", 0.2)
+    with database.creation_lock(study_file().url):
+        answer = bowl("tune bowl --trials 1")
+    assert answer.status == 1
+    assert answer.err.startswith("error: another process has kept ")
+    assert answer.err.endswith("bowl-tiny-random90.db locked for 0.2 seconds; try again later\n")
 
 
 def test_a_study_whose_creation_was_killed_still_gets_its_start(bowl, study_file, make_plan):

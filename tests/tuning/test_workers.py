@@ -22,6 +22,7 @@ from cfbench.files import data_home
 from cfbench.tuning import database
 from cfbench.tuning.database_url import study_url
 from cfbench.tuning.job import WorkerJob
+from cfbench.tuning.locks import WorkerLocks, lock_name
 from cfbench.tuning.plan import StudyPlan
 from cfbench.tuning.study import counted_trials, open_or_create
 from cfbench.tuning.workers import run_workers
@@ -137,11 +138,11 @@ class StudyUnderTest:
     options: str = ""
     storage = None
 
-    def tune(self, trials, options=""):
-        """Start `cfbench tune` in a new process."""
+    def tune(self, trials, options="", before=()):
+        """Start `cfbench tune` in a new process, with the words of another command `before` it."""
         line = f"tune slow --dataset tiny --study {self.name} --trials {trials} {self.options} {options}".split()
         return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *line],
+            [*before, sys.executable, "-c", DRIVER, *line],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"},
         )  # fmt: skip
 
@@ -198,12 +199,15 @@ def finished(trials):
 
 
 def process_id(trial):
-    return int(trial.user_attrs["worker"].rpartition(":")[2])
+    return int(lock_name(trial.user_attrs["worker"]).partition("-")[0])
 
 
-def assert_process_is_gone(pid):
-    with pytest.raises(ProcessLookupError):
+def is_running(pid):
+    try:
         os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_study_killed_with_sigkill_resumes_and_no_finished_trial_is_lost(any_study):
@@ -249,7 +253,7 @@ def test_a_fit_that_does_not_end_is_killed_after_the_deadline(sqlite_study):
     first, second = sqlite_study.trials()
     assert first.state.name == "COMPLETE"
     assert (second.user_attrs["reason"], second.state.name) == ("time limit reached", "PRUNED")
-    assert_process_is_gone(process_id(second))
+    assert not is_running(process_id(second))
 
 
 def test_ctrl_c_reaches_all_workers_and_queues_their_trials_again(sqlite_study):
@@ -266,7 +270,48 @@ def test_ctrl_c_reaches_all_workers_and_queues_their_trials_again(sqlite_study):
     assert "WAITING" in states
     assert states <= {"COMPLETE", "PRUNED", "FAIL", "WAITING"}
     for trial in before:
-        assert_process_is_gone(process_id(trial))
+        assert not is_running(process_id(trial))
+
+
+def test_after_sigkill_of_the_main_process_its_workers_stop_within_seconds(sqlite_study):
+    command = sqlite_study.tune(20, "--workers 2 --fix stuck=true")
+    sqlite_study.wait_for(lambda trials: len(running(trials)) == 2 and finished(trials))
+    locks = WorkerLocks.of_study(sqlite_study.name, sqlite_study.url)
+    assert len(locks.held()) == 2
+    command.send_signal(signal.SIGKILL)
+    command.communicate(timeout=20)
+    deadline = time.monotonic() + 5
+    while locks.held():
+        assert time.monotonic() < deadline, "workers run without their main process"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_eight_processes_that_begin_the_same_study_make_its_trials_together(any_study):
+    commands = [any_study.tune(10) for _ in range(8)]
+    errors = [command.communicate(timeout=300)[1] for command in commands]
+    assert [command.returncode for command in commands] == [0] * 8, errors
+    trials = any_study.trials()
+    assert len(counted_trials(trials)) == 10
+    assert [trial.number for trial in trials if "start" in trial.user_attrs] == [0]
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_killed_container_runs_again_in_the_next_one_whose_process_ids_are_the_same(sqlite_study):
+    namespace = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*namespace, "true"], check=False).returncode != 0:
+        pytest.skip("this system does not allow a namespace of process ids")
+    first = sqlite_study.tune(3, before=namespace)
+    (lost,) = running(sqlite_study.wait_for(lambda trials: running(trials) and finished(trials)))
+    first.kill()
+    first.communicate(timeout=20)
+    second = sqlite_study.tune(3, before=namespace)
+    _, errors = second.communicate(timeout=100)
+    assert second.returncode == 0, errors
+    trials = sqlite_study.trials()
+    assert {process_id(trial) for trial in trials if "worker" in trial.user_attrs} == {1}
+    assert [trial.params for trial in trials if trial.system_attrs.get("failed_trial") == lost.number] == [lost.params]
+    assert len(counted_trials(trials)) == 3
 
 
 @pytest.mark.slow

@@ -35,6 +35,8 @@ class StudyProgress:
         self._job, self._study, self._workers = job, study, workers
         self._live: Live | None = None
         self._updated = 0.0
+        self._announced: set[int] = set()
+        """The trials of other commands that this one said to wait for."""
         self._printed = {trial.number for trial in counted_trials(study.get_trials(deepcopy=False))}
 
     def __enter__(self) -> Self:
@@ -64,10 +66,23 @@ class StudyProgress:
 
         trials = self._study.get_trials(deepcopy=False)
         counted = counted_trials(trials)
+        self._say_waiting(trials)
         if self._live:
             self._live.update(self._table(trials, counted))
         else:
             self._print_lines(counted)
+
+    def _say_waiting(self, trials: list[FrozenTrial]) -> None:
+        """Say once which trials of other commands this one waits for."""
+        from cfbench.tuning.locks import describe_process
+
+        for trial in self._job.others_to_wait_for(trials):
+            if trial.number not in self._announced and "worker" in trial.user_attrs:
+                self._announced.add(trial.number)
+                console.say(
+                    f"waiting for trial {trial.number}, which {describe_process(trial.user_attrs['worker'])} runs; "
+                    "if that machine is gone, this takes up to a day, and --study NAME starts another study"
+                )
 
     def _print_lines(self, counted: list[FrozenTrial]) -> None:
         """Print a line for each trial that has ended since the last update."""
