@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import typer
 
 from cfbench import advice
 from cfbench.cli import completion, console
+from cfbench.cli.baseline import check_leaderboard, slices_or_allowance
 from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.cli.view import numbers
@@ -54,8 +55,16 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     ] = False,
     sort: Annotated[Order, typer.Option("--sort", help="The order of the rows; places stay the same.")] = "score",
     by: Annotated[
-        SliceBy | None,
-        typer.Option("--by", help="Show the RMSE over slices of the test ratings.", show_default=False),
+        str | None,
+        typer.Option("--by", metavar="SLICES|X", help=f"Show the RMSE over slices of the test ratings: "
+                     f"{', '.join(get_args(SliceBy))}. With --fail-if-worse: how much worse is allowed, such as .001.",
+                     autocompletion=completion.slices, show_default=False),
+    ] = None,
+    fail_if_worse: Annotated[
+        str | None,
+        typer.Option("--fail-if-worse", metavar="RUN", help="Print one line instead: whether the best other row, or "
+                     "the newest row of --plugin, is worse than this run. If so, the exit status is 1.",
+                     autocompletion=completion.runs, show_default=False),
     ] = None,
     pareto: Annotated[
         bool,
@@ -93,27 +102,41 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     run. ≈ marks models that do not differ significantly from the best.
 
     Examples: cfbench compare --dataset ml-100k --split 5fold; cfbench compare --by user-activity;
-    cfbench compare --all-runs --plugin deepae --format csv; cfbench compare --ranking --k 20
+    cfbench compare --all-runs --plugin deepae --format csv; cfbench compare --ranking --k 20;
+    cfbench compare --plugin deepae --fail-if-worse 3f2a --by .001
     """
+    from cfbench.cli.view import board_documents
     from cfbench.cli.view.board_page import print_board
     from cfbench.leaderboard.columns import board_data
     from cfbench.leaderboard.ranking import load_ranked_board
     from cfbench.runs.results import Results
 
-    if not ranking and (k is not None or liked is not None):
-        raise typer.BadParameter("--k and --liked need --ranking")
-    if ranking and by:
-        raise typer.BadParameter("--ranking adds columns, and --by shows slices instead; leave out one of them")
-    if columns is not None and (json or form in {"csv", "json"}):
-        raise typer.BadParameter("--columns chooses columns of tables; csv and json always have all of them")
-    stored_runs, card = Results(results), dataset_card(dataset)
+    slices, allowed = slices_or_allowance(by, checks=fail_if_worse is not None)
+    form = "json" if json else form
+    _check_options(ranking=ranking, depth=(k, liked), slices=slices, columns=columns, form=form)
+    stored_runs = Results(results)
+    if fail_if_worse is not None:
+        if any((ranking, pareto, all_runs, columns, form not in {"table", "json"})):
+            raise typer.BadParameter("--fail-if-worse prints one line and takes none of the options of the table")
+        check_leaderboard(
+            fail_if_worse,
+            stored_runs,
+            dataset=dataset,
+            split=split,
+            metric=metric,
+            plugins=plugin or [],
+            allowed=allowed,
+            json=form == "json",
+        )
+        return
+    card = dataset_card(dataset)
     ranked_board = load_ranked_board(
         card.name,
         split or card.default_split,
         stored_runs,
         metric=metric,
         clusters=clusters,
-        by=by,
+        by=slices,
         plugins=plugin or [],
         all_runs=all_runs,
     )
@@ -124,15 +147,27 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     if pareto and sort == "score":
         sort = "fit"
     ranked_board = replace(ranked_board, rows=_sort_rows(ranked_board.rows, sort))
-    if json or form == "json":
+    if form == "json":
         console.print_json(board_data(ranked_board))
     elif form == "csv":
-        console.document(_csv(ranked_board.rows, by=by))
+        console.document(board_documents.csv_text(ranked_board.rows, by=slices))
     elif form == "table":
-        print_board(ranked_board, results, by=by, pareto=pareto, names=columns)
+        print_board(ranked_board, results, by=slices, pareto=pareto, names=columns)
         _print_messages(ranked_board, stored_runs)
     else:
-        console.document(_document(ranked_board, form, by=by, pareto=pareto, names=columns))
+        console.document(board_documents.document(ranked_board, form, by=slices, pareto=pareto, names=columns))
+
+
+def _check_options(
+    *, ranking: bool, depth: tuple[int | None, float | None], slices: SliceBy | None, columns: str | None, form: Format
+) -> None:
+    """Raise an error about options that contradict each other; `depth` has the values of --k and --liked."""
+    if not ranking and depth != (None, None):
+        raise typer.BadParameter("--k and --liked need --ranking")
+    if ranking and slices:
+        raise typer.BadParameter("--ranking adds columns, and --by shows slices instead; leave out one of them")
+    if columns is not None and form in {"csv", "json"}:
+        raise typer.BadParameter("--columns chooses columns of tables; csv and json always have all of them")
 
 
 def _sort_rows(rows: list[RankedRow], order: Order) -> list[RankedRow]:
@@ -150,44 +185,6 @@ def _unknown_last(value: Any, *, descending: bool) -> tuple[bool, Any]:
     if value is None:
         return True, 0
     return False, -value if descending else value
-
-
-def _csv(rows: list[RankedRow], *, by: SliceBy | None) -> str:
-    """The rows as CSV, with all digits: one line for each row or, with `by`, for each slice of each row."""
-    import csv
-    import io
-    import json
-
-    from cfbench.leaderboard.columns import row_data
-
-    lines = [row_data(row) for row in rows]
-    if by:
-        lines = [{"place": row.place, "plugin": row.row.plugin} | part._asdict() for row in rows for part in row.slices]
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, lines[0] if lines else ["place"], lineterminator="\n")
-    writer.writeheader()
-    for line in lines:
-        writer.writerow(
-            {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in line.items()}
-        )
-    return stream.getvalue()
-
-
-def _document(ranked_board: RankedBoard, form: Format, *, by: SliceBy | None, pareto: bool, names: str | None) -> str:
-    """The table in Markdown or LaTeX, with all columns that have a value, or with those that `names` chooses."""
-    from cfbench.cli.view import board_columns, slices, tables
-
-    if by:
-        columns = slices.slice_columns(ranked_board.rows, 0, by)
-    else:
-        every = board_columns.format_columns(board_columns.columns_of(ranked_board, pareto=pareto), ranked_board.rows)
-        columns = every if names else tables.drop_empty(every)
-    if names:
-        columns = tables.choose(columns, names)
-    if form == "md":
-        return tables.markdown(columns)
-    board = ranked_board.board
-    return f"% {board.dataset}, split {board.split}; needs the package booktabs\n{tables.latex(columns)}"
 
 
 def _print_messages(ranked_board: RankedBoard, results: Results) -> None:

@@ -66,3 +66,12 @@ def board_columns(incomplete: str) -> list[str]:
     given = incomplete.rpartition(",")[0]
     names = [column_name(column.heading) or "place" for column in COLUMNS if column.heading is not None]
     return [f"{given},{name}" if given else name for name in names]
+
+
+def slices() -> list[str]:
+    """Return what divides the test ratings into slices."""
+    from typing import get_args
+
+    from cfbench.leaderboard import SliceBy
+
+    return list(get_args(SliceBy))

@@ -140,9 +140,7 @@ def rich_table(columns: list[Column], *, bold: int | None = None) -> Table:
     width = table_width(columns)  # otherwise Rich would shorten the cells of a table that is too wide
     table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False, padding=(0, 1), width=width)
     for column in columns:
-        table.add_column(
-            column.heading, justify="right" if column.right else "left", no_wrap=True, min_width=column.width
-        )
+        table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
     for index, cells in enumerate(_rows(columns)):
         table.add_row(*cells, style="bold" if index == bold else "")
     return table
