@@ -177,7 +177,7 @@ def _config_facts(request: Request) -> dict[str, str]:
     """Each hyper-parameter, and where its value came from."""
     values = {}
     for name, value in request.config.items():
-        values[f"  {name}"] = f"{numbers.hyper_parameter(value)} ({request.origins[name]})"
+        values[f"  {name}"] = f"{numbers.hyper_parameter(value)} ({request.origins.get(name, 'unknown')})"
     return {"config": ""} | values
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -62,14 +63,24 @@ def write_arrays(folder: Path, arrays: RunArrays) -> None:
 
 def read_predictions(folder: Path, part: Part = "test") -> Scores:
     """(n,) the predictions of a run, one for each rating of the part in the split's order; raises `RecordError`."""
-    return np.asarray(_read_parquet(folder / PREDICTIONS[part])["prediction"].to_numpy(), np.float32)
+    file = folder / PREDICTIONS[part]
+    predictions: Scores = _read_columns(file, ("prediction",))["prediction"].to_numpy().astype(np.float32)
+    if not np.isfinite(predictions).all():
+        raise RecordError(f"{file} has predictions that are no finite numbers; run the model again")
+    return predictions
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """Read the learning curve, one row an epoch; empty for models without epochs. Raises `RecordError`."""
     if CURVE not in read_record(folder / "record.json").files:
         return []
-    return list(_read_parquet(folder / CURVE).iter_rows(named=True))
+    file = folder / CURVE
+    rows = list(_read_columns(file, _CURVE_COLUMNS).iter_rows(named=True))
+    for row in rows:
+        numbers = [row[name] for name in _CURVE_COLUMNS if name != "valid_rmse" or row[name] is not None]
+        if not all(isinstance(number, int | float) and isfinite(number) for number in numbers):
+            raise RecordError(f"{file} has values that are no finite numbers; run the model again")
+    return rows
 
 
 def read_state(folder: Path) -> State:
@@ -85,13 +96,19 @@ def read_state(folder: Path) -> State:
     return state
 
 
-def _read_parquet(file: Path) -> Any:
+def _read_columns(file: Path, names: tuple[str, ...]) -> Any:
+    """Read columns of numbers; raises `RecordError`."""
     import polars as pl
 
     try:
-        return pl.read_parquet(_verified(file), glob=False)
-    except (OSError, pl.exceptions.PolarsError) as fault:
-        raise RecordError(f"cannot read {file}: {str(fault).splitlines()[0]}; run the model again") from fault
+        table = pl.read_parquet(_verified(file), glob=False).select(names)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as fault:
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+        raise RecordError(f"cannot read {file}: {reason}; run the model again") from fault
+    for name, kind in table.schema.items():
+        if not (kind.is_numeric() or kind == pl.Null):
+            raise RecordError(f"{file}: column {name} holds {kind}, expected numbers; run the model again")
+    return table
 
 
 def _verified(file: Path) -> Path:

@@ -89,7 +89,7 @@ class Costs:
 def members_of(request: Request) -> tuple[str, ...]:
     """Return the ids of the runs that a run blends itself; older records have them only in the config of `ensemble`."""
     older = request.config.get("members", ()) if request.plugin.name == "ensemble" else ()
-    return request.members or tuple(older)
+    return request.members or (tuple(map(str, older)) if isinstance(older, list | tuple) else ())
 
 
 def _known(values: Sequence[N | None]) -> list[N]:

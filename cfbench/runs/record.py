@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cfbench import advice
 from cfbench.errors import RecordError
@@ -26,6 +27,34 @@ SCHEMA = 1
 Status = Literal["finished", "diverged", "stopped", "failed"]
 
 
+def _folder_name(text: str) -> str:
+    """Return the text if it is the name of a folder: a path in its place could lead out of the results."""
+    if text in {"", ".", ".."} or any(character in text for character in "/\\\0"):
+        raise ValueError(f"expected the name of a folder, got {text!r}")
+    return text
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Return a time in UTC; one without a zone is in UTC already."""
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("expected a time in the years 1 to 9999") from None
+
+
+def _finite_or_none(value: object) -> object:
+    """Return None for NaN and the infinities: such a number is not known."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+Name = Annotated[str, AfterValidator(_folder_name)]
+Time = Annotated[datetime, AfterValidator(_in_utc)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, lt=1e15)]
+Known = Annotated[Annotated[float, Field(ge=0, lt=1e15)] | None, BeforeValidator(_finite_or_none)]
+"""A number that is None if it is not known."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
@@ -33,7 +62,7 @@ class _Frozen(BaseModel):
 class DatasetFacts(_Frozen):
     """Which ratings a run used."""
 
-    name: str
+    name: Name
     card_version: int
     fingerprint: str
     users: int
@@ -44,7 +73,7 @@ class DatasetFacts(_Frozen):
 class SplitFacts(_Frozen):
     """Which split of the ratings a run used."""
 
-    name: str
+    name: Name
     protocol: str
     definition: dict[str, Any]
     fingerprint: str
@@ -54,7 +83,7 @@ class SplitFacts(_Frozen):
 class PluginFacts(_Frozen):
     """Which plugin a run used."""
 
-    name: str
+    name: Name
     title: str
     package: str
     source: str = ""
@@ -76,9 +105,9 @@ class Tuned(_Frozen):
     dataset: str
     split: str
     trials: int
-    seconds: float
+    seconds: Seconds
     seed: int
-    valid_rmse: float | None
+    valid_rmse: Known
     """The validation RMSE of the best trial."""
 
     @property
@@ -94,7 +123,7 @@ class Exposure(_Frozen):
     preset: str
     split: str
     """The split on which the preset was chosen."""
-    test: int
+    test: Annotated[int, Field(gt=0)]
     """Number of test ratings of the run."""
     validated: int
     """How many of them were validation ratings there: their errors ranked the trials."""
@@ -124,8 +153,8 @@ class ImportedFacts(_Frozen):
 class Request(_Frozen):
     """Everything that is decided before a run starts; with the same data it determines the predictions."""
 
-    run: str
-    started: datetime
+    run: Name
+    started: Time
     plugin: PluginFacts
     dataset: DatasetFacts
     split: SplitFacts
@@ -138,7 +167,7 @@ class Request(_Frozen):
     tuned: Tuned | None = None
     exposure: Exposure | None = None
     """None if the choice of the preset has seen no test rating, and in records that are older than this field."""
-    members: tuple[str, ...] = ()
+    members: tuple[Name, ...] = ()
     """The full ids of the runs that the model blends; empty in records that are older than this field."""
     refit: bool = False
     """Whether the model is fitted again, to training and validation ratings, once validation has chosen the epoch."""
@@ -153,7 +182,7 @@ class Refit(_Frozen):
     """The best epoch of the first fit; None for a model without epochs."""
     ratings: int
     """Number of training and validation ratings."""
-    seconds: float
+    seconds: Seconds
     """Wall time, which is part of the run's `fit_seconds`."""
 
 
@@ -173,27 +202,27 @@ class Outcome(_Frozen):
 
     status: Status
     message: str = ""
-    rmse: float | None = None
+    rmse: Known = None
     """On the test part, of predictions clipped to the scale."""
-    mae: float | None = None
+    mae: Known = None
     """On the test part."""
-    valid_rmse: float | None = None
+    valid_rmse: Known = None
     """Of the model's predictions of the validation part, clipped; of a `FittedOnValid` model, its own figure.
 
     Of the first fit, if there are two: the second fit has learned the validation ratings.
     """
-    best_epoch: int | None = None
-    epochs: int | None = None
-    parameters: int | None = None
-    fit_seconds: float | None = None
-    fit_cpu_seconds: float | None = None
+    best_epoch: Count | None = None
+    epochs: Count | None = None
+    parameters: Count | None = None
+    fit_seconds: Known = None
+    fit_cpu_seconds: Known = None
     """CPU time of all processes of a resumed run; None if any of them was killed."""
-    predict_seconds: float | None = None
-    peak_memory: int | None = None
+    predict_seconds: Known = None
+    peak_memory: Count | None = None
     """Largest resident size of the process up to the end of the run."""
-    peak_device_memory: int | None = None
+    peak_device_memory: Count | None = None
     refit: Refit | None = None
-    resumed: int = 0
+    resumed: Count = 0
     """How often the run was resumed after an interruption."""
     warning: str = ""
     """What the validation RMSE does not beat: the constant mean, or biases. Empty if it beats both, and in records that

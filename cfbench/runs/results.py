@@ -23,6 +23,7 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from typing import TYPE_CHECKING
 
 from cfbench import advice
@@ -89,7 +90,7 @@ class Results:
         folder = self._unfinished / match_run(run, known, "interrupted run")
         with self.lock(folder.name):
             remove_leftovers(folder)  # a checkpoint that was being written
-            yield read_request(folder / "request.json"), folder
+            yield self._read_request(folder.name), folder
 
     def mark_stopped(self, folder: Path, record: Record) -> None:
         """Write the record of a run that Ctrl-C stopped into its unfinished folder; raises `WriteError`."""
@@ -108,8 +109,15 @@ class Results:
         requests = []
         for run in self.unfinished():
             with suppress(RecordError):
-                requests.append(read_request(self._unfinished / run / "request.json"))
+                requests.append(self._read_request(run))
         return requests
+
+    def _read_request(self, run: str) -> Request:
+        """Read the request of an unfinished run; raises `RecordError`, also if its folder has another name."""
+        path = self._unfinished / run / "request.json"
+        request = read_request(path)
+        _check_folder(path, request.run)
+        return request
 
     def publish(self, folder: Path, record: Record) -> tuple[Record, Path]:
         """Write the record with the checksums of the files beside it, and move the folder to its place in one rename.
@@ -159,7 +167,7 @@ class Results:
 
     def get(self, run: str) -> Record | None:
         """Return the finished run of this full id, or None if it is not there; raises `RecordError`."""
-        return next(map(self._read_in_place, self.root.glob(f"*/*/*/{run}/record.json")), None)
+        return next(map(self._read_in_place, self.root.glob(f"*/*/*/{escape(run)}/record.json")), None)
 
     def find(self, run: str) -> tuple[Record, Path]:
         """Return a finished or stopped run and its folder.
@@ -174,7 +182,11 @@ class Results:
         stopped = {_run_id(path): path for path in self._unfinished.glob("*/record.json")}
         files = {_run_id(path): path for path in finished} | stopped
         name = match_run(run, list(files), "run")
-        return read_record(files[name]) if name in stopped else self._read_in_place(files[name]), files[name].parent
+        if name not in stopped:
+            return self._read_in_place(files[name]), files[name].parent
+        record = read_record(files[name])
+        _check_folder(files[name], record.run)
+        return record, files[name].parent
 
     def finished_folders(self) -> list[Path]:
         """Return the folders of all finished runs, oldest first, also of those whose records cannot be read."""
@@ -210,6 +222,12 @@ def warn_of_skipped(faults: Sequence[RecordError]) -> None:
         runs = "1 run" if len(faults) == 1 else f"{len(faults)} runs"
         lines = [f"skipped {runs}:", *map(str, faults)]
         warnings.warn("\n".join(lines), SkippedRunsWarning, stacklevel=1)
+
+
+def _check_folder(file: Path, run: str) -> None:
+    """Raise `RecordError` unless the folder of an unfinished run bears the run's id."""
+    if file.parent.name != run:
+        raise RecordError(f"{file} belongs to run {run}; rename its folder to {run}")
 
 
 def _run_id(record_file: Path) -> str:
