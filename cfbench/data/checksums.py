@@ -10,8 +10,8 @@ from cfbench.files import DATA_VARIABLE, write_atomically, write_errors
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cfbench.data.card import PackageSource, WebFile
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.sources import PackageSource, WebFile
 
 
 def checksum(path: Path, algorithm: str = "sha256") -> str:
@@ -54,7 +54,7 @@ def _expected_checksum(source: WebFile | PackageSource, target: Path) -> str:
     if source.checksum:
         return source.checksum
     record = _record_path(target)
-    return record.read_text(encoding="utf-8").strip() if record.is_file() else ""
+    return record.read_text(encoding="utf-8", errors="replace").strip() if record.is_file() else ""
 
 
 def _record_path(target: Path) -> Path:

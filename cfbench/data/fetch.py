@@ -7,6 +7,7 @@ correct, so every file in the download folder that has its final name can be use
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections import deque
@@ -15,9 +16,9 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, TypeAlias
 
 from cfbench import advice
-from cfbench.data.card import HttpsSource, LocalSource, MultiFileSource, PackageSource
 from cfbench.data.checksums import is_verified, verify_and_rename
 from cfbench.data.own_file import identify_source
+from cfbench.data.sources import HttpsSource, LocalSource, MultiFileSource, PackageSource
 from cfbench.data.transfer import SPARE_BYTES, transfer
 from cfbench.errors import ChecksumError, FetchError, SourceTimeoutError
 from cfbench.files import DATA_VARIABLE, make_folder, remove_leftovers, require_space, scratch_folder, write_errors
@@ -26,12 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cfbench.data.card import Card, Source, WebFile
+    from cfbench.data.card import Card
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.sources import Source, WebFile
 
 RemoteSource: TypeAlias = HttpsSource | MultiFileSource | PackageSource
 
 _PIP_TIMEOUT = 900.0  # seconds
+_PIP_WITH_CEILING = (
+    "import resource, runpy, sys\n"
+    "most, hard = int(sys.argv.pop(1)), resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+    "if hard == resource.RLIM_INFINITY or most < hard: resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))\n"
+    "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+)
+"""Python code that runs pip where no file can have more bytes than its first argument says."""
 _WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
 """The errors of a file system that has no locks."""
 
@@ -196,7 +205,9 @@ def _run_pip(source: PackageSource, folder: Path, *, short_timeout: bool) -> Non
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
     if short_timeout:
         options += ["--retries", "0", "--timeout", "12"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), source.package]
+    most = str(source.bytes + SPARE_BYTES)  # pip's own cache adds a little to the wheel
+    pip = [sys.executable, "-c", _PIP_WITH_CEILING, most] if os.name == "posix" else [sys.executable, "-m", "pip"]
+    command = [*pip, "download", *options, "--dest", str(folder), source.package]
     try:
         process = subprocess.run(command, capture_output=True, check=False, timeout=_PIP_TIMEOUT)
     except subprocess.TimeoutExpired as error:

@@ -6,14 +6,15 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 from zipfile import ZipFile, is_zipfile
 
-from cfbench.data.card import HttpsSource, LocalSource, MultiFileSource, PackageSource
 from cfbench.data.checksums import checksum
+from cfbench.data.sources import HttpsSource, LocalSource, MultiFileSource, PackageSource
 from cfbench.errors import ChecksumError, FetchError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cfbench.data.card import Card, Source
+    from cfbench.data.card import Card
+    from cfbench.data.sources import Source
 
 
 def identify_source(card: Card, path: Path) -> Source:
@@ -23,9 +24,9 @@ def identify_source(card: Card, path: Path) -> Source:
     """
     files = [source for source in card.sources if isinstance(source, HttpsSource | PackageSource)]
     has_other_kinds = len(files) < len(card.sources)
-    if has_other_kinds and path.is_dir():
-        return _identify_by_content(card, path, "")
     try:
+        if has_other_kinds and path.is_dir():
+            return _identify_by_content(card, path, "")
         checksums = {checksum(path, algorithm) for algorithm in _algorithms(files)}
     except OSError as error:
         raise FetchError(f"cannot read {path}: {error.strerror}; give the path of the downloaded file") from error

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from cfbench.data.card import Card, ItemNumbers
+    from cfbench.data.card import Card
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.sources import ItemNumbers
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-    from cfbench.data.card import WebFile
     from cfbench.data.progress import ProgressListener
+    from cfbench.data.sources import WebFile
 
 
 class Timeouts(NamedTuple):
@@ -62,6 +62,9 @@ def transfer(source: WebFile, part: Path, listener: ProgressListener, *, short_t
     sends too much, `WriteError`.
     """
     timeouts = SHORT_TIMEOUTS if short_timeout else LONG_TIMEOUTS
+    if source.bytes is None:
+        most = format_bytes(source.ceiling)
+        listener.message(f"the card does not give the size of {source.filename}; its download stops at {most}")
     for number in range(1, _TRIES + 1):
         size_before = _size(part)
         try:
@@ -127,6 +130,8 @@ def _start_of_body(response: Response, part: Path, size: int, source: WebFile) -
     length = response.headers.get("Content-Length", str(source.bytes))
     if source.bytes is not None and length != str(source.bytes):
         raise FetchError(f"{source.host} sends {length} bytes for {source.filename}, expected {source.bytes}")
+    if length.isdecimal() and int(length) > source.ceiling:
+        raise _too_large(source)
     return 0
 
 
@@ -146,22 +151,30 @@ def _total_bytes(response: Response, start: int, source: WebFile) -> int | None:
 
 
 def _append_body(response: Response, part: Path, start: int, source: WebFile, listener: ProgressListener) -> None:
-    """Write the body after the first `start` bytes of `part`, and check its length if it is known."""
+    """Write the body after the first `start` bytes of `part`, and check its length; see `WebFile.ceiling`."""
     total, size = _total_bytes(response, start, source), start
+    most = source.ceiling if total is None else min(total, source.ceiling)
     with write_errors(part, DATA_VARIABLE), part.open("ab" if start else "wb") as file:
         for chunk in response.iter_content(CHUNK_BYTES):
-            file.write(chunk)
             size += len(chunk)
-            if total is not None and size > total:
+            if size > most:
                 break
+            file.write(chunk)
             listener.progress(source.filename, size, total or size)
-    if total is None:
-        return
-    if size < total:
-        raise _TransientError(f"stopped after {format_bytes(size)} of {format_bytes(total)}")
-    if size > total:
+    if size > most:
         part.unlink()
-        raise ChecksumError(f"{source.host} sent more than the {total:,} bytes expected of {source.filename}")
+        if most == total:
+            raise ChecksumError(f"{source.host} sent more than the {total:,} bytes expected of {source.filename}")
+        raise _too_large(source)
+    if total is not None and size < total:
+        raise _TransientError(f"stopped after {format_bytes(size)} of {format_bytes(total)}")
+
+
+def _too_large(source: WebFile) -> FetchError:
+    return FetchError(
+        f"{source.host} sends more than {format_bytes(source.ceiling)} for {source.filename}, the most for a file "
+        "whose size the card does not give; add `bytes`, its size, to the card"
+    )
 
 
 def _translate(error: Exception, source: WebFile, timeouts: Timeouts) -> Exception:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cfbench.data import card
-from cfbench.data.card import HttpsSource, PackageSource
+from cfbench.data.sources import HttpsSource, PackageSource
 from cfbench.data.split_definitions import STANDARD_SPLITS
 from cfbench.errors import CardError, UnknownNameError
 

@@ -1,8 +1,10 @@
 """Downloads under every error of a network, from a server on this machine that misbehaves on demand."""
 
+import errno
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -15,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import filelock
 import pytest
 
-from cfbench.data import fetch, transfer
+from cfbench.data import fetch, sources, transfer
 from cfbench.data.card import Card
 from cfbench.data.progress import SilentListener
 from cfbench.data.transfer import Timeouts
@@ -743,3 +746,61 @@ def test_a_card_with_only_local_sources_needs_a_path(tmp_path):
         "tiny cannot be downloaded, it is read from the folder of a friend; "
         "give its path: `cfbench download tiny --from-file PATH`"
     )
+
+
+# --- the most bytes of a download ---
+
+
+def endless(handler):
+    """A server that never stops sending and does not say how much it sends."""
+    handler.send_response(200)
+    handler.end_headers()
+    with suppress(ConnectionError):
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+
+
+def announces_too_much(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000001")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("answer", [endless, announces_too_much])
+def test_a_download_of_unknown_size_has_a_ceiling_and_says_so(server, tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(sources, "DOWNLOAD_CEILING", 1_000_000)
+    server.plan, listener = [answer], RecordingListener()
+    with pytest.raises(FetchError, match=r"sends more than 1\.0 MB for .*; add `bytes`, its size, to the card"):
+        fetch.fetch(card_of(without_checksum(server.url)), tmp_path, listener=listener)
+    name = server.url.rsplit("/", 1)[-1]
+    assert f"the card does not give the size of {name}; its download stops at 1.0 MB" in listener.lines
+    assert has_only(tmp_path)
+
+
+def test_pip_writes_no_file_that_is_larger_than_the_card_says(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "SPARE_BYTES", 10)
+    source = package(wheel(index).read_bytes())
+    with zipfile.ZipFile(index / source["filename"], "a") as file:
+        file.writestr("ratings/more.csv", bytes(100_000))
+    with pytest.raises(FetchError, match=r"did not deliver \(pip: .*File too large"):
+        fetch.fetch(card_of(source), tmp_path / "downloads", listener=SilentListener())
+    assert has_only(tmp_path / "downloads")
+
+
+def test_a_checksum_of_the_first_download_that_is_no_text_refuses_the_file(server, tmp_path):
+    name = server.url.rsplit("/", 1)[-1]
+    (tmp_path / f"{name}.checksum").write_bytes(b"sha256:\xff\xfe")
+    with pytest.raises(ChecksumError, match="the checksum of the first download"):
+        fetch.fetch(card_of(without_checksum(server.url)), tmp_path, listener=SilentListener())
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_without_file_locks_a_download_says_so_and_goes_on(server, tmp_path, monkeypatch, number):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fail)
+    listener = RecordingListener()
+    path, _ = fetch.fetch(card_of(web(server.url)), tmp_path, listener=listener)
+    assert path.read_bytes() == CONTENT
+    assert f"{tmp_path} has no file locks; use one cfbench at a time there" in listener.lines
