@@ -57,10 +57,16 @@ DATA_VARIABLE = "CFBENCH_DATA"
 
 
 def data_home() -> Path:
-    """The folder of all data: `$CFBENCH_DATA`, else the user's cache folder. It may not exist yet."""
+    """The folder of all data: `$CFBENCH_DATA`, else the user's cache folder. It may not exist yet.
+
+    Raises `WriteError` for a name that no folder can have.
+    """
     setting = os.environ.get(DATA_VARIABLE)
     if setting:
-        return Path(setting).expanduser().absolute()
+        folder = Path(setting).expanduser().absolute()
+        with write_errors(folder, DATA_VARIABLE):
+            folder.exists()  # an error if its name is too long
+        return folder
     from platformdirs import user_cache_path
 
     return user_cache_path("cfbench", appauthor=False)
@@ -78,6 +84,11 @@ def write_errors(path: Path, setting: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         number = _error_number(error)
+        if not number and not _is_utf8(path):  # polars and safetensors need text
+            shown = os.fsencode(path.absolute()).decode(errors="backslashreplace")
+            raise WriteError(
+                f"cannot write {shown}: its name is not UTF-8; choose another folder{_with_setting(setting)}"
+            ) from error
         if not number:
             raise
         advice = _ADVICE.get(number) or f"{os.strerror(number).lower()}; choose another folder"
@@ -90,6 +101,11 @@ def _error_number(error: Exception) -> int:
         return error.errno
     match = re.search(r"\(os error (\d+)\)", str(error))
     return int(match[1]) if match else 0
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether the name is text. Python has a surrogate for each byte that is no UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in str(path.absolute()))
 
 
 def _with_setting(setting: str) -> str:

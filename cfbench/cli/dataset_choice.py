@@ -30,6 +30,20 @@ def dataset_card(name: str | None) -> Card:
     return card.load(dataset_name(name))
 
 
+def readable_cards() -> list[Card]:
+    """Return all cards; one that a person has edited wrongly is left out, with a message."""
+    from cfbench.data import card
+    from cfbench.errors import CardError
+
+    cards = []
+    for name in card.names():
+        try:
+            cards.append(card.load(name))
+        except CardError as error:
+            console.say(f"not listed: {error}")
+    return cards
+
+
 def open_or_download(card: Card, *, from_file: Path | None = None, again: bool = False) -> Dataset:
     """Open a data set; download and prepare it first where that is necessary.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfbench.cli import completion, console
+from cfbench.cli.dataset_choice import readable_cards
 from cfbench.cli.options import ColumnsOption, JsonOption
 
 if TYPE_CHECKING:
@@ -33,27 +34,13 @@ def datasets(
     if name is not None:
         _show_one(card.load(name), json=json)
         return
-    cards = _load_cards()
+    cards = readable_cards()
     if json:
         console.print_json(_as_json(cards))
         return
     from cfbench.cli.view import tables
 
     tables.print_table(_columns(cards), columns)
-
-
-def _load_cards() -> list[Card]:
-    """Return all cards; one that a person has edited wrongly is left out, with a message."""
-    from cfbench.data import card
-    from cfbench.errors import CardError
-
-    cards = []
-    for name in card.names():
-        try:
-            cards.append(card.load(name))
-        except CardError as error:
-            console.say(f"not listed: {error}")
-    return cards
 
 
 def _show_one(card: Card, *, json: bool) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from cfbench.cli import console
+from cfbench.cli.dataset_choice import readable_cards
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 
 
@@ -28,12 +29,12 @@ def _facts(results: Path) -> dict[str, str]:
     import torch  # noqa: F401 (the machine's description counts its threads)
 
     from cfbench import __version__
-    from cfbench.data import card, store
+    from cfbench.data import store
     from cfbench.files import data_home
     from cfbench.runs.machine import describe_machine
 
     machine = describe_machine()
-    downloaded = [name for name in card.names() if store.is_ready(card.load(name))]
+    downloaded = [card.name for card in readable_cards() if store.is_ready(card)]
     return {
         "cfbench": __version__,
         "python": machine.python,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -146,7 +147,8 @@ def _earlier_card(options: ImportOptions) -> card.Card | None:
 
 def _make_card(options: ImportOptions, rows: ImportedRows, scale: Scale) -> card.Card:
     """The card of the new data set; raises `SplitError` when the training or the test part is empty."""
-    origin = f"imported from {' and '.join(str(file.path.absolute()) for file in options.files)}"
+    names = [os.fsencode(file.path.absolute()).decode(errors="backslashreplace") for file in options.files]
+    origin = f"imported from {' and '.join(names)}"
     splits = {} if rows.parts is None else {OWN_SPLIT: _own_parts(rows.parts, rows.where)}
     return card.Card(
         name=options.name, title=options.name, homepage="", citation="your own data", licence="your own",

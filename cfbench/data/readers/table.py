@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import chain
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from cfbench.data.readers.layout import TableLayout
@@ -115,9 +116,15 @@ def first_fields(path: Path, options: LayoutOptions, listener: ProgressListener)
 
 def require_content(path: Path) -> None:
     """Raise `UsageError` if there is no such file, and `RowError` if it is empty."""
-    if not path.is_file():
-        raise UsageError(f"no file {path}{'; it is a folder' if path.is_dir() else ''}; check its name")
-    if not path.stat().st_size:
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"no file {path} ({reason}); check its name") from error
+    if not S_ISREG(status.st_mode):
+        kind = "a folder" if S_ISDIR(status.st_mode) else "no plain file"
+        raise UsageError(f"no file {path}; it is {kind}; check its name")
+    if not status.st_size:
         raise RowError(f"{path} is empty, expected one rating in each line")
 
 
@@ -180,6 +187,11 @@ def _read_beginning(path: Path, options: LayoutOptions, listener: ProgressListen
     lines = [line for line in head.decode().split("\n")[:_SAMPLE_LINES] if line.strip()]
     if not lines:
         raise RowError(f"{where} is empty, expected one rating in each line")
+    if "\r" in lines[0].rstrip("\r"):
+        raise RowError(
+            f"{where} has lines that end in a carriage return, as on old Macs, expected LF or CRLF; convert it, for "
+            f"example with `tr '\\r' '\\n' < {path} > new.csv`"
+        )
     return _Beginning(where, source, head, lines)
 
 

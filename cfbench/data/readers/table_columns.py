@@ -34,6 +34,7 @@ WHITESPACE = " "
 _SEPARATORS = ("::", "\t", ",", ";", "|", WHITESPACE)
 _SEPARATOR_NAMES = {"\\t": "\t", "tab": "\t", "blank": WHITESPACE, "whitespace": WHITESPACE, "comma": ","}
 _MAX_SHOWN = 12  # columns in a message
+_MAX_NAME = 60  # characters of a column's name in a message
 _MAX_WITHOUT_NAMES = 8
 """A file of ratings with more columns than this, without a header, is rather a matrix of users and items."""
 
@@ -119,7 +120,7 @@ def find_columns(
 
 def describe_columns(columns: Mapping[str, int], names: list[str], *, header: bool) -> str:
     """Which column has which role, and which columns have none, for people; `names` are those of all columns."""
-    names = [name.strip() for name in names]
+    names = [_shorten(name.strip()) for name in names]
     labels = [f"column {number}" + (f" ({name})" if header else "") for number, name in enumerate(names)]
     roles = ", ".join(f"{role} = {labels[number]}" for role, number in columns.items())
     rest = [names[number] if header else str(number) for number in range(len(names)) if number not in columns.values()]
@@ -198,4 +199,8 @@ def _is_number(text: str) -> bool:
 
 
 def _list_some(names: list[str]) -> str:
-    return ", ".join(names[:_MAX_SHOWN]) + (", …" if len(names) > _MAX_SHOWN else "")
+    return ", ".join(map(_shorten, names[:_MAX_SHOWN])) + (", …" if len(names) > _MAX_SHOWN else "")
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"

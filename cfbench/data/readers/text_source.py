@@ -19,6 +19,7 @@ BINARY_ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".
 """The ending of a file's name → the format of its table."""
 TEXT_ENDINGS = {".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".base", ".test", ".inter", ""}
 _MAX_BYTES = 1 << 40  # what a zip's member may unpack to: it is the person's own file
+_MAX_FIRST_LINES = 1 << 26  # bytes
 _ZSTANDARD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
@@ -77,12 +78,15 @@ def _unpack_zstandard(path: Path) -> Iterator[bytes]:
         raise ArchiveError(f"cannot unpack {path}: {first_line(error)}; {DAMAGED}") from error
 
 
-def take_lines(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The whole lines among the first `size` bytes or a little more, as one piece."""
+def take_lines(pieces: Iterator[bytes], size: int, *, max_bytes: int = _MAX_FIRST_LINES) -> Iterator[bytes]:
+    """The whole lines among the first `size` bytes or more, as one piece: two lines at least, if there are two.
+
+    More than `max_bytes` are not looked at, so that a file without line ends does not fill the memory.
+    """
     head = b""
     for piece in pieces:
         head += piece
-        if len(head) >= size:
+        if len(head) >= size and (head.count(b"\n") > 1 or len(head) >= max_bytes):
             yield head[: head.rfind(b"\n") + 1] or head
             return
     yield head
