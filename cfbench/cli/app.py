@@ -28,7 +28,7 @@ COMMANDS = {
     "run": "Train a plugin on a split, score it on the test part, and save the record.",
     "sweep": "Run plugins with overrides, on data sets, splits and seeds, as a file declares them.",
     "tune": "Search the hyper-parameters with the smallest validation RMSE; the test part is not used.",
-    "studies": "List the studies of `cfbench tune`, with their trials and their best validation RMSE.",
+    "studies": "List the studies of `cfbench tune`, their best validation RMSE and their size; `rm` removes one.",
     "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",

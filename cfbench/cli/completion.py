@@ -58,6 +58,11 @@ def unfinished(ctx: typer.Context) -> list[str]:
     return Results(Path(ctx.params["results"])).unfinished()
 
 
+def studies(ctx: typer.Context) -> list[str]:
+    """Return the names of the studies in the results folder."""
+    return sorted(file.stem for file in Path(ctx.params["results"]).glob(".studies/*.db"))
+
+
 def board_columns(incomplete: str) -> list[str]:
     """Return the columns of a leaderboard after those on the command line, which end with a comma."""
     from cfbench.cli.view.tables import column_name

@@ -103,3 +103,12 @@ ColumnsOption = Annotated[
     str | None, typer.Option("--columns", metavar="NAME,NAME,…", help=COLUMNS_HELP, show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def refuse_options_before_command(context: typer.Context) -> None:
+    """Raise an error about options before the command of a group: it has its own, and would ignore these."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            command = f"{context.info_name} {context.invoked_subcommand}"
+            raise typer.BadParameter(f"write the options after the command: {command} --{name} …")

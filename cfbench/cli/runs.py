@@ -10,7 +10,13 @@ import typer
 from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.confirmation import YesOption, confirm_removal
-from cfbench.cli.options import DEFAULT_RESULTS, ColumnsOption, JsonOption, ResultsOption
+from cfbench.cli.options import (
+    DEFAULT_RESULTS,
+    ColumnsOption,
+    JsonOption,
+    ResultsOption,
+    refuse_options_before_command,
+)
 from cfbench.cli.view import numbers
 from cfbench.files import format_bytes
 
@@ -86,7 +92,7 @@ def runs(
     from cfbench.runs.results import Results
 
     if context.invoked_subcommand is not None:
-        _refuse_options(context)
+        refuse_options_before_command(context)
         return
     every = list_runs(Results(results))
     chosen = RunFilter(dataset, split, plugin, status)
@@ -100,15 +106,6 @@ def runs(
         console.say(f"no run of {len(every)} in {results} matches; `{command}` lists them all")
     else:
         console.say(f"no runs in {results}; `{advice.command('run', 'bias', results=results)}` makes one")
-
-
-def _refuse_options(context: typer.Context) -> None:
-    """Raise an error about options before a command: it has its own, such as --results, and would ignore these."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            command = context.invoked_subcommand
-            raise typer.BadParameter(f"write the options after the command: runs {command} --{name} …")
 
 
 @group.command("rm")

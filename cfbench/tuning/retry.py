@@ -63,6 +63,12 @@ def queue_lost_trials(study: Study, url: str) -> None:
     locks.remove(free)
 
 
+def trials_in_progress(study: Study, url: str) -> list[FrozenTrial]:
+    """The running trials of a study in the database at `url`, without those whose process is gone."""
+    free = WorkerLocks.of_study(study.study_name, url).free()
+    return [trial for trial in running_trials(study) if not _is_lost(trial, free)]
+
+
 def running_trials(study: Study) -> list[FrozenTrial]:
     """The trials that run, or whose process is gone without a trace."""
     return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

@@ -218,7 +218,7 @@ def test_all_tunes_each_plugin_with_ranges_and_skips_one_that_fails(some_plugins
 def test_studies_lists_the_studies_of_the_results_folder(some_plugins, terminal, tune):
     tune("--all --trials 1")
     (bias, bowl) = json.loads(terminal("studies --json").out)
-    assert list(bowl) == ["study", "plugin", "dataset", "split", "trials", "seconds", "valid_rmse"]
+    assert list(bowl) == ["study", "plugin", "dataset", "split", "trials", "seconds", "valid_rmse", "bytes"]
     assert [row["study"] for row in (bias, bowl)] == ["bias-tiny-random90", "bowl-tiny-random90"]
     assert (bowl["plugin"], bowl["dataset"], bowl["split"], bowl["trials"]) == ("bowl", "tiny", "random90", 1)
     assert "bowl-tiny-random90" in terminal("studies").out

@@ -1,4 +1,4 @@
-"""What `cfbench tune` and `cfbench studies` print: the result of a study, of all tuned plugins, a list of studies."""
+"""What `cfbench tune` prints: the result of a study, and of all tuned plugins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from optuna import Study
     from optuna.trial import FrozenTrial
     from rich.table import Table
 
@@ -161,7 +160,7 @@ def _describe_gain(start_rmse: float | None, best_rmse: float) -> str:
 
 def _config_table(plan: StudyPlan, best: BestTrial, importances: dict[str, float]) -> Table:
     """The hyper-parameters that were searched, the most important first."""
-    table = _table("hyper-parameter", "start", "best", "importance")
+    table = plain_table("hyper-parameter", "start", "best", "importance")
     for name in dict.fromkeys([*importances, *plan.space]):
         importance = f"{importances[name]:.0%}" if name in importances else ""
         table.add_row(name, _short(plan.start[name]), _short(best.config[name]), importance)
@@ -174,7 +173,7 @@ def _short(value: Any) -> str:
 
 def print_tuned_plugins(summaries: list[StudySummary]) -> None:
     """Print a table of the tuned plugins, the smallest validation RMSE first; with the test RMSE of their runs."""
-    table = _table("plugin", "trials", "time", "start", "best", "better by", "test RMSE")
+    table = plain_table("plugin", "trials", "time", "start", "best", "better by", "test RMSE")
     for summary in sorted(summaries, key=lambda summary: summary.best.valid_rmse if summary.best else inf):
         table.add_row(
             summary.plan.plugin, str(summary.trials), duration(summary.seconds), score(summary.start_rmse),
@@ -189,46 +188,8 @@ def _mean_test_rmse(runs: Sequence[Record]) -> str:
     return f"{sum(scores) / len(scores):.4f} of {len(scores)}" if scores else NONE
 
 
-@dataclass(frozen=True)
-class StudyRow:
-    """A row of the list of studies; the names of its fields are those of `--json`."""
-
-    study: str
-    plugin: str
-    dataset: str
-    split: str
-    trials: int
-    seconds: float
-    valid_rmse: float | None
-    """The error of the best trial."""
-
-
-def study_row(study: Study) -> StudyRow:
-    """The row of a study in the list of studies."""
-    from cfbench.tuning.study import FACTS, best_trial, counted_trials, total_seconds
-
-    trials = counted_trials(study.get_trials(deepcopy=False))
-    best = best_trial(trials)
-    facts = study.user_attrs[FACTS]
-    return StudyRow(
-        study=study.study_name, plugin=facts["plugin"], dataset=facts["data set"], split=facts["split"],
-        trials=len(trials), seconds=total_seconds(trials), valid_rmse=best.value if best else None,
-    )  # fmt: skip
-
-
-def print_studies(rows: list[StudyRow], where: str, results: Path) -> None:
-    """Print the list of studies as a table."""
-    if not rows:
-        console.say(f"no studies in {where}; `{advice.command('tune', 'deepae', results=results)}` starts one")
-        return
-    table = _table("study", "plugin", "data set", "split", "trials", "time", "best")
-    for row in rows:
-        cells = (row.study, row.plugin, row.dataset, row.split, str(row.trials))
-        table.add_row(*cells, duration(row.seconds), score(row.valid_rmse))
-    console.out().print(table)
-
-
-def _table(*headings: str) -> Table:
+def plain_table(*headings: str) -> Table:
+    """An empty table of these headings, whose cells are folded where they are too wide."""
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
