@@ -3,6 +3,7 @@
     CfbenchError            exit status 1
     ├── UsageError          the command or call cannot be carried out as written; exit status 2
     │   ├── UnknownNameError    no such data set, plugin, split, preset, option or run; suggests similar names
+    │   ├── DeviceError         the requested device is not available
     │   └── ConfigError         a hyper-parameter has the wrong type or is out of its range
     │       └── MemoryLimitError            a computation needs more memory than this process can use
     ├── DataError           the data are missing, wrong or damaged
@@ -16,8 +17,8 @@
     │   └── SplitError          a split cannot be made of these ratings
     ├── PluginError         a plugin cannot be loaded, or breaks its contract
     │   └── PredictionError     predictions have the wrong shape or are not finite
-    ├── DeviceError         the requested device is not available
     ├── RecordError         a stored run cannot be read
+    │   └── TakenRunError       another process works on the run, or has finished it
     └── WriteError          a folder cannot be written, or the disk is full
 
 A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it
@@ -63,6 +64,10 @@ class UnknownNameError(UsageError):
         else:
             hint = "there are none yet"
         super().__init__(f"no {kind} {name!r}; {hint}" + (f"; {advice}" if advice else ""))
+
+
+class DeviceError(UsageError):
+    """The requested device is not available."""
 
 
 class ConfigError(UsageError):
@@ -117,12 +122,12 @@ class PredictionError(PluginError):
     """A model's predictions have the wrong shape, or are not finite."""
 
 
-class DeviceError(CfbenchError):
-    """The requested device is not available."""
-
-
 class RecordError(CfbenchError):
     """A stored run cannot be read."""
+
+
+class TakenRunError(RecordError):
+    """A run cannot be resumed, because another process works on it or has finished it."""
 
 
 class SkippedRunsWarning(UserWarning):

@@ -177,8 +177,7 @@ def publish_folder(hidden: Path, path: Path, *, replace: bool = False) -> None:
     With `replace`, `hidden` is in a scratch folder next to `path`, and an existing folder at `path` moves there.
     Raises `OSError`: use it inside `write_errors`.
     """
-    for file in hidden.iterdir():
-        _flush(file)
+    flush_files(hidden)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not replace:
         hidden.rename(path)
@@ -186,6 +185,12 @@ def publish_folder(hidden: Path, path: Path, *, replace: bool = False) -> None:
     put_folder(hidden, path)
     with suppress(OSError):  # the old folder is removed next, so the new name must be on the disk before
         _flush(path.parent)
+
+
+def flush_files(folder: Path) -> None:
+    """Flush the files of a folder to the disk. Raises `OSError`: use it inside `write_errors`."""
+    for file in folder.iterdir():
+        _flush(file)
 
 
 @contextmanager

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed", "bad_alloc")
+"""Parts of the messages by which torch, on the CPU and on GPUs, and CUDA's libraries say that memory is missing."""
+
+
 @dataclass(frozen=True)
 class _GroupFiles:
     """Where a version of Linux's control groups keeps a group's numbers."""
@@ -48,6 +52,14 @@ def require_memory(needed: int, what: str, advice: str) -> None:
             f"{what} needs about {_gigabytes(needed)} of memory, and {_gigabytes(available)} are available here; "
             f"{advice}"
         )
+
+
+def is_out_of_memory(fault: BaseException) -> bool:
+    """Return whether an exception says that memory is missing: torch and CUDA's libraries have types of their own."""
+    text = str(fault).lower()
+    return isinstance(fault, MemoryError) or (
+        isinstance(fault, RuntimeError) and any(part in text for part in _OUT_OF_MEMORY)
+    )
 
 
 def _gigabytes(size: int) -> str:

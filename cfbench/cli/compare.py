@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
@@ -14,12 +13,10 @@ from cfbench.cli.baseline import check_leaderboard, slices_or_allowance
 from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.cli.view import numbers
-from cfbench.errors import CfbenchError
 from cfbench.leaderboard import Clusters, Metric, SliceBy
 
 if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
-    from cfbench.runs.record import Request
     from cfbench.runs.results import Results
 
 Format: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
@@ -219,6 +216,7 @@ def _print_missing_rankings(ranked_board: RankedBoard, results: Results) -> None
     if items is None:
         return
     if items.without_model:
+        from cfbench.cli.run.flags import command_of
         from cfbench.runs.costs import members_of
 
         plugins = ", ".join(dict.fromkeys(record.request.plugin.name for record in items.without_model))
@@ -226,18 +224,6 @@ def _print_missing_rankings(ranked_board: RankedBoard, results: Results) -> None
         example = next((request for request in requests if not members_of(request)), requests[0])
         console.say(
             f"– runs without a stored model: {numbers.count(len(requests))} ({plugins}); this makes one, and "
-            f"--all-runs shows it: {_command_of(example, results)}"
+            f"--all-runs shows it: {command_of(example, results.root)}"
         )
     console.say_notes(f"– {fault}" for fault in items.faults)
-
-
-def _command_of(request: Request, results: Results) -> str:
-    """The command line that makes a stored run again."""
-    from cfbench.cli.run.flags import config_options
-    from cfbench.runs import registry
-
-    words = ["run", request.plugin.name, "--seed", str(request.seed), "--no-preset"]
-    words += ["--refit"] if request.refit else []
-    with suppress(CfbenchError):  # a plugin that is no longer installed
-        words += config_options(registry.load(request.plugin.name).config, request.config, request.device)
-    return advice.command(*words, dataset=request.dataset.name, split=request.split.name, results=results.root)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from cfbench.cli.plain import PlainConsole
     from cfbench.contract import Epoch
+    from cfbench.runs.interruption import InterruptedRunError
     from cfbench.runs.record import Record
-    from cfbench.runs.run import InterruptedRunError
 
 PIPE_WIDTH = 200
 """Columns of a table whose output is piped, unless `COLUMNS` gives another number."""
@@ -181,9 +181,9 @@ class FileProgress:
 def run_progress(label: str, message_after: Callable[[InterruptedRunError], str]) -> Iterator[RunProgress]:
     """Show the progress of a run. When it is interrupted, print the message that `message_after` returns, and exit.
 
-    The status is 130 after Ctrl-C, and 1 after the time limit.
+    The status is 130 after Ctrl-C, and 1 after the time limit or a fault that is not the plugin's.
     """
-    from cfbench.runs.run import InterruptedRunError
+    from cfbench.runs.interruption import InterruptedRunError
 
     try:
         with RunProgress(label) as progress:
@@ -194,6 +194,11 @@ def run_progress(label: str, message_after: Callable[[InterruptedRunError], str]
             raise typer.Exit(1) from None
         say(message_after(interruption))
         raise typer.Exit(130) from None
+
+
+def after_epoch(interruption: InterruptedRunError) -> str:
+    """Return ` after epoch 7`; empty if it is unknown how many epochs the run has finished."""
+    return "" if interruption.epoch is None else f" after epoch {interruption.epoch}"
 
 
 class RunProgress:

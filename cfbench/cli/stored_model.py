@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cfbench.errors import RecordError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.contract import Predictor
     from cfbench.data.store import Dataset
+    from cfbench.runs.record import Record
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +39,28 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
 
     stored_runs = Results(results)
     record, folder = stored_runs.find(run)
+    _require_model(record, folder)
     plugin, split, refit = record.request.plugin.name, record.request.split.name, record.request.refit
     model, dataset = reopen(record, folder, stored_runs, device)
     if ratings is None:
         return StoredModel(plugin, model, dataset, split, refit)
     items, values = read_ratings(ratings, dataset)
     return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split, refit)
+
+
+def _require_model(record: Record, folder: Path) -> None:
+    """Raise `RecordError` if the run has no model: published results leave the models out, for their size."""
+    from cfbench.cli.run.flags import command_of
+    from cfbench.runs.arrays import STATE
+
+    run, status = record.run, record.outcome.status
+    if record.request.imported is not None or (folder / STATE).exists():
+        return
+    if status == "stopped":
+        raise RecordError(f"run {run} is stopped and has no model yet; resume it with: cfbench run --resume {run}")
+    if STATE not in record.files:
+        raise RecordError(f"run {run} has no model, because it {status}; choose a run with a score")
+    raise RecordError(
+        f"the model of run {run} is not stored here: {folder} has its record and its predictions only; make the model "
+        f"again, and then use `last`: {command_of(record.request)}"
+    )

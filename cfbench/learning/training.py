@@ -160,7 +160,7 @@ def train(
                 state.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - start), model.weights())
             checkpoint.update(model, state)
             context.report(state.curve[-1])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MemoryError, OSError, RuntimeError):  # torch raises RuntimeErrors when memory is missing
         checkpoint.write()
         raise
     finally:
@@ -243,7 +243,8 @@ class Checkpoint:
             return _unpack(model, tensors, numbers, self._seed)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise RecordError(
-                f"checkpoint {self._path} cannot be resumed: {error}; start the run again from the beginning"
+                f"checkpoint {self._path} cannot be resumed: {error}; restore the file, or remove it to begin with the "
+                "first epoch"
             ) from error
 
 

@@ -155,11 +155,12 @@ def _member_opener(job: Job) -> Callable[[str], Predictor]:
 def reopen(record: Record, folder: Path, results: Results, device: str) -> tuple[Model, Dataset]:
     """Return the fitted model of a finished run, and its data set; raises `RecordError` if the data have changed."""
     job = open_job(record.request, results)
+    chosen_device = choose_device(record.request.plugin.name, job.plugin, job.config, device).name
     job.require_same_split()
     with plugin_call(job.request.plugin.name, "build"):
         model: Model = job.plugin.build(job.config)
     context = make_context(job)
-    context.device = choose_device(record.request.plugin.name, job.plugin, job.config, device).name
+    context.device = chosen_device
     train, _ = training_parts(job.plugin, job.dataset, job.split, second_fit=record.request.refit)
     state = read_state(folder)
     with plugin_call(job.request.plugin.name, "restore"):

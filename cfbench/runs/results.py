@@ -10,12 +10,14 @@
         request.json                everything that was decided before the run started
         checkpoint.safetensors      from where it can be resumed
         refit.safetensors           the same for the second fit, with --refit
-        record.json                 its state when Ctrl-C stopped it
+        record.json                 its state when it was stopped
         resumed                     one line for each time the run was resumed
 
-A run is written in `.unfinished` and moved to its place by one rename when it is complete. The process that works on a
-run holds a lock beside the run's folder, so that two processes never work on the same run. Ratings are not copied: most
-licences forbid it, and the split's fingerprint says exactly which ratings they are.
+A run is written in `.unfinished` and moved to its place by one rename when it is complete (`runs.publication`). A
+failed run keeps its checkpoints there: it can be resumed once its plugin is repaired.
+
+The process that works on a run holds a lock beside the run's folder, so that two processes never work on the same run.
+Ratings are not copied: most licences forbid it, and the split's fingerprint says exactly which ratings they are.
 """
 
 from __future__ import annotations
@@ -27,19 +29,18 @@ from glob import escape
 from typing import TYPE_CHECKING
 
 from cfbench import advice
-from cfbench.errors import RecordError, SkippedRunsWarning, UnknownNameError
+from cfbench.errors import CfbenchError, RecordError, SkippedRunsWarning, TakenRunError, UnknownNameError
 from cfbench.files import (
     atomic_folder,
     is_locked,
-    publish_folder,
     remove_folder,
     remove_leftovers,
     try_lock,
     write_atomically,
     write_errors,
 )
-from cfbench.runs.arrays import file_sha256
-from cfbench.runs.record import read_record, read_request
+from cfbench.runs import publication
+from cfbench.runs.record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,10 +48,6 @@ if TYPE_CHECKING:
 
     from cfbench.runs.record import Record, Request
 
-CHECKPOINT, REFIT_CHECKPOINT = "checkpoint.safetensors", "refit.safetensors"
-"""The checkpoints of an unfinished run's first fit, and of its second one with `--refit`."""
-_WORKING_FILES = ("request.json", CHECKPOINT, REFIT_CHECKPOINT, "resumed")
-"""Files that only an unfinished run needs."""
 _OPTION = "--results or CFBENCH_RESULTS"
 
 
@@ -62,6 +59,7 @@ class Results:
 
     def create(self, request: Request) -> Path:
         """Create the folder of an unfinished run with its request in it, and return it; raises `WriteError`."""
+        self.complete_moves()
         folder = self._unfinished / request.run
         with atomic_folder(folder, _OPTION) as hidden:
             (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
@@ -69,36 +67,51 @@ class Results:
 
     @contextmanager
     def lock(self, run: str) -> Iterator[None]:
-        """Hold the lock of a run; raises `RecordError` while another process holds it."""
+        """Hold the lock of a run; raises `TakenRunError` while another process holds it."""
         with try_lock(self._unfinished / run) as is_free:
             if not is_free:
-                raise RecordError(
+                raise TakenRunError(
                     f"another process is working on run {run}; resume the run once that process has stopped"
                 )
             yield
 
     @contextmanager
     def resume(self, run: str) -> Iterator[tuple[Request, Path]]:
-        """Hold the lock of an interrupted run; gives its request and its folder.
+        """Hold the lock of an interrupted or failed run; gives its request and its unfinished folder.
 
-        `run` is the run's id or a part of it. Raises `UnknownNameError`, `RecordError`.
+        `run` is the run's id or a part of it. Raises `UnknownNameError`, `TakenRunError`, `RecordError`, `WriteError`.
         """
-        known = self._unfinished_ids()
+        failed = {path.parent.name: path.parent for path in self.root.glob("*/*/*/*/request.json")}
+        known = [*self._unfinished_ids(), *failed]
         if run not in known and run in map(_run_id, self._record_files()):
-            show = advice.command("show", run, results=self.root)
-            raise RecordError(f"run {run!r} is finished; `{show}` shows it")
-        folder = self._unfinished / match_run(run, known, "interrupted run")
-        with self.lock(folder.name):
+            raise self._finished(run)
+        name = match_run(run, known, "interrupted run")
+        folder = self._unfinished / name
+        with self.lock(name):
+            if name in failed and not folder.exists():
+                self._reopen_failed(failed[name], folder)
+            if not folder.exists():
+                raise self._finished(name)
             remove_leftovers(folder)  # a checkpoint that was being written
-            yield self._read_request(folder.name), folder
+            yield self._read_request(name), folder
+
+    def _reopen_failed(self, place: Path, folder: Path) -> None:
+        """Move a failed run back to the unfinished ones, without what it published; raises `TakenRunError`."""
+        if not place.exists() or read_record(place / "record.json").outcome.status != "failed":
+            raise self._finished(place.name)
+        with write_errors(folder, _OPTION):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            place.rename(folder)
+            publication.remove_outputs(folder)
+
+    def _finished(self, run: str) -> TakenRunError:
+        show = advice.command("show", run, results=self.root)
+        return TakenRunError(f"run {run!r} is finished; `{show}` shows it")
 
     def mark_stopped(self, folder: Path, record: Record) -> None:
-        """Write the record of a run that Ctrl-C stopped into its unfinished folder; raises `WriteError`."""
-        write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
-
-    def is_stopped(self, run: str) -> bool:
-        """Return whether Ctrl-C stopped an unfinished run; a killed one has no record."""
-        return (self._unfinished / run / "record.json").exists()
+        """Write the record of a stopped run into its unfinished folder, unless it is complete; raises `WriteError`."""
+        if publication.complete_record(folder) is None:
+            write_atomically(folder / "record.json", record.model_dump_json(indent=1) + "\n")
 
     def unfinished(self) -> list[str]:
         """Return the ids of unfinished runs that no process is working on, oldest first."""
@@ -114,9 +127,9 @@ class Results:
 
     def _read_request(self, run: str) -> Request:
         """Read the request of an unfinished run; raises `RecordError`, also if its folder has another name."""
-        path = self._unfinished / run / "request.json"
-        request = read_request(path)
-        _check_folder(path, request.run)
+        folder = self._unfinished / run
+        request = publication.read_unfinished(folder)
+        _check_folder(folder / "request.json", request.run)
         return request
 
     def publish(self, folder: Path, record: Record) -> tuple[Record, Path]:
@@ -124,16 +137,24 @@ class Results:
 
         Returns the complete record and the run's new folder. Raises `WriteError`.
         """
-        place = self.place(record.request)
         with write_errors(self.root, _OPTION):
-            names = {*_WORKING_FILES, "record.json"}
-            files = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.name not in names}
-            complete = record.model_copy(update={"files": files})
-            write_atomically(folder / "record.json", complete.model_dump_json(indent=1) + "\n")
-            publish_folder(folder, place)
-            for name in _WORKING_FILES:  # not before: a run that is killed up to here can be resumed
-                (place / name).unlink(missing_ok=True)
-        return complete, place
+            complete = publication.write_record(folder, record)
+            return complete, publication.move(folder, self.place(record.request), complete)
+
+    def complete_move(self, folder: Path) -> tuple[Record, Path] | None:
+        """Move a run whose process was killed when it was complete; None if it is not. Raises `WriteError`."""
+        record = publication.complete_record(folder)
+        if record is None:
+            return None
+        with write_errors(self.root, _OPTION):
+            return record, publication.move(folder, self.place(record.request), record)
+
+    def complete_moves(self) -> None:
+        """Move all runs whose processes were killed when they were complete, where this is possible."""
+        for folder in self.unfinished_folders():
+            if publication.complete_record(folder) is not None and not self.is_running(folder.name):
+                with suppress(CfbenchError), self.lock(folder.name):
+                    self.complete_move(folder)
 
     def place(self, request: Request) -> Path:
         """Return the folder of a finished run."""
@@ -144,6 +165,7 @@ class Results:
 
         Records that are unreadable, newer or moved are left out; a `SkippedRunsWarning` counts and names them.
         """
+        self.complete_moves()
         return self._read(sorted(self.root.glob(f"{dataset}/{split}/*/*/record.json"), key=_run_id))
 
     def _read(self, files: Iterable[Path]) -> list[Record]:
@@ -175,6 +197,7 @@ class Results:
         `run` is its id, a part of it, or `last` for the newest finished one that can be read. Raises
         `UnknownNameError`, `RecordError`.
         """
+        self.complete_moves()
         finished = self._record_files()
         for path in reversed(finished if run == "last" else []):
             for newest in self._read([path]):
@@ -190,6 +213,7 @@ class Results:
 
     def finished_folders(self) -> list[Path]:
         """Return the folders of all finished runs, oldest first, also of those whose records cannot be read."""
+        self.complete_moves()
         return [path.parent for path in self._record_files()]
 
     def unfinished_folders(self) -> list[Path]:
@@ -205,7 +229,7 @@ class Results:
         remove_folder(folder, self._unfinished, _OPTION)
 
     def _unfinished_ids(self) -> list[str]:
-        return sorted(path.parent.name for path in self._unfinished.glob("*/request.json"))
+        return sorted({path.parent.name for path in self._unfinished.glob("*/re*.json")})
 
     def _record_files(self) -> list[Path]:
         """Return the record file of each finished run, oldest first."""

@@ -3,41 +3,33 @@
     configure → new_request → start ─┬→ fit_model → refit_model (with --refit) → score_model → write_arrays → publish
                               resume ┘
 
-A run ends in one of four ways. It is `finished` or `diverged` if the model could be fitted and scored, and `failed` if
-the plugin raised an error; then it is published. Ctrl-C leaves it `stopped`, in a folder from which it is resumed.
+A run ends in one of four ways. It is `finished` or `diverged` if the model could be fitted and scored, and `failed` by
+a fault of its plugin; then it is published. Ctrl-C, the time limit and every other fault leave it `stopped`, in a
+folder from which it is resumed. A failed run can be resumed too, once its plugin is repaired.
 """
 
 from __future__ import annotations
 
-import time
-import traceback
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from cfbench.errors import CfbenchError, PluginError, RecordError, WriteError
-from cfbench.files import write_atomically, write_errors
-from cfbench.runs import machine, registry
-from cfbench.runs.arrays import RunArrays, write_arrays
+from cfbench.errors import CfbenchError, RecordError, TakenRunError
+from cfbench.files import write_errors
+from cfbench.runs import registry
 from cfbench.runs.device import choose_device
-from cfbench.runs.doubts import best_epoch, chosen_epoch
-from cfbench.runs.fitting import FitProgress, count_parameters, fit_model, fitted_state, score_model
+from cfbench.runs.interruption import InterruptedRunError, outer_cause
 from cfbench.runs.job import open_job, resolve_request
-from cfbench.runs.record import Doubt, Outcome, Record, read_record
-from cfbench.runs.refitting import describe_refit, refit_model, watch_first_fit
-from cfbench.runs.results import CHECKPOINT, REFIT_CHECKPOINT
+from cfbench.runs.record import Doubt, Record, read_record
 from cfbench.runs.source import source_hash
-from cfbench.runs.time_limit import TimeLimitError, time_limit
+from cfbench.runs.work import History, carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from cfbench.contract import Epoch
     from cfbench.data.store import Dataset
-    from cfbench.runs.fitting import Fit, Scored
     from cfbench.runs.job import Job
-    from cfbench.runs.record import Request, Status
+    from cfbench.runs.record import Request
     from cfbench.runs.results import Results
 
 
@@ -45,8 +37,6 @@ CODE_CHANGED = Doubt(
     kind="its code changed while it was stopped",
     detail="the plugin's source changed before the run was resumed, so that two versions of it made these predictions",
 )
-TRACEBACK = "traceback.txt"
-"""The file, beside the record of a failed run, that says where the plugin raised its exception."""
 
 
 class RunListener(Protocol):
@@ -69,16 +59,6 @@ class SilentRunListener:
         """Do nothing."""
 
 
-class InterruptedRunError(Exception):
-    """Ctrl-C, or the time limit, interrupted the run `run` after `epoch` epochs; it can be resumed."""
-
-    def __init__(self, run: str, epoch: int, reason: str = "") -> None:
-        super().__init__(run)
-        self.run, self.epoch = run, epoch
-        self.reason = reason
-        """The time limit; empty for Ctrl-C."""
-
-
 def start(
     request: Request, dataset: Dataset, results: Results, listener: RunListener, *, seconds: float | None = None
 ) -> tuple[Record, Path]:
@@ -91,20 +71,45 @@ def start(
 
 def _start(job: Job, listener: RunListener, seconds: float | None) -> tuple[Record, Path]:
     with job.results.lock(job.request.run):
-        return _carry_out(job, job.results.create(job.request), listener, seconds)
+        folder = job.results.create(job.request)
+        listener.begin(job.request.run)
+        return carry_out(job, folder, listener.epoch, seconds)
 
 
 def resume(run: str, results: Results, listener: RunListener, *, seconds: float | None = None) -> tuple[Record, Path]:
-    """Resume an interrupted run by its id or a part of it; it ends as if it had not been interrupted.
+    """Resume an interrupted or failed run by its id or a part of it; it ends as if it had not been interrupted.
 
-    The model may work so many `seconds` more. Raises what `start` raises.
+    The model may work so many `seconds` more. Raises what `start` raises, and `InterruptedRunError` too if the plugin,
+    the data or the device are not there.
     """
     with results.resume(run) as (request, folder):
-        job = open_job(request, results)
-        choose_device(
-            request.plugin.name, job.plugin, job.config, request.device
-        )  # the same device must still be available
-        return _carry_out(job, folder, listener, seconds, _count_resumption(request, folder))
+        complete = results.complete_move(folder)
+        if complete is not None:
+            return complete
+        try:
+            job = open_job(request, results)
+            choose_device(request.plugin.name, job.plugin, job.config, request.device)  # it must still be available
+            history = _count_resumption(request, folder)
+        except (CfbenchError, OSError) as fault:
+            reason = str(fault) if isinstance(fault, CfbenchError) else outer_cause(fault)
+            raise InterruptedRunError(request.run, None, reason, fault) from fault
+        listener.begin(request.run)
+        return carry_out(job, folder, listener.epoch, seconds, history)
+
+
+def start_or_resume(
+    request: Request, dataset: Dataset, results: Results, listener: RunListener, *, seconds: float | None = None
+) -> tuple[Record, Path]:
+    """Resume the run of a request if it was interrupted, else start it; raises what `start` raises."""
+    return _start_or_resume(resolve_request(request, dataset, results), listener, seconds)
+
+
+def _start_or_resume(job: Job, listener: RunListener, seconds: float | None) -> tuple[Record, Path]:
+    interrupted = _interrupted_run(job)
+    if interrupted is not None:
+        with suppress(TakenRunError):  # another process resumes it at this moment
+            return resume(interrupted, job.results, listener, seconds=seconds)
+    return _start(job, listener, seconds)
 
 
 def ensure(
@@ -112,16 +117,13 @@ def ensure(
 ) -> tuple[Record, bool]:
     """Return the finished run of a request, and whether it was finished before; raises what `start` raises.
 
-    A run that Ctrl-C stopped is resumed. So a command that makes many runs can be stopped and typed again.
+    An interrupted run is resumed. So a command that makes many runs can be stopped and typed again.
     """
     job = resolve_request(request, dataset, results)
     record = _finished_run(job)
     if record is not None:
         return record, True
-    stopped = _stopped_run(job)
-    if stopped is not None:
-        return resume(stopped, results, listener, seconds=seconds)[0], False
-    return _start(job, listener, seconds)[0], False
+    return _start_or_resume(job, listener, seconds)[0], False
 
 
 def finished_run(request: Request, dataset: Dataset, results: Results) -> Record | None:
@@ -140,10 +142,15 @@ def _finished_run(job: Job) -> Record | None:
     return None
 
 
-def _stopped_run(job: Job) -> str | None:
-    """Return the id of the same run if Ctrl-C stopped it. A killed run is resumed by `--resume` only."""
+def interrupted_run(request: Request, dataset: Dataset, results: Results) -> str | None:
+    """Return the id of the run that `start_or_resume` resumes; raises what `resolve_request` raises."""
+    return _interrupted_run(resolve_request(request, dataset, results))
+
+
+def _interrupted_run(job: Job) -> str | None:
+    """Return the id of the same run on the same device, if there is one that was stopped or killed."""
     for request in job.results.interrupted():
-        if _predict_the_same(request, job.request) and job.results.is_stopped(request.run):
+        if _predict_the_same(request, job.request) and request.device == job.request.device:
             return request.run
     return None
 
@@ -161,17 +168,7 @@ def _predict_the_same(one: Request, other: Request) -> bool:
     return same_code and same_work
 
 
-@dataclass(frozen=True)
-class _History:
-    """What happened to a run before it was resumed."""
-
-    resumed: int = 0
-    cpu_seconds: float | None = 0.0
-    """CPU time of the earlier processes; None if any of them was killed, since its time is not known."""
-    doubts: tuple[Doubt, ...] = ()
-
-
-def _count_resumption(request: Request, folder: Path) -> _History:
+def _count_resumption(request: Request, folder: Path) -> History:
     """Count one more resumption of a run, and doubt it if the plugin has changed since; raises `WriteError`."""
     plugin, doubts = request.plugin, tuple[Doubt, ...]()
     if plugin.source and plugin.source != source_hash(registry.locate(plugin.name).module):
@@ -183,99 +180,5 @@ def _count_resumption(request: Request, folder: Path) -> _History:
         last = read_record(folder / "record.json").outcome
         doubts = tuple(dict.fromkeys((*last.doubts, *doubts)))
         if last.resumed == count - 1:  # otherwise the last process was killed and left an older record
-            return _History(count, last.fit_cpu_seconds, doubts)
-    return _History(count, None, doubts)
-
-
-def _carry_out(
-    job: Job, folder: Path, listener: RunListener, seconds: float | None, history: _History = _History()
-) -> tuple[Record, Path]:
-    """Fit, score and publish; on failure publish the failure, on Ctrl-C leave a run that can be resumed."""
-    job.require_same_split()  # outside the try: a change of the data must not end the run as failed
-    request, results = job.request, job.results
-    machine.reset_peak_memory(request.device)
-    listener.begin(request.run)
-    progress = FitProgress(watch_first_fit(job, listener.epoch))
-    cpu = time.process_time()
-    try:
-        with time_limit(seconds):
-            fit = final = fit_model(job, folder / CHECKPOINT, progress)
-            if request.refit and fit.usable:
-                final = refit_model(job, fit, folder / REFIT_CHECKPOINT, listener.epoch)
-            scored = score_model(job, fit, final) if final.usable else None
-            arrays = _arrays(request.plugin.name, fit, final, scored)
-            outcome = _outcome(job, fit, final, scored)
-    except KeyboardInterrupt as interrupt:
-        reason = str(interrupt) if isinstance(interrupt, TimeLimitError) else ""
-        stopped = _unscored("stopped", reason or "Ctrl-C", progress.curve, cpu_seconds=time.process_time() - cpu)
-        results.mark_stopped(folder, _record(job, stopped, history))
-        raise InterruptedRunError(request.run, len(progress.curve), reason) from None
-    except WriteError:
-        raise  # not the model's fault: the run can be resumed when there is space
-    except Exception as fault:
-        message = str(fault) if isinstance(fault, CfbenchError) else f"{type(fault).__name__}: {fault}"
-        failed = _record(job, _unscored("failed", message, progress.curve), history)
-        _publish_failure(failed, results, folder, progress.curve, fault)
-        raise
-    write_arrays(folder, arrays)
-    return results.publish(folder, _record(job, outcome, history))
-
-
-def _publish_failure(record: Record, results: Results, folder: Path, curve: Sequence[Epoch], fault: Exception) -> None:
-    """Publish a failed run. If the plugin raised an exception, raise an error which says where its traceback is."""
-    write_arrays(folder, RunArrays(curve))
-    cause = fault.__cause__ if isinstance(fault, PluginError) else None
-    if cause is not None:
-        write_atomically(folder / TRACEBACK, "".join(traceback.format_exception(cause)))
-    _, place = results.publish(folder, record)
-    if cause is not None:
-        raise type(fault)(f"{fault}; the traceback is in {place / TRACEBACK}") from cause
-
-
-def _arrays(plugin: str, fit: Fit, final: Fit, scored: Scored | None) -> RunArrays:
-    if scored is None:
-        return RunArrays(fit.curve)
-    return RunArrays(fit.curve, scored.valid, scored.test, fitted_state(plugin, final.model))
-
-
-def _outcome(job: Job, fit: Fit, final: Fit, scored: Scored | None) -> Outcome:
-    """Return the outcome of a model that was fitted once, or twice: then `final` is the second fit."""
-    best, request = chosen_epoch(fit.curve, scored.valid_rmse if scored else None), job.request
-    second = final if final is not fit else None
-    worse = fit if fit.status == "diverged" else final
-    return Outcome(
-        status=worse.status, message=worse.message,
-        rmse=scored.rmse if scored else None, mae=scored.mae if scored else None,
-        valid_rmse=scored.valid_rmse if scored else best.valid_rmse if best else None,
-        best_epoch=best.epoch if best else None, epochs=len(fit.curve) or None,
-        parameters=count_parameters(request.plugin.name, final.model),
-        fit_seconds=fit.seconds + (second.seconds if second else 0),
-        fit_cpu_seconds=fit.cpu_seconds + (second.cpu_seconds if second else 0),
-        refit=describe_refit(job, second) if second else None,
-        predict_seconds=scored.seconds if scored else None,
-        peak_memory=machine.peak_memory() if scored else None,
-        peak_device_memory=machine.peak_device_memory(request.device) if scored else None,
-        warning=scored.warning if scored else "", doubts=scored.doubts if scored else (),
-    )  # fmt: skip
-
-
-def _unscored(status: Status, message: str, curve: Sequence[Epoch], cpu_seconds: float | None = None) -> Outcome:
-    """Return the outcome of a run that has not come to an end."""
-    best = best_epoch(curve)
-    return Outcome(
-        status=status, message=message, valid_rmse=best.valid_rmse if best else None,
-        best_epoch=best.epoch if best else None, epochs=len(curve) or None, fit_cpu_seconds=cpu_seconds,
-    )  # fmt: skip
-
-
-def _record(job: Job, outcome: Outcome, history: _History) -> Record:
-    """Return the record. The machine is described last, because the fit may import more libraries."""
-    cpu, earlier_cpu = outcome.fit_cpu_seconds, history.cpu_seconds
-    total = None if cpu is None or earlier_cpu is None else earlier_cpu + cpu
-    return Record(
-        request=job.request,
-        outcome=outcome.model_copy(
-            update={"resumed": history.resumed, "fit_cpu_seconds": total, "doubts": history.doubts + outcome.doubts}
-        ),
-        machine=machine.describe_machine(job.request.device, job.plugin.needs),
-    )
+            return History(count, last.fit_cpu_seconds, doubts)
+    return History(count, None, doubts)

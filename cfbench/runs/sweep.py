@@ -32,6 +32,7 @@ from cfbench.data import card
 from cfbench.errors import CfbenchError, DataError, UsageError, WriteError
 from cfbench.runs import run
 from cfbench.runs.exposure import find_exposure
+from cfbench.runs.interruption import InterruptedRunError
 from cfbench.runs.setup import configure, new_request
 
 if TYPE_CHECKING:
@@ -164,12 +165,16 @@ def find_exposures(runs: list[PlannedRun], datasets: Mapping[str, Dataset]) -> l
 def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:
     """Make a run unless it is finished, and keep its fault, if any, as a result.
 
-    Raises `InterruptedRunError` and `WriteError`: they end the sweep.
+    Raises `WriteError`, and `InterruptedRunError` after Ctrl-C or if nothing can be written: they end the sweep.
     """
     try:
         request = new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
         record, existed = run.ensure(request, dataset, results, listener)
-    except (WriteError, run.InterruptedRunError):
+    except InterruptedRunError as stop:
+        if stop.fault is None or isinstance(stop.fault, WriteError):
+            raise
+        return SweepResult(planned, None, fault=f"{stop.reason}; run {stop.run} can be resumed")
+    except WriteError:
         raise
     except CfbenchError as fault:
         return SweepResult(planned, None, fault=str(fault))

@@ -15,6 +15,7 @@ import optuna
 from cfbench.contract import Context, DivergedError, Epoch, Model
 from cfbench.data import card, store
 from cfbench.errors import RecordError
+from cfbench.memory import is_out_of_memory
 from cfbench.metrics import rmse
 from cfbench.runs import fitting, registry
 from cfbench.runs.job import add_titles, training_parts
@@ -80,7 +81,7 @@ class Objective:
             raise
         except Exception as error:
             trial.set_user_attr("reason", " ".join(f"{type(error).__name__}: {error}".split())[:300])
-            if isinstance(error, DivergedError) or _is_out_of_memory(error.__cause__ or error):
+            if isinstance(error, DivergedError) or is_out_of_memory(error.__cause__ or error):
                 raise optuna.TrialPruned from error  # the sampler learns to avoid such values
             raise
 
@@ -132,9 +133,3 @@ class Objective:
         predictions = fitting.predict(self._job.plan.plugin, model, valid.pairs)
         error = rmse(valid.scale.clip(predictions), valid.ratings)
         return fitting.check_validation(self._job.plan.plugin, model, [], error)[0] or error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy or torch ran out of memory; torch raises a plain RuntimeError on the CPU."""
-    is_torch_error = type(error).__name__ == "OutOfMemoryError"
-    return isinstance(error, MemoryError) or is_torch_error or "can't allocate memory" in str(error)

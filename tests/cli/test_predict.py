@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cfbench.contract import Plugin
+from cfbench.plugins.bias import Bias, BiasConfig
+
 CSV = "user,item\nu1,i2\n\nu3,i4\n"
 
 
@@ -53,3 +56,50 @@ def test_output_writes_the_csv_to_a_file(bias):
 def test_an_error_names_the_unknown_id(bias):
     assert "no user 'u999'" in bias("predict last u999,i1").err
     assert "no item 'i999'" in bias("predict last u1,i999").err
+
+
+def test_a_run_whose_model_is_not_stored_names_the_command_that_makes_it_again(terminal):
+    terminal("run deepae --hidden 8 --epochs 2 --batch-size 16 --seed 4")
+    before = terminal("predict last u1,i2 u3,i4").out
+    (model,) = Path("results").glob("*/*/*/*/model.safetensors")
+    model.unlink()
+    for line in ("predict last u1,i2 u3,i4", "recommend last --user u1"):
+        result = terminal(line)
+        assert (result.status, result.out) == (1, "")
+        (error,) = result.err.splitlines()
+        text, _, command = error.partition(": cfbench ")
+        assert text.startswith(f"error: the model of run {model.parent.name} is not stored here")
+    assert terminal(command).status == 0
+    assert terminal("predict last u1,i2 u3,i4").out == before
+
+
+def test_a_stopped_run_and_a_failed_one_say_that_they_have_no_model(terminal, register):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    for fit, message in (
+        (interrupt, "resume it with: cfbench run --resume"),
+        (None, "because it failed; choose a run"),
+    ):
+        model = type("Faulty", (Bias,), {"fit": fit})
+        register("faulty", Plugin("f", "none", BiasConfig, model))
+        terminal("run faulty --seed 1" if fit else "run faulty")
+        result = terminal("predict faulty u1,i2" if fit else "predict last u1,i2")
+        assert result.status == 1
+        assert message in result.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict last u1,i2 --device nowhere",
+        "recommend last --user u1 --device cuda:9",
+        "run bias --device cuda",
+        "run deepae --device nowhere",
+        "tune deepae --device cuda:9",
+    ],
+)
+def test_a_wrong_device_is_a_wrong_command_line(bias, line):
+    result = bias(line)
+    assert (result.status, result.out) == (2, "")
+    assert len(result.err.splitlines()) == 1

@@ -304,7 +304,7 @@ def test_a_full_disk_while_training_leaves_a_run_that_can_be_resumed(tiny, fake)
         raise WriteError("no space")
 
     fake(fit=full)
-    with pytest.raises(WriteError):
+    with pytest.raises(run.InterruptedRunError, match="no space"):
         start(tiny, "fake")
     assert len(Results(Path("results")).unfinished()) == 1
     fake()
@@ -432,14 +432,18 @@ def test_a_resumed_run_counts_its_resumptions_and_the_cpu_time_of_all_its_fits(t
 
 
 def test_the_cpu_time_of_a_run_that_was_killed_is_unknown(tiny, fake):
-    def die(context):
-        raise WriteError("as after a kill, nothing is recorded")
+    class Killed(BaseException):
+        """As after a kill, nothing is recorded."""
+
+    def die(_):
+        raise Killed
 
     request, results = stop_a_run(tiny, fake), Results(Path("results"))
-    fake(fit=die)
-    with pytest.raises(WriteError):
-        run.resume(request.run, results, Listener())
     fake()
+    listener = Listener()
+    listener.begin = die
+    with pytest.raises(Killed):
+        run.resume(request.run, results, listener)
     outcome = run.resume(request.run, results, Listener())[0].outcome
     assert (outcome.status, outcome.resumed, outcome.fit_cpu_seconds) == ("finished", 2, None)
 
@@ -515,7 +519,7 @@ def status(process):
 
 DIE = """
 import os, signal
-from cfbench.runs import results
+from cfbench.runs import publication
 from cfbench.learning import training
 def die(*arguments):
     if arguments:
@@ -524,7 +528,7 @@ def die(*arguments):
 """
 KILLED = {
     "while its checkpoint is written": "training.save_file = die\n",
-    "before it is moved to its folder": "results.publish_folder = lambda *_: die()\n",
+    "before it is moved to its folder": "publication.publish_folder = lambda *_: die()\n",
 }
 
 
@@ -585,7 +589,7 @@ def test_a_run_whose_data_changed_is_not_resumed_and_stays_resumable(tiny, fake)
     changed = request.split.model_copy(update={"fingerprint": "f" * 64})
     file.write_text(request.model_copy(update={"split": changed}).model_dump_json())
     fake()
-    with pytest.raises(RecordError, match=r"the data or the split's definition have changed"):
+    with pytest.raises(run.InterruptedRunError, match=r"the data or the split's definition have changed"):
         run.resume(request.run, results, Listener())
     assert results.unfinished() == [request.run]
     file.write_text(request.model_dump_json())

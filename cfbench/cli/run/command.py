@@ -61,7 +61,7 @@ def run(
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Resume an interrupted run: its id or a part of its id.",
+            help="Resume an interrupted or failed run: its id or a part of its id.",
             show_default=False,
             autocompletion=completion.unfinished,
         ),
@@ -180,14 +180,18 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     console.say(_announcement(request))
     if cut.mismatches:
         console.say(f"these ratings differ from those published under this name: {'; '.join(cut.mismatches)}")
-    finished = harness.finished_run(request, data, Results(results)) if skip_finished else None
+    stored_runs = Results(results)
+    finished = harness.finished_run(request, data, stored_runs) if skip_finished else None
     if finished is not None:
         console.say(f"already finished: run {finished.run}, test RMSE {finished.outcome.rmse:.4f}")
         if json:
             console.print_json(finished.model_dump(mode="json"))
         return
+    interrupted = harness.interrupted_run(request, data, stored_runs)
+    if interrupted is not None:
+        console.say(f"the same run was interrupted before: resuming {interrupted}")
     _watch(
-        lambda progress: harness.start(request, data, Results(results), progress, seconds=time_limit),
+        lambda progress: harness.start_or_resume(request, data, stored_runs, progress, seconds=time_limit),
         name,
         results,
         json=json,
@@ -212,7 +216,7 @@ def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, resul
 
     def describe_stop(stop: InterruptedRunError) -> str:
         command = advice.command("run", "--resume", stop.run, results=results)
-        return f"stopped after epoch {stop.epoch}; resume it with: {command}"
+        return f"stopped{console.after_epoch(stop)}; resume it with: {command}"
 
     with console.run_progress(label, describe_stop) as progress:
         record, folder = work(progress)

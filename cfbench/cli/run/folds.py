@@ -56,7 +56,7 @@ def _run_fold(request: Request, dataset: Dataset, results: Results, place: str, 
     fold = request.split.name
     with console.run_progress(
         f"{request.plugin.name} {fold} ({place})",
-        lambda stop: f"stopped in {fold} after epoch {stop.epoch}; the same command resumes it",
+        lambda stop: f"stopped in {fold}{console.after_epoch(stop)}; the same command resumes it",
     ) as progress:
         record, was_finished = harness.ensure(request, dataset, results, progress, seconds=seconds)
     console.say_doubts(record)

@@ -214,7 +214,7 @@ def _run_best(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial], opti
         request = best_run_request(best_setup, job, trials, dataset, seed)
         with console.run_progress(
             f"{best_setup.name} seed {seed}",
-            lambda stop: f"stopped after epoch {stop.epoch}; the same command resumes the run",
+            lambda stop: f"stopped{console.after_epoch(stop)}; the same command resumes the run",
         ) as listener:
             record, _ = run.ensure(request, dataset, results, listener)
         records.append(record)
