@@ -413,10 +413,3 @@ def test_a_removed_folder_disappears_at_once_and_what_a_kill_leaves_is_swept(tmp
     assert folder_bytes(hidden) == 0
     with pytest.raises(WriteError):  # it is gone
         remove_folder(folder, hidden)
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.EFBIG, errno.ESTALE, errno.ENOLCK, errno.ELOOP])
-def test_every_error_of_the_system_is_one_line_that_names_the_file(tmp_path, number):
-    with pytest.raises(WriteError) as caught, write_errors(tmp_path / "file"):
-        raise OSError(number, os.strerror(number))
-    assert f"cannot write {tmp_path / 'file'}: the system reports: {os.strerror(number)}; " in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cfbench import advice
 from cfbench.errors import RecordError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
 
     stored_runs = Results(results)
     record, folder = stored_runs.find(run)
-    _require_model(record, folder)
+    _require_model(record, folder, results)
     plugin, split, refit = record.request.plugin.name, record.request.split.name, record.request.refit
     model, dataset = reopen(record, folder, stored_runs, device)
     if ratings is None:
@@ -48,7 +49,7 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
     return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split, refit)
 
 
-def _require_model(record: Record, folder: Path) -> None:
+def _require_model(record: Record, folder: Path, results: Path) -> None:
     """Raise `RecordError` if the run has no model: published results leave the models out, for their size."""
     from cfbench.cli.run.flags import command_of
     from cfbench.runs.arrays import STATE
@@ -57,10 +58,11 @@ def _require_model(record: Record, folder: Path) -> None:
     if record.request.imported is not None or (folder / STATE).exists():
         return
     if status == "stopped":
-        raise RecordError(f"run {run} is stopped and has no model yet; resume it with: cfbench run --resume {run}")
+        resume = advice.command("run", "--resume", run, results=results)
+        raise RecordError(f"run {run} is stopped and has no model yet; resume it with: {resume}")
     if STATE not in record.files:
         raise RecordError(f"run {run} has no model, because it {status}; choose a run with a score")
     raise RecordError(
         f"the model of run {run} is not stored here: {folder} has its record and its predictions only; make the model "
-        f"again, and then use `last`: {command_of(record.request)}"
+        f"again, and then use `last`: {command_of(record.request, results)}"
     )

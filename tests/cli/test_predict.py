@@ -70,7 +70,8 @@ def test_a_run_whose_model_is_not_stored_names_the_command_that_makes_it_again(t
         text, _, command = error.partition(": cfbench ")
         assert text.startswith(f"error: the model of run {model.parent.name} is not stored here")
     assert terminal(command).status == 0
-    assert terminal("predict last u1,i2 u3,i4").out == before
+    (again,) = Path("results").glob("*/*/*/*/model.safetensors")
+    assert terminal(f"predict {again.parent.name} u1,i2 u3,i4").out == before
 
 
 def test_a_stopped_run_and_a_failed_one_say_that_they_have_no_model(terminal, register):

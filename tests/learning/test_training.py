@@ -219,7 +219,9 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_line(tmp_path, damage)
         file.write_bytes(file.read_bytes()[:-10])
     if damage == "other model":
         model.named_weights = {"other": model.named_weights["weight"]}
-    with pytest.raises(RecordError, match=r"checkpoint .* cannot be resumed: .*; start the run again") as fault:
+    with pytest.raises(
+        RecordError, match=r"checkpoint .* cannot be resumed: .*; restore the file, or remove it"
+    ) as fault:
         run(model, Context(checkpoint=file, seed=2 if damage == "other seed" else 1))
     assert "\n" not in str(fault.value)
 

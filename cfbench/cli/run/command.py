@@ -27,8 +27,9 @@ from cfbench.errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cfbench.runs.interruption import InterruptedRunError
     from cfbench.runs.record import Record, Refit, Request
-    from cfbench.runs.run import InterruptedRunError, RunListener
+    from cfbench.runs.run import RunListener
 
 
 class RunGroup(typer.core.TyperGroup):
