@@ -3,39 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cfbench.cli import console
-from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunArgument
+import typer
+
+from cfbench.cli import completion, console
+from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.scoring import Slice
     from cfbench.runs.costs import Cost
     from cfbench.runs.machine import Machine
     from cfbench.runs.record import Exposure, ImportedFacts, Outcome, Record, Refit, Request, Tuned
+    from cfbench.runs.results import Results
 
 SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
 
 
 def show(
-    run: RunArgument,
+    run: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="The run's id, a part of its id, or `last`. Several runs: their learning "
+                       "curves in one picture.", autocompletion=completion.runs, show_default=False),
+    ],
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
-) -> None:
+) -> None:  # fmt: skip
     """Show the whole record of a run, its learning curve, and its errors by rating and by user activity.
 
-    Example: cfbench show last
+    Of several runs it shows the learning curves in one picture.
+
+    Examples: cfbench show last; cfbench show 3f2a 07c1
     """
-    from cfbench.leaderboard.scoring import find_errors, score_slices
-    from cfbench.runs.arrays import read_curve
-    from cfbench.runs.costs import Costs
     from cfbench.runs.results import Results
 
     stored_runs = Results(results)
-    record, folder = stored_runs.find(run)
-    cost = Costs(stored_runs).of(record)
+    found = {record.run: (record, folder) for record, folder in map(stored_runs.find, run)}
+    if len(found) > 1:
+        _show_curves(list(found.values()), json=json)
+    else:
+        _show_one(*next(iter(found.values())), stored_runs, json=json)
+
+
+def _show_curves(runs: list[tuple[Record, Path]], *, json: bool) -> None:
+    from cfbench.cli.view.curve_page import print_curves
+    from cfbench.runs.arrays import read_curve
+
+    curves = [(record, read_curve(folder)) for record, folder in runs]
+    if json:
+        console.print_json([record.model_dump(mode="json") | {"curve": curve} for record, curve in curves])
+    else:
+        print_curves(curves)
+
+
+def _show_one(record: Record, folder: Path, results: Results, *, json: bool) -> None:
+    from cfbench.leaderboard.scoring import find_errors, score_slices
+    from cfbench.runs.arrays import read_curve
+    from cfbench.runs.costs import Costs
+
+    cost = Costs(results).of(record)
     curve, errors = read_curve(folder), find_errors(record, folder)
     slices = {} if errors is None else {by: score_slices([errors], by) for by in SLICES}
     if json:
@@ -53,7 +83,7 @@ def show(
 def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices: dict[SliceBy, list[Slice]]) -> None:
     from rich.table import Table
 
-    from cfbench.cli.view import curves
+    from cfbench.cli.view.curve_page import print_run_curve
     from cfbench.cli.view.slices import print_slices
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -64,8 +94,7 @@ def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices:
     console.out().print(table)
     if curve:
         console.result("")
-        for line in curves.draw_curve(curve, width=min(console.out().width, 100)):
-            console.out().print(line, no_wrap=True)
+        print_run_curve(record, curve)
     for by, parts in slices.items():
         print_slices(parts, by)
 

@@ -1,45 +1,119 @@
-"""A learning curve, drawn with characters."""
+"""Learning curves, drawn with characters: one run, or several in one picture."""
 
 from __future__ import annotations
 
+import statistics
+from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
+
+from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TRAIN, VALID, BOTH = "·", "•", "◉"
+TRAIN, VALID, BOTH, BEST, ABOVE = "·", "•", "◉", "★", "▲"
+SEVERAL = "*"
+HEIGHT = 13  # rows
+_LABEL_EVERY = 3  # rows
 _MARGIN = 9  # characters to the left of the first column
 
 
-def draw_curve(epochs: Sequence[dict[str, Any]], *, width: int, height: int = 12) -> list[str]:
-    """The training (·) and validation (•) RMSE over epochs, as lines of at most `width` characters.
+@dataclass(frozen=True)
+class Curve:
+    """An error over epochs."""
 
-    A column is one epoch or, when there are more epochs than columns, the last of several epochs.
+    name: str
+    """What the legend calls it."""
+    mark: str
+    points: dict[int, float]
+    """The error of each epoch that has a finite one."""
+    best: int | None = None
+    """The epoch whose mark is `best_mark`."""
+    best_mark: str = BEST
+
+
+def points_of(epochs: Sequence[dict[str, Any]], name: str) -> dict[int, float]:
+    """The finite values of a column of a stored learning curve, by epoch."""
+    values = {epoch.get("epoch"): epoch.get(name) for epoch in epochs}
+    return {
+        epoch: float(value)
+        for epoch, value in values.items()
+        if isinstance(epoch, int) and epoch > 0 and isinstance(value, int | float) and isfinite(value)
+    }
+
+
+def draw_run(epochs: Sequence[dict[str, Any]], best: int | None, *, width: int) -> list[str]:
+    """The training and validation RMSE of a run over epochs, as lines of at most `width` characters.
+
+    `best` is the epoch that validation has chosen.
     """
-    columns = max(width - _MARGIN, 10)
-    shown = epochs
-    if len(epochs) > columns:
-        shown = [epochs[(column + 1) * len(epochs) // columns - 1] for column in range(columns)]
-    values = [value for epoch in epochs for value in (epoch["train_rmse"], epoch["valid_rmse"]) if value is not None]
+    valid = Curve(f"{VALID} validation", VALID, points_of(epochs, "valid_rmse"), best)
+    curves = [Curve(f"{TRAIN} training", TRAIN, points_of(epochs, "train_rmse")), valid]
+    lines = draw_curves(curves, width=width, several=BOTH)
+    legend = ", ".join(curve.name for curve in curves if curve.points)
+    if best in valid.points:
+        legend += f", {BEST} best epoch {best}: {numbers.score(valid.points[best])}"
+    return [*lines, f"{'':8}RMSE by epoch: {legend}"] if lines else []
+
+
+def draw_curves(curves: Sequence[Curve], *, width: int, several: str = SEVERAL) -> list[str]:
+    """The curves in one picture, as lines of at most `width` characters; none if no curve has a point.
+
+    A column is one epoch or, when there are more epochs than columns, the best or the last of several epochs. Errors
+    far above the others, as in the first epochs, are marked at the upper edge. `several` marks where curves meet.
+    """
+    values = [value for curve in curves for value in curve.points.values()]
+    if not values:
+        return []
+    low, high = value_range(values)
+    last = max(epoch for curve in curves for epoch in curve.points)
+    columns = min(max(width - _MARGIN, 10), last)
+    grid = [[" "] * columns for _ in range(HEIGHT)]
+    for curve in curves:
+        _draw(curve, grid, last, (low, high), several)
+    for curve in curves:  # nothing hides the best epochs
+        if curve.best in curve.points:
+            column, row = _column(curve.best, last, columns), _row(curve.points[curve.best], low, high)
+            grid[row][column] = curve.best_mark
+    rows = range(0, HEIGHT, _LABEL_EVERY) if high > low else [0]
+    labels = {row: numbers.score(high - row * (high - low) / (HEIGHT - 1)) for row in rows}
+    lines = [f"{labels.get(row, ''):>6} │{''.join(cells)}".rstrip() for row, cells in enumerate(grid)]
+    lines.append(f"{'':6} └{'─' * columns}")
+    lines.append(f"{'':8}1{last:>{max(columns - 1, len(str(last)) + 1)}}" if last > 1 else f"{'':8}1")
+    if any(value > high for value in values):
+        lines.append(f"{'':8}{ABOVE} above the picture: up to {numbers.score(max(values))}")
+    return lines
+
+
+def value_range(values: Sequence[float]) -> tuple[float, float]:
+    """The lowest value, and the highest that is at most 1.5 interquartile ranges above the third quartile."""
     low, high = min(values), max(values)
-    labels = {0: f"{high:.4f}", height - 1: f"{low:.4f}"}
-    grid = _draw_grid(shown, low, high, height)
-    lines = [f"{labels.get(index, ''):>6} │{''.join(row)}".rstrip() for index, row in enumerate(grid)]
-    first, last = str(shown[0]["epoch"]), str(shown[-1]["epoch"])
-    lines.append(f"{'':6} └{'─' * len(shown)}")
-    lines.append(f"{'':8}{first}{last:>{max(len(shown) - len(first), len(last) + 1)}}")
-    legend = f"RMSE by epoch: {TRAIN} training"
-    if any(epoch["valid_rmse"] for epoch in epochs):
-        legend += f", {VALID} validation"
-    return [*lines, f"{'':8}{legend}"]
+    if len(values) > 3:
+        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+        high = max(value for value in values if value <= third + 1.5 * (third - first))
+    return low, high
 
 
-def _draw_grid(epochs: Sequence[dict[str, Any]], low: float, high: float, height: int) -> list[list[str]]:
-    """`height` rows with one character for each epoch; `high` is in the first row and `low` in the last."""
-    grid = [[" "] * len(epochs) for _ in range(height)]
-    for column, epoch in enumerate(epochs):
-        for value, mark in ((epoch["train_rmse"], TRAIN), (epoch["valid_rmse"], VALID)):
-            if value is not None:
-                row = round((high - value) / (high - low or 1.0) * (height - 1))
-                grid[row][column] = mark if grid[row][column] == " " else BOTH
-    return grid
+def _draw(curve: Curve, grid: list[list[str]], last: int, ends: tuple[float, float], several: str) -> None:
+    """Draw the marks of a curve; of several epochs in one column, the last counts, or the best of the curve."""
+    by_column = {_column(epoch, last, len(grid[0])): epoch for epoch in sorted(curve.points)}
+    if curve.best in curve.points:
+        by_column[_column(curve.best, last, len(grid[0]))] = curve.best
+    for column, epoch in by_column.items():
+        value = curve.points[epoch]
+        if value > ends[1]:
+            grid[0][column] = ABOVE
+        else:
+            row = _row(value, *ends)
+            grid[row][column] = curve.mark if grid[row][column] == " " else several
+
+
+def _column(epoch: int, last: int, columns: int) -> int:
+    """The column of an epoch: every epoch has its own, or all columns have equally many."""
+    return (epoch - 1) * columns // last
+
+
+def _row(value: float, low: float, high: float) -> int:
+    """The row of a value: `high` and what is above it are in the first row, and `low` is in the last."""
+    return max(0, round((high - value) / (high - low or 1.0) * (HEIGHT - 1)))

@@ -1,0 +1,64 @@
+"""The learning curves of several runs in one picture, which `cfbench show RUN RUN` shows."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any
+
+from cfbench.cli import console
+from cfbench.cli.view import curves, numbers, tables
+from cfbench.cli.view.tables import Column
+from cfbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cfbench.runs.record import Record
+
+    StoredCurve = tuple[Record, list[dict[str, Any]]]
+
+WIDTH = 100
+"""The most columns of a picture."""
+
+
+def print_run_curve(record: Record, epochs: Sequence[dict[str, Any]]) -> None:
+    """Print the learning curve of one run, if it has one."""
+    _print_lines(curves.draw_run(epochs, record.outcome.best_epoch, width=min(console.out().width, WIDTH)))
+
+
+def print_curves(runs: Sequence[StoredCurve]) -> None:
+    """Print the validation RMSE of several runs over epochs, and a table that says which letter is which run.
+
+    A run that does not validate shows its training RMSE. Raises `UsageError` if there are more runs than letters.
+    """
+    if len(runs) > len(ascii_lowercase):
+        raise UsageError(f"{len(runs)} runs do not fit in one picture; name at most {len(ascii_lowercase)}")
+    drawn = [_curve(letter, *run) for letter, run in zip(ascii_lowercase, runs, strict=False)]
+    lines = curves.draw_curves(drawn, width=min(console.out().width, WIDTH))
+    if lines:
+        legend = f"RMSE by epoch; a capital letter marks the best epoch, {curves.SEVERAL} several runs"
+        _print_lines([*lines, f"{'':8}{legend}"])
+    records = [record for record, _ in runs]
+    columns = [
+        Column("", [curve.mark if curve.points else "" for curve in drawn]),
+        Column("run", [record.run for record in records]),
+        Column("curve", [curve.name for curve in drawn]),
+        Column("epoch", [numbers.count(record.outcome.best_epoch) for record in records], right=True),
+        Column("valid", [numbers.score(record.outcome.valid_rmse) for record in records], right=True),
+        Column("RMSE", [numbers.score(record.outcome.rmse) for record in records], right=True),
+    ]
+    console.out().print(tables.rich_table(columns), crop=False)
+
+
+def _curve(letter: str, record: Record, epochs: Sequence[dict[str, Any]]) -> curves.Curve:
+    """The validation RMSE of a run or, where there is none, its training RMSE."""
+    valid = curves.points_of(epochs, "valid_rmse")
+    if valid:
+        return curves.Curve("validation", letter, valid, record.outcome.best_epoch, letter.upper())
+    training = curves.points_of(epochs, "train_rmse")
+    return curves.Curve("training" if training else "none", letter, training)
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        console.out().print(line, no_wrap=True)
