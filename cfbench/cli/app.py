@@ -72,7 +72,20 @@ def load_command(name: str) -> Any:
         holder.command()(getattr(module, word))
     command = typer.main.get_command(holder)
     command.name = name
+    for each in (command, *(getattr(command, "commands", None) or {}).values()):
+        each.help = reflow(each.help or "")
     return command
+
+
+def reflow(text: str) -> str:
+    """Return a help text with each paragraph on one line, which the terminal wraps, and each example on its own."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    return "\n\n".join(_list_examples(line) if line.startswith("Example") else line for line in paragraphs)
+
+
+def _list_examples(paragraph: str) -> str:
+    heading, _, examples = paragraph.partition(": ")
+    return "\n".join([f"{heading}:", *(f"  {example}" for example in examples.split("; "))])
 
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -31,13 +32,21 @@ def presets(ctx: typer.Context) -> list[str]:
     return [] if plugin is None else list(registry.presets(plugin))
 
 
-def splits(ctx: typer.Context) -> list[str]:
-    """Return the splits of the data set that the command uses."""
+def splits(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the splits of the data set that the command uses, 5fold among them; after an @, the first few seeds."""
     from cfbench.cli.dataset_choice import dataset_name
     from cfbench.data import card
+    from cfbench.data.split_definitions import OWN_SPLIT
 
     name = dataset_name(ctx.params.get("dataset"))
-    return card.load(name).split_names if name in card.names() else []
+    if name not in card.names():
+        return []
+    names = card.load(name).split_names
+    families = [fold.removesuffix("-1") for fold in names if fold.endswith("fold-1")]
+    base, at, _ = incomplete.partition("@")
+    if not at:
+        return [*names, *families]
+    return [f"{base}@{seed}" for seed in range(1, 10)] if base in {*names, *families} - {OWN_SPLIT} else []
 
 
 def devices() -> list[str]:
@@ -80,3 +89,35 @@ def slices() -> list[str]:
     from cfbench.leaderboard import SliceBy
 
     return list(get_args(SliceBy))
+
+
+def users(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the first users of the run's data set whose ids begin like the incomplete one."""
+    return _ids(ctx, "users", incomplete)
+
+
+def pairs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the first users of the run's data set, or after a comma its first items, that fit the incomplete pair."""
+    user, comma, item = incomplete.partition(",")
+    if not comma:
+        return [f"{name}," for name in _ids(ctx, "users", user)]
+    return [f"{user},{name}" for name in _ids(ctx, "items", item)]
+
+
+def _ids(ctx: typer.Context, kind: Literal["users", "items"], start: str) -> list[str]:
+    """Return at most 50 ids with this start; none if the data set of the run is not downloaded."""
+    from contextlib import suppress
+    from itertools import islice
+
+    from cfbench.data import card, store
+    from cfbench.errors import CfbenchError
+    from cfbench.runs.results import Results
+
+    with suppress(CfbenchError):
+        run = ctx.params.get("run") or next(iter(ctx.args), "")  # Click leaves it there while an option lacks its value
+        record, _ = Results(Path(ctx.params["results"])).find(run)
+        description = card.load(record.request.dataset.name)
+        if store.is_ready(description):
+            ids = getattr(store.open_dataset(description).catalogue, kind)["id"]
+            return list(islice((name for name in map(str, ids) if name.startswith(start)), 50))
+    return []

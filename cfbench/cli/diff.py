@@ -11,6 +11,7 @@ from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunA
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cfbench.leaderboard.intervals import Comparison
@@ -111,11 +112,24 @@ def _print_differences(first: str, second: str, differences: dict[str, tuple[Any
     for run in (first, second):
         table.add_column(run, overflow="fold")
     for name, values in differences.items():
-        table.add_row(name, *map(_cell, values))
+        table.add_row(name, *_cells(name, values))
     console.out().print(table)
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return numbers.NONE
+_FORMATS: dict[str, Callable[[Any], str]] = {
+    "rmse": numbers.score, "mae": numbers.score, "valid_rmse": numbers.score, "parameters": numbers.count,
+    "fit_seconds": numbers.duration, "predict_seconds": numbers.duration, "peak_memory": numbers.megabytes,
+}  # fmt: skip
+
+
+def _cells(name: str, values: tuple[Any, Any]) -> list[str]:
+    """Both values as other tables round them, or with more digits where that would make them equal."""
+    for write in (_FORMATS.get(name, _six_digits), _six_digits, numbers.hyper_parameter):
+        cells = [numbers.NONE if value is None else write(value) for value in values]
+        if cells[0] != cells[1]:
+            break
+    return cells
+
+
+def _six_digits(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else numbers.hyper_parameter(value)

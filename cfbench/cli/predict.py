@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cfbench.cli import completion
 from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, RatingsOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def predict(
             metavar="USER,ITEM",
             help="Pairs of ids, as the data set has them, or an item's title. With --ratings: only items.",
             show_default=False,
+            autocompletion=completion.pairs,
         ),
     ] = None,
     file: Annotated[

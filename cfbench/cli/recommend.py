@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfbench.cli import console
+from cfbench.cli import completion, console
 from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, RatingsOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ def recommend(
     run: RunArgument,
     user: Annotated[
         str | None,
-        typer.Option("--user", metavar="ID", help="The user's id, as the data set has it.", show_default=False),
+        typer.Option("--user", metavar="ID", help="The user's id, as the data set has it.", show_default=False,
+                     autocompletion=completion.users),
     ] = None,
     ratings: RatingsOption = None,
     number: Annotated[int, typer.Option("-n", min=1, metavar="N", help="The number of items.")] = 10,
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
-) -> None:
+) -> None:  # fmt: skip
     """List the items with the highest predictions for a user, without those rated in training.
 
     Examples: cfbench recommend last --user 196; cfbench recommend last --ratings my-ratings.csv -n 20

@@ -1,6 +1,7 @@
 """The application: start-up, help, exit statuses and one-line errors."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,16 @@ def test_every_command_and_every_option_has_help(command, empty_terminal):
     assert node.help
     for parameter in node.params:
         assert getattr(parameter, "help", ""), f"{command}: {parameter.name} has no help"
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_a_help_text_breaks_lines_at_paragraphs_and_examples_only(name):
+    command = app.load_command(name)
+    for each in (command, *(getattr(command, "commands", None) or {}).values()):
+        for paragraph in each.help.split("\n\n"):
+            heading, *examples = paragraph.split("\n")
+            assert not examples or heading in {"Example:", "Examples:"}
+            assert all(re.match("  (cfbench|python|.venv) ?", example) for example in examples)
 
 
 @pytest.mark.parametrize(

@@ -72,17 +72,31 @@ def test_the_presets_of_the_plugin_on_the_line_are_completed():
 @pytest.mark.usefixtures("empty_terminal")
 def test_the_splits_of_the_data_set_on_the_line_are_completed():
     assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
-    assert completed("cfbench compare --dataset ml-1m --split 5") == {f"5fold-{fold}" for fold in range(1, 6)}
+    assert completed("cfbench compare --dataset ml-1m --split 5") == {
+        "5fold", *(f"5fold-{fold}" for fold in range(1, 6))
+    }  # fmt: skip
+    assert {"5fold@1", "5fold@7"} <= completed("cfbench run bias --dataset ml-1m --split 5fold@")
+    assert completed("cfbench run bias --dataset ml-1m --split nope@") == set()
 
 
 @pytest.mark.usefixtures("empty_terminal")
-def test_exports_and_imports_are_completed():
-    assert completed("cfbench export ") == {"split", "predictions", "ratings"}
-    assert completed("cfbench export split --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
-    assert completed("cfbench export split --part te") == {"test"}
-    assert completed("cfbench import-predictions p.csv --dataset ml-100k --split random") == {"random80", "random90"}
+def test_the_values_of_options_and_hyper_parameters_are_completed():
+    assert completed("cfbench run deepae --activation s") >= {"selu", "sigmoid"}
+    assert completed("cfbench run deepae --lr ") == set()
+    assert completed("cfbench runs --status in") == {"interrupted"}
+    assert completed("cfbench compare --by user") == {"user-activity"}
+    assert completed("cfbench compare --columns plugin,fi") == {"plugin,fit"}
+    assert completed("cfbench runs ") == {"rm", "discard"}
 
 
-@pytest.mark.usefixtures("empty_terminal")
-def test_devices_are_completed():
-    assert completed("cfbench bench deepae --device cu") == {"cuda", "cuda:0"}
+def test_users_and_items_of_the_run_are_completed(empty_terminal):
+    pairs = [(user, item) for user in range(12) for item in range(15) if (user + item) % 3]
+    lines = [f"u{user},i{item},{1 + (user * item) % 5}" for user, item in pairs]
+    Path("mine.csv").write_text("user,item,rating\n" + "\n".join(lines))
+    assert empty_terminal("import mine.csv --name mine").status == 0
+    assert empty_terminal("run bias").status == 0
+    assert completed("cfbench recommend last --user u1") == {"u1", "u10", "u11"}
+    assert completed("cfbench predict last u1") == {"u1,", "u10,", "u11,"}
+    assert completed("cfbench predict last u2,i1") == {"u2,i1", *(f"u2,i{item}" for item in range(10, 15))}
+    assert completed("cfbench recommend nope --user u1") == set()
+    assert completed("cfbench show last ") == completed("cfbench show ")

@@ -38,3 +38,15 @@ def test_diff_counts_the_members_of_an_ensemble_in_its_cost(terminal):
         "parameters"
     ]
     assert ensemble_parameters == bias_parameters + 2
+
+
+def test_diff_rounds_scores_unless_that_would_make_them_equal(terminal):
+    first, second = run_bias(terminal), run_bias(terminal, "--user-reg 15.0001")
+    far = run_bias(terminal, "--user-reg 900")
+    scores = {}
+    for other in (second, far):
+        lines = terminal(f"diff {first} {other}").out.splitlines()
+        scores[other] = next(line.split()[1:] for line in lines if line.startswith("rmse"))
+    assert all(len(score.partition(".")[2]) == 4 for score in scores[far])
+    assert scores[second][0] != scores[second][1]
+    assert min(len(score.partition(".")[2]) for score in scores[second]) > 4

@@ -22,6 +22,7 @@ from cfbench.cli.options import (
 )
 from cfbench.cli.plain import plain_help
 from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
+from cfbench.cli.view import numbers
 from cfbench.errors import PluginError
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def summary_line(record: Record) -> str:
     if not record.scored:
         return f"{record.run}: {status}no epoch to score; try a lower learning rate"
     line = f"{record.run}: {status}test RMSE {outcome.rmse:.4f}, MAE {outcome.mae:.4f}"
-    line += f", fitted in {outcome.fit_seconds:.1f} s"
+    line += f", fitted in {numbers.duration(outcome.fit_seconds)}"
     if outcome.refit:
         line += f" with {_describe_refit(outcome.refit)}"
     if outcome.best_epoch and outcome.valid_rmse is not None:  # without a validation part, no epoch is chosen

@@ -81,19 +81,26 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
         switch = typer.Option(f"--{flag}/--no-{flag}", help=help_text, show_default=False, rich_help_panel=panel)
         return Annotated[bool | None, switch]
     text = typer.Option(
-        f"--{flag}", metavar=plain(flag_value(field)), help=help_text, show_default=False, rich_help_panel=panel
-    )
+        f"--{flag}", metavar=plain(flag_value(field)), help=help_text, show_default=False, rich_help_panel=panel,
+        autocompletion=lambda: _choices(field),
+    )  # fmt: skip
     return Annotated[str | None, text]
 
 
 def flag_value(field: FieldInfo) -> str:
     """Return what a flag takes, as its help shows it: `N`, `X`, `N,N,…`, `selu|elu` or `TEXT`."""
     kind: Any = field.annotation
-    if get_origin(kind) is Literal:
-        return "|".join(map(str, get_args(kind)))
+    if choices := _choices(field):
+        return "|".join(choices)
     if get_origin(kind) is tuple:
         return "NAME,NAME,…" if get_args(kind)[0] is str else "N,N,…"
     return {int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    """Return the values of a hyper-parameter that has a few; empty for any other."""
+    kind: Any = field.annotation
+    return list(map(str, get_args(kind))) if get_origin(kind) is Literal else []
 
 
 def range_text(field: FieldInfo) -> str:
