@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _LOCK_NAME = ".lock"
-# Another process may remove the folder before it is locked. If that happens this often, locks do not work here.
+# Another process may remove the folder before it is locked.
 _LOCK_TRIES = 3
 _LOCK_TIMEOUT = 1.0  # seconds; `is_locked` in another process holds the lock for a moment
 _ADVICE = {
@@ -254,24 +254,33 @@ def try_lock(path: Path) -> Iterator[bool]:
 
     hidden = _lock_folder(path)
     lock = FileLock(hidden / _LOCK_NAME)
-    acquired = True
     try:
-        for _ in range(_LOCK_TRIES):
-            hidden.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=_LOCK_TIMEOUT)
-            if Path(lock.lock_file).exists():  # else `remove_leftovers` of another process deleted it meanwhile
-                break
-            lock.release()
+        acquired = _acquire_in(hidden, lock)
     except Timeout:
         acquired = False
     except (OSError, NotImplementedError):
-        pass
+        acquired = True  # without a lock
     try:
         yield acquired
     finally:
         if acquired:  # remove before the release: afterwards another process may have created its own folder
             shutil.rmtree(hidden, ignore_errors=True)
         lock.release()
+
+
+def _acquire_in(hidden: Path, lock: BaseFileLock) -> bool:
+    """Acquire the lock in a hidden folder, which other processes remove when they release it.
+
+    Returns False if that happens again and again. Raises `Timeout` while another process holds it, `OSError`.
+    """
+    for _ in range(_LOCK_TRIES):
+        hidden.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            lock.acquire(timeout=_LOCK_TIMEOUT)
+            if Path(lock.lock_file).exists():
+                return True
+            lock.release()
+    return False
 
 
 def is_locked(path: Path) -> bool:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -413,3 +414,22 @@ def test_a_removed_folder_disappears_at_once_and_what_a_kill_leaves_is_swept(tmp
     assert folder_bytes(hidden) == 0
     with pytest.raises(WriteError):  # it is gone
         remove_folder(folder, hidden)
+
+
+def test_a_lock_that_many_processes_wait_for_is_held_by_one_at_a_time(tmp_path):
+    holders, crowds = [], []
+
+    def hold_lock(process):
+        times = 0
+        while times < 5:
+            with try_lock(tmp_path / "run") as acquired:
+                if acquired:
+                    holders.append(process)
+                    crowds.append(len(holders))
+                    time.sleep(0.01)
+                    holders.remove(process)
+                    times += 1
+
+    with ThreadPoolExecutor(6) as pool:  # the locks exclude threads as they exclude processes
+        list(pool.map(hold_lock, range(6)))
+    assert crowds == [1] * 30
