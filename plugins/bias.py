@@ -48,7 +48,7 @@ class Bias:
 
     def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
         """(n,) μ + b_u + b_i, with the bias of the new user from their m ratings."""
-        return self._biases.fold_in(items, ratings, targets, user_reg=self._config.user_reg)
+        return self._biases.fold_in(items, ratings, targets)
 
     def state(self) -> State:
         """The mean and the biases."""
@@ -56,7 +56,7 @@ class Bias:
 
     def restore(self, state: State, train: Ratings, context: Context) -> None:  # noqa: ARG002 (the state is complete)
         """Restore the mean and the biases."""
-        self._biases = biases.Biases(float(state["mean"][0]), state["users"], state["items"])
+        self._biases = biases.Biases(float(state["mean"][0]), state["users"], state["items"], self._config.user_reg)
 
     @property
     def parameters(self) -> int:

@@ -1,5 +1,7 @@
 """Biases against their definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,57 +49,61 @@ def test_a_cold_user_and_item_have_bias_zero():
 
 
 def popular_is_good(seed, items=2000):
-    """Ratings of an item: 2 + 0.3 log of their number + the item's deviation + noise. The last two items have none."""
+    """Ratings of an item: 2 + 0.3 log of their number + effects of user and item + noise. Two items have none."""
     rng = np.random.default_rng(seed)
-    counts = np.append(rng.geometric(0.03, size=items - 2), (0, 0))
+    counts = np.append(np.minimum(rng.geometric(0.03, size=items - 2), 400), (0, 0))
     codes = np.repeat(np.arange(items, dtype=np.int32), counts)
     users = np.concatenate([rng.permutation(400)[:count] for count in counts]).astype(np.int32)
-    codes = codes[: len(users)]
     quality = 2 + 0.3 * np.log(np.maximum(counts, 1)) + 0.3 * rng.normal(size=items)
-    ratings = quality[codes] + 0.6 * rng.normal(size=len(codes))
+    kindness = 0.2 * rng.normal(size=400)
+    ratings = quality[codes] + (kindness - kindness.mean())[users] + 0.6 * rng.normal(size=len(codes))
     return Ratings(users, codes, ratings, 400, items, Scale(low=-5, high=10))
 
 
-def test_with_popularity_an_item_without_ratings_gets_the_bias_of_an_item_with_one():
+def test_random_effects_estimate_the_planted_variances_and_the_line():
     table = popular_is_good(seed=1)
-    fitted = biases.fit(table, user_reg=1e9, item_reg=4, popularity=True)  # (0.6 / 0.3)² = 4
+    fitted = biases.fit_random_effects(table)
+    assert fitted.user_reg == pytest.approx(0.6**2 / 0.2**2, rel=0.15)
     unseen = Pairs(np.zeros(2, np.int32), np.array([1998, 1999], np.int32))
-    np.testing.assert_allclose(fitted.predict(unseen), 2, atol=0.06)
+    np.testing.assert_allclose(fitted.predict(unseen) - fitted.users[0], 2, atol=0.06)  # as an item with one rating
+    quality = fitted.mean + fitted.items
+    counts = np.bincount(table.items, minlength=table.n_items)
+    assert np.polyfit(np.log(counts[:-2]), quality[:-2], 1)[0] == pytest.approx(0.3, abs=0.03)
 
 
-def test_with_popularity_items_with_few_ratings_are_predicted_better_and_others_as_well():
+def test_random_effects_predict_held_out_ratings_better_than_the_best_of_a_grid_of_fixed_ones():
     table = popular_is_good(seed=2)
     held_out = np.random.default_rng(0).random(len(table)) < 0.2
     train, test = table.take(np.flatnonzero(~held_out)), table.take(np.flatnonzero(held_out))
-    counts = np.bincount(train.items, minlength=table.n_items)[test.items]
-    plain, line = (biases.fit(train, user_reg=15, item_reg=4, popularity=popularity) for popularity in (False, True))
-    for few, bound in ((counts < 5, 0.97), (counts > 50, 1.001)):
-        part = test.take(np.flatnonzero(few))
-        assert rmse(line.predict(part.pairs), part.ratings) < bound * rmse(plain.predict(part.pairs), part.ratings)
+    grid = [biases.fit(train, user_reg=u, item_reg=i) for u in (2, 5, 9, 15) for i in (1, 2, 4, 8)]
+    best = min(rmse(fitted.predict(test.pairs), test.ratings) for fitted in grid)
+    random = biases.fit_random_effects(train)
+    assert rmse(random.predict(test.pairs), test.ratings) < best
+    rare = test.take(np.bincount(train.items, minlength=train.n_items)[test.items] < 5)
+    best_of_rare = min(rmse(fitted.predict(rare.pairs), rare.ratings) for fitted in grid)
+    assert rmse(random.predict(rare.pairs), rare.ratings) < 0.97 * best_of_rare
 
 
-def test_with_popularity_the_fixed_point_has_no_better_line():
+def test_random_effects_on_another_scale_are_the_same():
     table = popular_is_good(seed=3)
-    fitted = biases.fit(table, user_reg=15, item_reg=4, sweeps=100, popularity=True)
-    counts = np.bincount(table.items, minlength=table.n_items)
-    rated = counts > 0
-    slope = np.polyfit(np.log(counts[rated]), fitted.items[rated], 1)[0]
-    biases_in_training = fitted.items - slope * (np.log1p(counts) - np.log(np.maximum(counts, 1)))
-    sums = np.bincount(
-        table.items, weights=table.ratings - fitted.mean - fitted.users[table.users], minlength=table.n_items
-    )
-    deviations = (sums - counts * biases_in_training)[rated] / 4  # the normal equations of d_i
-    assert abs(deviations.mean()) < 0.01
-    assert abs(np.corrcoef(deviations, np.log(counts[rated]))[0, 1]) < 0.05
+    rescaled = replace(table, ratings=20 * table.ratings - 19, scale=Scale(low=-119, high=181))
+    before, after = biases.fit_random_effects(table), biases.fit_random_effects(rescaled)
+    np.testing.assert_allclose(after.predict(table.pairs), 20 * before.predict(table.pairs) - 19, atol=1e-3)
+    assert after.user_reg == pytest.approx(before.user_reg, rel=1e-3)
 
 
-def test_popularity_is_ignored_where_all_items_are_equally_popular():
+@pytest.mark.parametrize("rating", [0.0, 4.0])
+def test_random_effects_of_equal_ratings_are_zero(rating):
     users, items = (codes.ravel() for codes in np.indices((20, 10)))
-    table = Ratings(users, items, np.random.default_rng(0).uniform(1, 5, 200), 20, 10, STARS)
-    plain, line = (biases.fit(table, popularity=popularity) for popularity in (False, True))
-    np.testing.assert_array_equal(plain.items, line.items)
+    table = Ratings(users, items, np.full(200, rating), 21, 11, Scale(low=0, high=5))
+    fitted = biases.fit_random_effects(table)
+    everyone = Pairs(np.full(11, 20, np.int32), np.arange(11, dtype=np.int32))
+    np.testing.assert_allclose(fitted.predict(everyone), rating, atol=1e-6)
+    assert np.isfinite(fitted.fold_in(items[:3], table.ratings[:3], items[3:6])).all()
 
 
 def test_without_ratings_the_middle_of_the_scale_is_predicted():
     empty = planted(seed=3).train.take(np.arange(0))
-    assert biases.fit(empty).mean == 3
+    unseen = Pairs(np.zeros(1, np.int32), np.zeros(1, np.int32))
+    for fitted in (biases.fit(empty), biases.fit_random_effects(empty)):
+        assert fitted.predict(unseen) == 3
