@@ -54,7 +54,7 @@ class ALS:
         self._by_user = ridge.Regressions(train_part.rows("user"), context.device)
         self._by_item = ridge.Regressions(train_part.rows("item"), context.device)
         config = self._config
-        training.train(self, context, epochs=config.epochs, patience=config.patience, scale=train_part.scale)
+        training.train(self, context, training.Schedule(config.epochs, config.patience), scale=train_part.scale)
 
     def _prepare(self, train_part: Ratings, context: Context) -> None:
         self._mean = biases.mean(train_part)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.learning.lazy import F, autoencoder, layers, precision, torch
+from cfbench.learning.lazy import F, autoencoder, layers, precision, torch, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +95,11 @@ def build(config: AutoRecConfig) -> RowModel:
     """The model over the rows of items or users."""
     return autoencoder.build_row_model(
         partial(AutoRec, config), orientation=config.orientation,
-        batch_size=lambda _: config.batch_size, epochs=config.epochs, patience=config.patience,
-        learning_rate=lambda epoch: autoencoder.one_cycle(epoch, config.epochs, config.lr),
+        batch_size=lambda _: config.batch_size,
+        schedule=training.Schedule(
+            config.epochs, config.patience, lambda epoch: autoencoder.one_cycle(epoch, config.epochs, config.lr),
+            backoffs=training.BACKOFFS[config.on_divergence],
+        ),
     )  # fmt: skip
 
 
@@ -123,6 +126,9 @@ class AutoRecConfig(Config):
         description="precision of products; auto: bf16 where the device computes it natively. Weights stay float32",
     )
     patience: int = Field(0, ge=0, description="stop after this many epochs without a better validation; 0: never")
+    on_divergence: Literal["backoff", "stop"] = Field(
+        "backoff", description="go back to the best epoch and halve the learning rate, at most three times; or stop"
+    )
 
     def for_device(self, device: str) -> Self:
         """The same config with the precision resolved."""

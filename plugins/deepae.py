@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, cast
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.learning.lazy import F, autoencoder, layers, precision, torch
+from cfbench.learning.lazy import F, autoencoder, layers, precision, torch, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -380,8 +380,11 @@ def build(config: DeepAEConfig) -> RowModel:
     return autoencoder.build_row_model(
         partial(Autoencoder, config), orientation=config.orientation,
         targets="standardized" if config.standardize else "residuals" if config.residuals else "ratings",
-        batch_size=partial(batch_size, config), epochs=config.epochs, patience=config.patience,
-        learning_rate=partial(learning_rate, config), average=config.average,
+        batch_size=partial(batch_size, config),
+        schedule=training.Schedule(
+            config.epochs, config.patience, partial(learning_rate, config), average=config.average,
+            backoffs=training.BACKOFFS[config.on_divergence],
+        ),
     )  # fmt: skip
 
 
@@ -454,6 +457,9 @@ class DeepAEConfig(Config):
         False, description="fuse the elementwise work of re-feeding (torch.compile; needs a C++ compiler)"
     )
     patience: int = Field(20, ge=0, description="stop after this many epochs without a better validation; 0: never")
+    on_divergence: Literal["backoff", "stop"] = Field(
+        "backoff", description="go back to the best epoch and halve the learning rate, at most three times; or stop"
+    )
 
     @field_validator("standardize")
     @classmethod

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cfbench.contract import Context, State
     from cfbench.learning.precision import BlockedOptimizer, Weight
+    from cfbench.learning.training import Schedule
     from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores
 
 ROWS = 1024
@@ -121,7 +122,7 @@ def build_row_model(
 class RowModel:
     """A network that is trained on the rows of the training ratings, with early stopping.
 
-    `batch_size`: the rows of a batch, for a number of rows in all. `average`: see `training.train`.
+    `batch_size`: the rows of a batch, for a number of rows in all.
     """
 
     def __init__(
@@ -131,15 +132,11 @@ class RowModel:
         by_item: bool,
         targets: Targets = "ratings",
         batch_size: Callable[[int], int],
-        epochs: int,
-        patience: int,
-        learning_rate: Callable[[int], float],
-        average: int = 0,
+        schedule: Schedule,
     ) -> None:
         self._build_network, self._by_item = build_network, by_item
         self._residuals, self._standardize = targets != "ratings", targets == "standardized"
-        self._choose_batch_size, self._epochs, self._patience = batch_size, epochs, patience
-        self._learning_rate, self._average = learning_rate, average
+        self._choose_batch_size, self._schedule = batch_size, schedule
 
     def fit(self, train_part: Ratings, valid: Ratings, context: Context) -> None:
         """Train with early stopping on `valid`; raises `DivergedError`."""
@@ -147,10 +144,7 @@ class RowModel:
         if self._standardize:
             context.note(f"{self._batch_size} rows per batch, weight decay {self.optimizer.weight_decay:.2g}")
         self._valid, self._valid_query = valid, self._query(valid.pairs)
-        train(
-            self, context, epochs=self._epochs, patience=self._patience, learning_rate=self._learning_rate,
-            scale=train_part.scale, average=self._average,
-        )  # fmt: skip
+        train(self, context, self._schedule, scale=train_part.scale)
 
     def prepare(self, train_part: Ratings, context: Context) -> None:
         """Put the ratings on the device and make an untrained network."""

@@ -151,6 +151,11 @@ class BlockedOptimizer:
         for weight in self._weights:
             weight.zero_grad()
 
+    def reset(self) -> None:
+        """Forget everything but the settings: momentum, moments and steps."""
+        for _, optimizer in self._blocks:
+            optimizer.state.clear()
+
     def state_dict(self) -> dict[str, Any]:
         """The optimizers' state by `<index of the weight>/<name in torch>`, as flat tensors and numbers."""
         parts: dict[str, list[Any]] = {}

@@ -69,7 +69,7 @@ class SGDModel:
         """Learn with early stopping on `valid`; raises `DivergedError`."""
         self._prepare(train_part, context)
         self._valid, self._context = valid, context
-        training.train(self, context, epochs=self._epochs, patience=self._patience, scale=train_part.scale)
+        training.train(self, context, training.Schedule(self._epochs, self._patience), scale=train_part.scale)
 
     def _prepare(self, train_part: Ratings, context: Context) -> None:
         self._unit = unit(train_part.scale)

@@ -14,7 +14,7 @@ import json
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -38,8 +38,28 @@ if TYPE_CHECKING:
     from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.ratings import Pairs, Ratings, Scale, Scores
 
+BACKOFFS = {"stop": 0, "backoff": 3}
+"""How often training may diverge, by the choice `on_divergence` of a config."""
 SHARE_OF_TIME = 0.05
 """Checkpoints may take this share of the training time; cheap ones are written after every epoch."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and how fast."""
+
+    epochs: int
+    patience: int = 0
+    """Stop after this many epochs without a better validation error; 0 never stops early."""
+    learning_rate: Callable[[int], float] | None = None
+    """The learning rate of an epoch (from 1), for a model with an optimizer."""
+    average: int = 0
+    """Validate and keep the moving average of the weights over about this many epochs, not the weights at the end of an
+    epoch; 0 keeps the weights. Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992;
+    Izmailov et al., "Averaging Weights Leads to Wider Optima", UAI 2018."""
+    backoffs: int = 0
+    """How often training may diverge: each time it goes back to the weights of the best epoch, or to the first ones,
+    and halves the learning rate. Epochs are counted on."""
 
 
 class Trainable(Protocol):
@@ -72,6 +92,10 @@ class TrainingState:
     best: dict[str, Tensor] = field(default_factory=dict)
     """The weights of the best epoch, on the CPU."""
     average: dict[str, Tensor] = field(default_factory=dict)
+    backoffs: list[str] = field(default_factory=list)
+    """A message for each time that training diverged and went back."""
+    returned_to: int = 0
+    """The latest epoch to whose weights training went back; 0 if there is none."""
 
     @property
     def epoch(self) -> int:
@@ -109,55 +133,59 @@ class TrainingState:
         if epoch.valid_rmse is None or epoch.valid_rmse < self.best_valid:
             self.best_epoch = epoch.epoch
             self.best_valid = math.inf if epoch.valid_rmse is None else epoch.valid_rmse
-            self.best = {name: weight.master.detach().to("cpu", copy=True) for name, weight in weights.items()}
+            self.best = _copies(weights)
 
-    def is_finished(self, epochs: int, patience: int) -> bool:
+    def back_off(self, model: Trainable, first: dict[str, Tensor], reason: str) -> str:
+        """Go back to the best epoch's weights with a new optimizer state, and return a message.
+
+        If training diverges again before a better epoch, the best epoch was not good: go back to the `first` weights.
+        """
+        is_new = self.best_epoch > self.returned_to
+        target = f"epoch {self.best_epoch}" if is_new else "the first weights"
+        self.backoffs.append(f"{reason}; training went back to {target} with half the learning rate")
+        self.returned_to = self.best_epoch
+        _load(model.weights(), self.best if is_new else first)
+        if self.average:
+            self.average = {name: weight.master.detach().clone() for name, weight in model.weights().items()}
+        if model.optimizer is not None:
+            model.optimizer.reset()
+        return self.backoffs[-1]
+
+    def is_finished(self, schedule: Schedule) -> bool:
         """Whether all epochs are finished, or `patience` epochs have passed since the best one."""
-        return self.epoch >= epochs or bool(patience and self.epoch - self.best_epoch >= patience)
+        stalled = self.epoch - self.best_epoch >= schedule.patience
+        return self.epoch >= schedule.epochs or bool(schedule.patience and stalled)
 
 
-def train(
-    model: Trainable,
-    context: Context,
-    *,
-    epochs: int,
-    patience: int,
-    scale: Scale,
-    learning_rate: Callable[[int], float] | None = None,
-    average: int = 0,
-) -> int:
+def train(model: Trainable, context: Context, schedule: Schedule, *, scale: Scale) -> int:
     """Train, leave the best epoch's weights in the model, and return that epoch (from 1).
 
-    `patience`: stop after this many epochs without a better validation error; 0 never stops early. `learning_rate(k)`
-    is the learning rate of epoch k, for a model with an optimizer. `average`: validate and keep the moving average of
-    the weights over about this many epochs instead of the weights at the end of an epoch; 0 keeps the weights (Polyak
-    and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; Izmailov et al., "Averaging Weights
-    Leads to Wider Optima", UAI 2018).
-
-    `context.epochs`, if given, replaces `epochs`, and then nothing stops early. Learning rates stay those of `epochs`
-    epochs: they are what led to the chosen epoch.
+    `context.epochs`, if given, replaces the schedule's, and then nothing stops early. Learning rates stay those of the
+    schedule: they are what led to the chosen epoch.
 
     Resumes from `context.checkpoint` if that file exists. Raises `DivergedError` with the best weights restored, and
     `ConfigError` when the memory is too small.
     """
     if context.epochs is not None:
-        epochs, patience = context.epochs, 0
-    _require_memory(model, context)
+        schedule = replace(schedule, epochs=context.epochs, patience=0)
+    _require_memory(model, context, schedule)
+    first = _copies(model.weights()) if schedule.backoffs else {}
     checkpoint = Checkpoint(context)
     state = checkpoint.load(model)
     for finished_epoch in state.curve:
         context.report(finished_epoch)
+    for message in state.backoffs:
+        context.note(message)
     start = time.perf_counter() - state.seconds
     try:
-        while not state.is_finished(epochs, patience):
-            k = state.epoch + 1
-            if model.optimizer is not None and learning_rate is not None:
-                model.optimizer.learning_rate = learning_rate(k)
-            train_rmse = model.epoch(k)
-            with state.average_as_weights(model.weights(), average):
-                valid_rmse = model.validate()
-                _check_divergence(k, train_rmse, valid_rmse, scale, usable=state.best_epoch > 0)
-                state.add(Epoch(k, epochs, train_rmse, valid_rmse, time.perf_counter() - start), model.weights())
+        while not state.is_finished(schedule):
+            try:
+                _train_epoch(model, state, schedule, scale=scale, start=start)
+            except DivergedError as error:
+                if len(state.backoffs) >= schedule.backoffs:
+                    raise
+                context.note(state.back_off(model, first, str(error)))
+                continue
             checkpoint.update(model, state)
             context.report(state.curve[-1])
     except (KeyboardInterrupt, MemoryError, OSError, RuntimeError):  # torch raises RuntimeErrors when memory is missing
@@ -168,7 +196,19 @@ def train(
     return state.best_epoch
 
 
-def _require_memory(model: Trainable, context: Context) -> None:
+def _train_epoch(model: Trainable, state: TrainingState, schedule: Schedule, *, scale: Scale, start: float) -> None:
+    """Train and validate one more epoch, and append it to the state; raises `DivergedError`."""
+    k = state.epoch + 1
+    if model.optimizer is not None and schedule.learning_rate is not None:
+        model.optimizer.learning_rate = schedule.learning_rate(k) / 2 ** len(state.backoffs)
+    train_rmse = model.epoch(k)
+    with state.average_as_weights(model.weights(), schedule.average):
+        valid_rmse = model.validate()
+        _check_divergence(k, train_rmse, valid_rmse, scale, usable=state.best_epoch > 0)
+        state.add(Epoch(k, schedule.epochs, train_rmse, valid_rmse, time.perf_counter() - start), model.weights())
+
+
+def _require_memory(model: Trainable, context: Context, schedule: Schedule) -> None:
     """Raise `ConfigError` if what training needs beside the weights is certainly more than the available memory.
 
     Two copies of the best weights and two checkpoints are in memory while the new one replaces the old one. With all of
@@ -178,7 +218,7 @@ def _require_memory(model: Trainable, context: Context) -> None:
     if any(master.device.type != "cpu" for master in masters):
         return
     count, optimized = sum(master.numel() for master in masters), int(model.optimizer is not None)
-    copies = 2 + 2 * optimized  # the best weights; a gradient and an optimizer's state
+    copies = 2 + 2 * optimized + int(schedule.backoffs > 0)  # the best weights; a gradient, a state; the first weights
     if context.checkpoint is not None:
         copies += 2 * (2 + optimized)
     require_memory(4 * copies * count, f"training {count:,} weights", "use smaller layers or fewer factors")
@@ -189,6 +229,11 @@ def _check_divergence(epoch: int, train_rmse: float, valid_rmse: float | None, s
     for name, rmse in (("training", train_rmse), ("validation", valid_rmse)):
         if rmse is not None and not rmse < limit:  # NaN is not below anything
             raise DivergedError(f"{name} RMSE became {rmse:.4g} in epoch {epoch}", usable=usable)
+
+
+def _copies(weights: Mapping[str, Weight]) -> dict[str, Tensor]:
+    """Copies of all weights, on the CPU."""
+    return {name: weight.master.detach().to("cpu", copy=True) for name, weight in weights.items()}
 
 
 def _load(weights: Mapping[str, Weight], values: Mapping[str, Tensor]) -> None:
@@ -256,7 +301,8 @@ def _pack(model: Trainable, state: TrainingState, seed: int) -> tuple[dict[str, 
     optimizer = model.optimizer.state_dict() if model.optimizer is not None else {}
     tensors |= {f"steps/{name}": value for name, value in optimizer.items() if isinstance(value, Tensor)}
     numbers = {
-        "seed": seed, "best_epoch": state.best_epoch,
+        "seed": seed, "best_epoch": state.best_epoch, "backoffs": state.backoffs,
+        "returned_to": state.returned_to,
         "steps": {name: value for name, value in optimizer.items() if not isinstance(value, Tensor)},
         "best_valid": None if math.isinf(state.best_valid) else state.best_valid,
         "curve": [asdict(epoch) for epoch in state.curve],
@@ -281,7 +327,8 @@ def _unpack(model: Trainable, tensors: dict[str, Tensor], numbers: dict[str, Any
     best_valid = math.inf if numbers["best_valid"] is None else numbers["best_valid"]
     average = {name: tensor.to(weights[name].master.device) for name, tensor in parts["average"].items()}
     curve = [Epoch(**epoch) for epoch in numbers["curve"]]
-    return TrainingState(curve, numbers["best_epoch"], best_valid, parts["best"], average)
+    backoffs, returned_to = numbers.get("backoffs", []), numbers.get("returned_to", 0)
+    return TrainingState(curve, numbers["best_epoch"], best_valid, parts["best"], average, backoffs, returned_to)
 
 
 def validation_rmse(predict: Callable[[Pairs], Scores], valid: Ratings) -> float | None:

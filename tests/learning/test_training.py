@@ -11,7 +11,7 @@ from cfbench.contract import Context, DivergedError
 from cfbench.errors import ConfigError, DeviceError, RecordError, WriteError
 from cfbench.learning import training
 from cfbench.learning.precision import BlockedOptimizer, Weight
-from cfbench.learning.training import generator, load_arrays, resolve_device, train
+from cfbench.learning.training import Schedule, generator, load_arrays, resolve_device, train
 from cfbench.ratings import Scale
 
 STARS = Scale(low=1, high=5, step=1)
@@ -45,11 +45,10 @@ class ScriptedModel:
         return self.valid[self.last_epoch - 1] if self.valid else None
 
 
-def run(model, context=None, *, epochs=None, patience=0, lr=lambda _: 0.1, average=0):
+def run(model, context=None, *, epochs=None, patience=0, lr=lambda _: 0.1, average=0, backoffs=0):
     epochs = epochs or len(model.valid)
-    return train(
-        model, context or Context(), epochs=epochs, patience=patience, learning_rate=lr, scale=STARS, average=average
-    )
+    schedule = Schedule(epochs, patience, lr, average=average, backoffs=backoffs)
+    return train(model, context or Context(), schedule, scale=STARS)
 
 
 def weights_after(k):
@@ -148,6 +147,75 @@ def test_divergence_in_the_first_epoch_leaves_nothing_usable():
     with pytest.raises(DivergedError) as fault:
         run(ScriptedModel([float("nan")]))
     assert not fault.value.usable
+
+
+class UnstableModel(ScriptedModel):
+    """A model that diverges from an epoch on while the learning rate is above a limit."""
+
+    def __init__(self, valid, *, start=1, limit=0.03):
+        super().__init__(valid)
+        self.start, self.limit, self.rates = start, limit, []
+
+    def epoch(self, number):
+        rmse = super().epoch(number)
+        self.rates.append((number, self.optimizer.learning_rate))
+        return float("nan") if number >= self.start and self.optimizer.learning_rate > self.limit else rmse
+
+
+def test_training_goes_back_to_the_best_epoch_and_halves_the_learning_rate_when_it_diverges():
+    model, notes, reports = UnstableModel([1.0, 0.9, 0.95, 0.8], start=4, limit=0.06), [], []
+    assert run(model, Context(note=notes.append, report=reports.append), backoffs=3) == 4
+    assert model.rates == [(1, 0.1), (2, 0.1), (3, 0.1), (4, 0.1), (4, 0.05)]
+    assert notes == ["training RMSE became nan in epoch 4; training went back to epoch 2 with half the learning rate"]
+    assert [epoch.epoch for epoch in reports] == [1, 2, 3, 4]
+    # the only step after epoch 2 is a first step of Adam, of the size of the learning rate
+    torch.testing.assert_close(model.weight.detach(), weights_after(2) - 0.05)
+
+
+def test_training_goes_back_to_the_first_weights_when_the_best_epoch_was_not_good_enough():
+    model, notes = UnstableModel([1.0, 0.9, 0.95, 0.8], start=4), []
+    assert run(model, Context(note=notes.append), backoffs=3) == 4
+    assert [note.partition("; ")[2] for note in notes] == [
+        "training went back to epoch 2 with half the learning rate",
+        "training went back to the first weights with half the learning rate",
+    ]
+    torch.testing.assert_close(model.weight.detach(), torch.full((3,), -0.025))
+
+
+def test_training_that_diverges_in_the_first_epoch_starts_again_from_the_first_weights():
+    model, notes = UnstableModel([1.0]), []
+    assert run(model, Context(note=notes.append), backoffs=2) == 1
+    torch.testing.assert_close(model.weight.detach(), torch.full((3,), -0.025))
+    assert notes[0].endswith("training went back to the first weights with half the learning rate")
+
+
+def test_training_that_diverges_too_often_stops():
+    model = UnstableModel([1.0, 0.9], start=2, limit=0.001)
+    with pytest.raises(DivergedError, match="in epoch 2"):
+        run(model, backoffs=3)
+    assert [rate for _, rate in model.rates] == [0.1, 0.1, 0.05, 0.025, 0.0125]
+    assert torch.equal(model.weight, weights_after(1))
+
+
+@pytest.mark.parametrize("average", [0, 3])
+def test_a_training_that_went_back_is_resumed_with_the_same_bits_and_notes(tmp_path, monkeypatch, average):
+    monkeypatch.setattr(training, "SHARE_OF_TIME", float("inf"))  # a checkpoint after every epoch
+    valid, whole_notes, notes = [1.0, 0.9, 0.8, 0.85, 0.7], [], []
+    whole, resumed = UnstableModel(valid, start=3), UnstableModel(valid, start=3)
+    run(whole, Context(note=whole_notes.append), average=average, backoffs=3)
+
+    def die(epoch):
+        if epoch.epoch == 4:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run(
+            UnstableModel(valid, start=3), Context(checkpoint=tmp_path / "c", report=die), average=average, backoffs=3
+        )  # fmt: skip
+    run(resumed, Context(checkpoint=tmp_path / "c", note=notes.append), average=average, backoffs=3)
+    assert torch.equal(whole.weight, resumed.weight)
+    assert notes == whole_notes
+    assert len(notes) == 2
 
 
 def test_the_learning_rate_is_set_before_each_epoch():

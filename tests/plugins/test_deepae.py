@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfbench import metrics
-from cfbench.contract import Context, FoldIn
+from cfbench.contract import Context, DivergedError, FoldIn
 from cfbench.errors import ConfigError
 from cfbench.learning import biases, training
 from cfbench.learning import precision as precisions
@@ -324,6 +324,22 @@ def test_the_last_partial_batch_is_trained_on_and_a_batch_may_exceed_the_rows(ba
     assert sum(len(batch) for batch in batches) == data.train.seen_users.sum()
     ratings = np.concatenate([batch.ratings.numpy() for batch in batches])
     np.testing.assert_array_equal(np.sort(ratings), np.sort(data.train.ratings))
+
+
+@pytest.mark.parametrize("name", ["deepae", "autorec"])
+def test_a_learning_rate_that_diverges_is_lowered_until_the_model_learns(name):
+    data, notes = planted(seed=2), []
+    flags = {"deepae": {"dropout": 0.3, "milestones": (), "lr": 0.5}, "autorec": {"lr": 30}}[name]
+    plugin = registry.load(name)
+    quick = {"hidden": (16,), "batch_size": 16, "epochs": 20} | flags
+    with pytest.raises(DivergedError):
+        plugin.build(plugin.config(**quick, on_divergence="stop")).fit(data.train, data.valid, Context())
+    model = plugin.build(plugin.config(**quick))
+    model.fit(data.train, data.valid, Context(note=notes.append))
+    assert all("half the learning rate" in note for note in notes)
+    assert 1 <= len(notes) <= 3
+    if name == "deepae":  # Adam's steps are still far too large for autorec to learn anything
+        assert error(model.predict(data.valid.pairs), data.valid) < 0.9 * data.valid.ratings.std()
 
 
 def test_weight_decay_shrinks_the_weights():

@@ -199,8 +199,9 @@ def test_the_record_describes_the_run_completely(tiny):
     )
     assert (request.origins["refeed"], request.origins["tied"]) == ("preset", "default")
     assert (outcome.status, outcome.epochs) == ("finished", 8)
-    n = tiny.ratings.n_users
-    assert outcome.parameters == 2 * 16 * n + 16 + n
+    n, m, d = tiny.ratings.n_users, tiny.ratings.n_items, 16
+    layers = (2 * n) * 16 + 16 + 16 * n + n  # two inputs for each user
+    assert outcome.parameters == layers + m * d + d * 16  # and factors of the items that a user rated
     assert outcome.fit_seconds > 0
     assert outcome.fit_cpu_seconds > 0
     assert outcome.predict_seconds > 0
