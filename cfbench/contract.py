@@ -132,6 +132,8 @@ class Context:
 
     A resumed fit reports the epochs before the interruption again, so that the curve is complete.
     """
+    batch: Callable[[int, int, int], None] = field(default=lambda *_: None)
+    """The model may call it within a long epoch, which then has a bar: `batch(epoch, finished, of)` of its batches."""
     member: Callable[[str], Predictor] = _no_member
     """Returns a finished run on the same split by its id, for a model that blends others. Raises `RecordError`."""
     note: Callable[[str], None] = field(default=lambda _: None)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cfbench import __version__, advice
-from cfbench.cli import console, streams
+from cfbench.cli import console, streams, verbosity
 from cfbench.errors import CfbenchError, UsageError
 
 ClickError: Any = typer.BadParameter.__mro__[2]
@@ -45,6 +45,10 @@ COMMANDS = {
 """Every command with the first line of its help, in the order in which a newcomer needs them."""
 
 
+LONG_COMMANDS = {"download", "import", "run", "sweep", "tune", "compare"}
+"""The commands that may work for minutes or hours, and have --quiet, --verbose and --log."""
+
+
 class RootGroup(typer.core.TyperGroup):
     """The group `cfbench`. It imports only the command that the command line names."""
 
@@ -74,6 +78,10 @@ def load_command(name: str) -> Any:
     command.name = name
     for each in (command, *(getattr(command, "commands", None) or {}).values()):
         each.help = reflow(each.help or "")
+    if name in LONG_COMMANDS:
+        from cfbench.cli.options import message_options
+
+        command.params += message_options()
     return command
 
 
@@ -128,6 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _exit_status(arguments: list[str] | None) -> int:
     streams.prepare()
+    verbosity.reset()
     try:
         with console.warnings_as_messages():
             status = _run_command(arguments)
@@ -140,6 +149,8 @@ def _exit_status(arguments: list[str] | None) -> int:
     except OSError as fault:
         console.error(f"the system reports an error that cfbench does not expect: {fault}")
         return 1
+    finally:
+        verbosity.reset()
     return status
 
 

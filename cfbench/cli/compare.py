@@ -12,6 +12,7 @@ from cfbench.cli import completion, console
 from cfbench.cli.baseline import check_leaderboard, slices_or_allowance
 from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.progress import FileProgress
 from cfbench.cli.view import numbers
 from cfbench.leaderboard import Clusters, Metric, SliceBy
 
@@ -127,16 +128,18 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         )
         return
     card = dataset_card(dataset)
-    ranked_board = load_ranked_board(
-        card.name,
-        split or card.default_split,
-        stored_runs,
-        metric=metric,
-        clusters=clusters,
-        by=slices,
-        plugins=plugin or [],
-        all_runs=all_runs,
-    )
+    with FileProgress() as progress:
+        ranked_board = load_ranked_board(
+            card.name,
+            split or card.default_split,
+            stored_runs,
+            metric=metric,
+            clusters=clusters,
+            by=slices,
+            plugins=plugin or [],
+            all_runs=all_runs,
+            listener=progress,
+        )
     if ranking:
         from cfbench.leaderboard.stored_rankings import add_item_rankings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfbench.cli import console
+from cfbench.cli.progress import FileProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,5 +56,5 @@ def open_or_download(card: Card, *, from_file: Path | None = None, again: bool =
     if not store.terms_shown(card.name):
         console.say(f"{card.title}, {card.homepage}\n{card.terms.strip()}\nPlease cite: {card.citation}\n")
         store.mark_terms_shown(card.name)
-    with console.FileProgress() as progress:
+    with FileProgress() as progress:
         return store.prepare(card, listener=progress, from_file=from_file, again=again)

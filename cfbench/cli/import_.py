@@ -11,6 +11,7 @@ import typer
 from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.options import HeaderOption, SeparatorOption
+from cfbench.cli.progress import FileProgress
 
 
 class Repeats(StrEnum):
@@ -101,7 +102,7 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         titles=titles, force=force, test=test, valid=valid,
         matrix=MatrixOptions(missing, tuple(ignore or ())) if wide else None,
     )  # fmt: skip
-    with console.FileProgress() as progress:
+    with FileProgress() as progress:
         dataset = import_file(request, progress)
     table = dataset.ratings
     times = "" if table.times is None else ", with times"

@@ -18,6 +18,7 @@ from cfbench.cli.options import (
     SeparatorOption,
     SplitOption,
 )
+from cfbench.cli.progress import FileProgress
 
 _COLUMN = "its name, or its number from 0"
 
@@ -68,7 +69,7 @@ def import_predictions(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     card = dataset_card(dataset)
     data = open_or_download(card)
     files = importing.PredictionFiles(plugin_name, file, valid, seed, LayoutOptions(separator, header, columns=columns))
-    with console.FileProgress() as progress:
+    with FileProgress() as progress:
         record, folder = importing.import_predictions(
             files, data, data.split(split or card.default_split), Results(results), progress
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cfbench import advice
-from cfbench.cli import completion
+from cfbench.cli import completion, verbosity
 
 DEFAULT_RESULTS = advice.DEFAULT_RESULTS
 STORAGE_VARIABLE = "CFBENCH_STORAGE"
@@ -112,3 +112,50 @@ def refuse_options_before_command(context: typer.Context) -> None:
         if source is not None and source.name == "COMMANDLINE":
             command = f"{context.info_name} {context.invoked_subcommand}"
             raise typer.BadParameter(f"write the options after the command: {command} --{name} …")
+
+
+def message_options() -> list[Any]:
+    """Return the options of commands that may work for long: --quiet, --verbose and --log."""
+    app = typer.Typer(add_completion=False)
+    app.command()(_choose_messages)
+    return list(typer.main.get_command(app).params)
+
+
+def _choose_quiet(is_given: bool) -> None:
+    verbosity.chosen().quiet |= is_given
+
+
+def _choose_verbose(is_given: bool) -> None:
+    verbosity.chosen().verbose |= is_given
+
+
+def _choose_log(path: Path | None) -> None:
+    if path is not None:
+        verbosity.open_log(path)
+
+
+def _choose_messages(
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", callback=_choose_quiet, expose_value=False, rich_help_panel="Messages",
+            help="Print only results, warnings and errors: no other messages, and no progress.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", callback=_choose_verbose, expose_value=False, rich_help_panel="Messages",
+            help="Print a line for each epoch and each trial, also where a bar shows the progress.",
+        ),
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", callback=_choose_log, expose_value=False, rich_help_panel="Messages",
+            show_default=False,
+            help="Append all messages and a line for each epoch to this file, with the time, also under --quiet.",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Declare the options; their callbacks have set `verbosity.chosen`."""

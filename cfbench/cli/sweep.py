@@ -11,6 +11,7 @@ from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
+from cfbench.cli.progress import run_progress
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
         position = f"{index}/{len(planned_runs)} {run}"
         command = advice.command("sweep", file, results=results.root)
         stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: {command}"
-        with console.run_progress(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
+        with run_progress(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
             result = sweeping.make_run(run, datasets[run.dataset], results, listener)
         console.say(f"{position}: {_describe_result(result)}")
         if result.record is not None:

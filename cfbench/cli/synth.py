@@ -10,6 +10,7 @@ import typer
 
 from cfbench import advice
 from cfbench.cli import console
+from cfbench.cli.progress import FileProgress
 from cfbench.errors import UsageError
 
 
@@ -39,7 +40,7 @@ def synth(
         raise UsageError(f"{out} is a folder; choose another path with --out")
     if out.exists() and not force:
         raise UsageError(f"{out} already exists; choose another path with --out, or replace it with --force")
-    with console.FileProgress() as progress:
+    with FileProgress() as progress:
         ratings = write_netflix(out, scale=scale, seed=seed, listener=progress)
     console.say(
         f"synthetic {name.value} ratings at scale {scale:g}: {len(ratings.ids):,} users, {len(ratings.years):,} items, "

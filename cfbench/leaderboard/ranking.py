@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cfbench import advice
 from cfbench.data import card as cards
 from cfbench.data import store
+from cfbench.data.progress import SilentListener
 from cfbench.errors import RecordError, UsageError
 from cfbench.leaderboard.board import build_board
 from cfbench.leaderboard.intervals import compare, interval
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cfbench.data.card import Card
+    from cfbench.data.progress import ProgressListener
     from cfbench.data.store import Dataset
     from cfbench.leaderboard import Clusters, Metric, SliceBy
     from cfbench.leaderboard.board import Leaderboard
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results
 
+SILENT = SilentListener()
 ALPHA = 0.05
 """A row whose adjusted p-value is at least this is tied with the best row."""
 
@@ -87,7 +90,7 @@ class RankedBoard:
     """What the rows' item rankings measure, where they were computed."""
 
 
-def load_ranked_board(
+def load_ranked_board(  # noqa: PLR0913 (each is an option of `compare`)
     dataset: str,
     split: str,
     results: Results,
@@ -97,18 +100,19 @@ def load_ranked_board(
     by: SliceBy | None = None,
     plugins: Collection[str] = (),
     all_runs: bool = False,
+    listener: ProgressListener = SILENT,
 ) -> RankedBoard:
     """Build the leaderboard of a data set and split and rank its rows; nothing is downloaded for it.
 
     `clusters` says of what the test ratings are a sample; `by` adds slices to the rows; `plugins` and `all_runs` are
-    those of `build_board`. Raises `UnknownNameError`, and `UsageError` when the metric or the slices need a data set
-    that is not downloaded.
+    those of `build_board`; `listener` receives how many rows are scored. Raises `UnknownNameError`, and `UsageError`
+    when the metric or the slices need a data set that is not downloaded.
     """
     card = cards.load(dataset)
     data = store.open_dataset(card) if store.is_ready(card) else None
     fingerprints = None if data is None else {name: data.split(name).fingerprint for name in card.expand_split(split)}
     board = build_board(card, split, results, fingerprints, plugins=plugins, all_runs=all_runs)
-    rows = rank_rows(board, results, data, metric=metric, clusters=clusters, by=by)
+    rows = rank_rows(board, results, data, metric=metric, clusters=clusters, by=by, listener=listener)
     return RankedBoard(board, card, metric, clusters, rows, has_ratings=data is not None)
 
 
@@ -120,6 +124,7 @@ def rank_rows(
     metric: Metric = "rmse",
     clusters: Clusters = "user",
     by: SliceBy | None = None,
+    listener: ProgressListener = SILENT,
 ) -> list[RankedRow]:
     """The rows in the order of the metric, followed by those that are not ranked; raises `UsageError`.
 
@@ -129,7 +134,7 @@ def rank_rows(
     if dataset is not None:
         test_parts = {name: build_test_part(dataset.ratings, dataset.split(name)) for name in board.fingerprints}
         reader = _ErrorReader(results, test_parts)
-        ranked_rows = _score_from_predictions(board, reader, metric, clusters, by)
+        ranked_rows = _score_from_predictions(board, reader, metric, clusters, by, listener)
         unranked_rows += reader.lost_rows
         warn_of_skipped(reader.faults)
     elif by or metric == "user-rmse":
@@ -176,18 +181,26 @@ class _ErrorReader:
 
 
 def _score_from_predictions(
-    board: Leaderboard, reader: _ErrorReader, metric: Metric, clusters: Clusters, by: SliceBy | None
+    board: Leaderboard,
+    reader: _ErrorReader,
+    metric: Metric,
+    clusters: Clusters,
+    by: SliceBy | None,
+    listener: ProgressListener,
 ) -> list[RankedRow]:
     """The ranked rows with scores, intervals and tests from the predictions.
 
     Only the errors of one row's runs are in memory at a time; their sums stay.
     """
     rows, estimates = [], []
-    for stored_row in board.ranked:
+    for number, stored_row in enumerate(board.ranked):
+        listener.progress("scoring models", number, len(board.ranked))
         row, seeds = reader.read(stored_row)
         if seeds:
             estimates.append(estimate_score(seeds, metric, clusters))
             rows.append(_score_row(row, seeds, estimates[-1].score, by))
+    listener.progress("scoring models", len(board.ranked), len(board.ranked))
+    listener.progress("comparing all pairs", 0, 1)
     return _doubt(rows, estimates)
 
 

@@ -21,7 +21,7 @@ from cfbench.learning.training import arrays, generator, load_arrays, train, val
 from cfbench.ratings import SparseRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -148,7 +148,7 @@ class RowModel:
 
     def prepare(self, train_part: Ratings, context: Context) -> None:
         """Put the ratings on the device and make an untrained network."""
-        self._seed, self._device = context.seed, context.device
+        self._seed, self._device, self._report_batch = context.seed, context.device, context.batch
         rows = train_part.rows("item" if self._by_item else "user")
         self._rated_columns = train_part.seen_users if self._by_item else train_part.seen_items
         self._biases = biases.fit_random_effects(train_part) if self._standardize else biases.fit(train_part)
@@ -199,11 +199,20 @@ class RowModel:
         rated_rows = torch.from_numpy(np.flatnonzero(self._cells.lengths))
         rows = rated_rows[torch.randperm(len(rated_rows), generator=order)]
         batches = self._cells.batches(rows, self._batch_size)
-        losses = torch.stack([self._network.train_batch(batch, random) for batch in batches])
+        losses = torch.stack(
+            [self._network.train_batch(batch, random) for batch in self._show_progress(number, batches, len(rows))]
+        )
         counts = self._cells.counts(rows, self._batch_size)
         values = losses.cpu().numpy().astype(np.float64)  # on the host, because MPS has no float64
         mean = float((values * counts).sum() / counts.sum())
         return float(self._unit) * math.sqrt(mean) if math.isfinite(mean) else math.nan
+
+    def _show_progress(self, epoch: int, batches: Iterator[Batch], n_rows: int) -> Iterator[Batch]:
+        """The batches of an epoch; reports each one that has been learned."""
+        total = math.ceil(n_rows / self._batch_size)
+        for finished, batch in enumerate(batches, 1):
+            yield batch
+            self._report_batch(epoch, finished, total)
 
     def validate(self) -> float | None:
         """RMSE over the validation ratings, clipped to the scale."""

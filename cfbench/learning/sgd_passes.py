@@ -30,9 +30,9 @@ Floats: TypeAlias = NDArray[np.float32]
 def compiled(function: F) -> F:
     """Compile a function when it is called for the first time."""
     try:
-        return cast("F", numba.njit(function, cache=True))
+        return cast("F", numba.njit(function, cache=True, nogil=True))
     except RuntimeError:  # no folder for the cache can be written
-        return cast("F", numba.njit(function))
+        return cast("F", numba.njit(function, nogil=True))
 
 
 class Cells(NamedTuple):

@@ -33,6 +33,8 @@ class FitProgress:
     """What a model reports during its fit: its learning curve so far, and notes for the record."""
 
     listener: Callable[[Epoch], None]
+    batch: Callable[[int, int, int], None]
+    """Receives an epoch and how many of its batches are finished, of how many."""
     curve: list[Epoch] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -72,6 +74,7 @@ def fit_model(job: Job, checkpoint: Path, progress: FitProgress) -> Fit:
     train, valid = training_parts(job.plugin, job.dataset, job.split, second_fit=job.second_fit)
     context = make_context(job)
     context.checkpoint, context.report, context.note = checkpoint, progress.report, progress.note
+    context.batch = progress.batch
     status: Status = "finished"
     message, usable, stopwatch = "", True, Stopwatch()
     try:

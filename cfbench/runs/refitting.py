@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cfbench.errors import PluginError
 from cfbench.runs.doubts import best_epoch
-from cfbench.runs.fitting import FitProgress, fit_model
+from cfbench.runs.fitting import Fit, FitProgress, fit_model
 from cfbench.runs.record import Refit
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.contract import Epoch
-    from cfbench.runs.fitting import Fit
     from cfbench.runs.job import Job
 
 
@@ -39,14 +38,14 @@ def watch_first_fit(job: Job, listener: Callable[[Epoch], None]) -> Callable[[Ep
     return refuse
 
 
-def refit_model(job: Job, first: Fit, checkpoint: Path, listener: Callable[[Epoch], None]) -> Fit:
+def refit_model(job: Job, first: Fit, checkpoint: Path, progress: FitProgress) -> Fit:
     """Fit the model again, for the epochs that the first fit chose; raises `PluginError` if it fits another number.
 
     A second fit that diverges has no score: its last good epoch is not the one that validation chose.
     """
     best = best_epoch(first.curve)
     epochs = best.epoch if best else None
-    second = fit_model(replace(job, second_fit=True, epochs=epochs), checkpoint, FitProgress(listener))
+    second = fit_model(replace(job, second_fit=True, epochs=epochs), checkpoint, progress)
     if second.status == "diverged":
         return replace(second, message=f"in the fit to training and validation ratings: {second.message}", usable=False)
     if len(second.curve) != (epochs or 0):

@@ -48,6 +48,9 @@ class RunListener(Protocol):
     def epoch(self, epoch: Epoch) -> None:
         """An epoch has finished. A resumed run reports the epochs before the interruption again."""
 
+    def batch(self, epoch: int, finished: int, total: int) -> None:
+        """So many batches of an epoch, of `total`, have finished; not every model reports them."""
+
 
 class SilentRunListener:
     """Ignores the progress of a run."""
@@ -56,6 +59,9 @@ class SilentRunListener:
         """Do nothing."""
 
     def epoch(self, epoch: Epoch) -> None:
+        """Do nothing."""
+
+    def batch(self, epoch: int, finished: int, total: int) -> None:
         """Do nothing."""
 
 
@@ -73,7 +79,7 @@ def _start(job: Job, listener: RunListener, seconds: float | None) -> tuple[Reco
     with job.results.lock(job.request.run):
         folder = job.results.create(job.request)
         listener.begin(job.request.run)
-        return carry_out(job, folder, listener.epoch, seconds)
+        return carry_out(job, folder, listener.epoch, listener.batch, seconds)
 
 
 def resume(run: str, results: Results, listener: RunListener, *, seconds: float | None = None) -> tuple[Record, Path]:
@@ -94,7 +100,7 @@ def resume(run: str, results: Results, listener: RunListener, *, seconds: float 
             reason = str(fault) if isinstance(fault, CfbenchError) else outer_cause(fault)
             raise InterruptedRunError(request.run, None, reason, fault) from fault
         listener.begin(request.run)
-        return carry_out(job, folder, listener.epoch, seconds, history)
+        return carry_out(job, folder, listener.epoch, listener.batch, seconds, history)
 
 
 def start_or_resume(

@@ -49,12 +49,20 @@ class History:
 
 
 def carry_out(
-    job: Job, folder: Path, report: Callable[[Epoch], None], seconds: float | None, history: History = History()
+    job: Job,
+    folder: Path,
+    report: Callable[[Epoch], None],
+    batch: Callable[[int, int, int], None],
+    seconds: float | None,
+    history: History = History(),
 ) -> tuple[Record, Path]:
-    """Fit, score and publish. A fault of the plugin is published; after any other one, and Ctrl-C, the run stays."""
+    """Fit, score and publish. A fault of the plugin is published; after any other one, and Ctrl-C, the run stays.
+
+    `report` and `batch` receive what the model reports.
+    """
     request, results = job.request, job.results
     machine.reset_peak_memory(request.device)
-    progress = FitProgress(watch_first_fit(job, report))
+    progress = FitProgress(watch_first_fit(job, report), batch)
     cpu = time.process_time()
 
     def without_score(status: Status, message: str) -> Record:
@@ -93,7 +101,7 @@ def _fit_and_score(
     job.require_same_split()
     fit = final = fit_model(job, folder / CHECKPOINT, progress)
     if job.request.refit and fit.usable:
-        final = refit_model(job, fit, folder / REFIT_CHECKPOINT, report)
+        final = refit_model(job, fit, folder / REFIT_CHECKPOINT, FitProgress(report, progress.batch))
     scored = score_model(job, fit, final) if final.usable else None
     return _arrays(job.request.plugin.name, fit, final, scored), _outcome(job, fit, final, scored)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from cfbench.cli import console
+from cfbench.cli import progress
 
 SMALL = "--hidden 16 --epochs 3 --batch-size 16"
 
@@ -56,7 +56,7 @@ def test_compare_lists_the_interrupted_runs_of_its_own_split_only(terminal, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.RunProgress, "begin", interrupt)
+        patch.setattr(progress.RunProgress, "begin", interrupt)
         terminal("run bias --split 5fold-2")
     assert "interrupted: " not in terminal("compare").err
     for split in ("5fold-2", "5fold"):

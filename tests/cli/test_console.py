@@ -30,15 +30,15 @@ def test_a_pipe_gets_no_colours_and_no_bars(terminal):
 
 
 def test_a_pipe_gets_a_line_about_an_epoch_from_time_to_time(capsys, monkeypatch):
-    from cfbench.cli import console
+    from cfbench.cli import console, progress
 
     console.err.cache_clear()
-    monkeypatch.setattr(console.RunProgress, "PAUSE", 0.0)
-    with console.RunProgress("deepae") as progress:
-        progress.begin("a-run")
-        progress.epoch(Epoch(1, 3, train_rmse=1.0, valid_rmse=1.5, seconds=1.0))
-        progress.epoch(Epoch(2, 3, train_rmse=0.9, valid_rmse=1.75, seconds=2.0))
-        progress.epoch(Epoch(3, 3, train_rmse=0.8, valid_rmse=None, seconds=3.0))
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    with progress.RunProgress("deepae") as shown:
+        shown.begin("a-run")
+        shown.epoch(Epoch(1, 3, train_rmse=1.0, valid_rmse=1.5, seconds=1.0))
+        shown.epoch(Epoch(2, 3, train_rmse=0.9, valid_rmse=1.75, seconds=2.0))
+        shown.epoch(Epoch(3, 3, train_rmse=0.8, valid_rmse=None, seconds=3.0))
     assert capsys.readouterr().err.splitlines() == [
         "deepae epoch 1/3 train 1.0000 valid 1.5000 best 1.5000@1",
         "deepae epoch 2/3 train 0.9000 valid 1.7500 best 1.5000@1",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cfbench.cli import console
+from cfbench.cli import progress
 
 
 def test_after_ctrl_c_the_same_command_runs_only_the_folds_that_are_not_finished(terminal, monkeypatch):
@@ -17,7 +17,7 @@ def test_after_ctrl_c_the_same_command_runs_only_the_folds_that_are_not_finished
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.RunProgress, "epoch", interrupt)
+        patch.setattr(progress.RunProgress, "epoch", interrupt)
         result = terminal(line)
     assert result.status == 130
     assert "stopped in 5fold-2 after epoch 2; the same command resumes it" in result.err

@@ -2,7 +2,7 @@
 
 import json
 
-from cfbench.cli import console
+from cfbench.cli import progress
 from cfbench.contract import Config, Plugin
 from cfbench.plugins.bias import Bias
 
@@ -83,7 +83,7 @@ def test_ctrl_c_prints_the_command_that_resumes_the_run_and_exits_with_130(termi
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.RunProgress, "epoch", interrupt)
+        patch.setattr(progress.RunProgress, "epoch", interrupt)
         result = terminal(f"run deepae {SMALL}")
     assert result.status == 130
     before, _, command = result.err.splitlines()[-1].partition("; resume it with: cfbench ")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cfbench.cli import console
+from cfbench.cli import progress
 from cfbench.runs.results import Results
 
 RESULTS = Path("results")
@@ -33,7 +33,7 @@ def interrupt(terminal, monkeypatch):
 
         before = set(ids(terminal))
         with monkeypatch.context() as patch:
-            patch.setattr(console.RunProgress, "begin", stop)
+            patch.setattr(progress.RunProgress, "begin", stop)
             terminal(f"run bias {options}")
         (run,) = set(ids(terminal)) - before
         return run

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from cfbench.cli import console
+from cfbench.cli import progress
 from cfbench.contract import Config, Epoch, Plugin
 from cfbench.data import card, store
 from cfbench.errors import ConfigError, DataError, MemoryLimitError, PluginError, RecordError, WriteError
@@ -161,7 +161,7 @@ def stopped(terminal, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.RunProgress, "epoch", interrupt)
+        patch.setattr(progress.RunProgress, "epoch", interrupt)
         assert terminal(f"run deepae {SMALL}").status == 130
     (name,) = RESULTS.unfinished()
     return name

@@ -214,7 +214,7 @@ KILL_AFTER = """
 import os, signal, sys
 from pathlib import Path
 from cfbench import cli
-from cfbench.cli.console import RunProgress
+from cfbench.cli.progress import RunProgress
 from cfbench.data import card
 card.SHIPPED_FOLDER = Path("cards").absolute()
 reports, shown = [], RunProgress.epoch

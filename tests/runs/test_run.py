@@ -37,6 +37,9 @@ class Listener:
     def epoch(self, epoch):
         self.epochs.append(epoch)
 
+    def batch(self, epoch, finished, total):
+        pass
+
 
 class Fake:
     """A model whose `fit` and `predict` a test defines."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench.cli import console
+from cfbench.cli import progress
 from cfbench.contract import Config, Plugin
 from cfbench.runs import sweep
 from cfbench.runs.results import Results
@@ -145,7 +145,7 @@ def test_ctrl_c_in_a_sweep_says_how_to_resume_it_and_the_same_command_does(write
 
     terminal = write(DEEPAE)
     with monkeypatch.context() as patch:
-        patch.setattr(console.RunProgress, "epoch", interrupt)
+        patch.setattr(progress.RunProgress, "epoch", interrupt)
         result = terminal("sweep s.toml")
     assert result.status == 130
     assert f"stopped at run 2 of 2; resume it with: cfbench sweep {terminal.folder / 's.toml'}\n" in result.err

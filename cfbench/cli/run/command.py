@@ -19,8 +19,10 @@ from cfbench.cli.options import (
     ResultsOption,
     SplitOption,
     TimeLimitOption,
+    message_options,
 )
 from cfbench.cli.plain import plain_help
+from cfbench.cli.progress import after_epoch, run_progress
 from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
 from cfbench.cli.view import numbers
 from cfbench.errors import PluginError
@@ -106,7 +108,8 @@ def build_command(name: str) -> Any:
     plugin = registry.load(name)
     options = option_parameters(run_plugin)
     flags = flag_parameters(plugin.config, f"Hyper-parameters of {name}")
-    conflicts = {option.name for option in options} & {flag.name for flag in flags}
+    messages = message_options()
+    conflicts = {option.name for option in (*options, *messages)} & {flag.name for flag in flags}
     if conflicts:
         names = ", ".join(sorted(conflicts))
         raise PluginError(
@@ -125,7 +128,9 @@ def build_command(name: str) -> Any:
         "A value on the command line replaces the value of the preset, which replaces the default."
         f"\n\nExample: cfbench run {name} --dataset ml-100k --seed 1"
     ))(run_with_flags)  # fmt: skip
-    return typer.main.get_command(app)
+    command = typer.main.get_command(app)
+    command.params += messages
+    return command
 
 
 def run_plugin(  # noqa: PLR0913 (every option is a parameter)
@@ -218,9 +223,9 @@ def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, resul
 
     def describe_stop(stop: InterruptedRunError) -> str:
         command = advice.command("run", "--resume", stop.run, results=results)
-        return f"stopped{console.after_epoch(stop)}; resume it with: {command}"
+        return f"stopped{after_epoch(stop)}; resume it with: {command}"
 
-    with console.run_progress(label, describe_stop) as progress:
+    with run_progress(label, describe_stop) as progress:
         record, folder = work(progress)
     console.say_doubts(record)
     if json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cfbench.cli import console
+from cfbench.cli.progress import after_epoch, run_progress
 from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def _run_fold(request: Request, dataset: Dataset, results: Results, place: str, 
     from cfbench.runs import run as harness
 
     fold = request.split.name
-    with console.run_progress(
+    with run_progress(
         f"{request.plugin.name} {fold} ({place})",
-        lambda stop: f"stopped in {fold}{console.after_epoch(stop)}; the same command resumes it",
+        lambda stop: f"stopped in {fold}{after_epoch(stop)}; the same command resumes it",
     ) as progress:
         record, was_finished = harness.ensure(request, dataset, results, progress, seconds=seconds)
     console.say_doubts(record)

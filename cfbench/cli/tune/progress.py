@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cfbench.cli import console
+from cfbench.cli import console, progress, verbosity
 from cfbench.cli.view.numbers import duration
 
 if TYPE_CHECKING:
@@ -35,12 +35,13 @@ class StudyProgress:
         self._job, self._study, self._workers = job, study, workers
         self._live: Live | None = None
         self._updated = 0.0
+        self._last_line_at = time.monotonic()
         self._announced: set[int] = set()
         """The trials of other commands that this one said to wait for."""
         self._printed = {trial.number for trial in counted_trials(study.get_trials(deepcopy=False))}
 
     def __enter__(self) -> Self:
-        if console.err().is_terminal:
+        if console.err().is_terminal and not verbosity.chosen().quiet:
             from rich.live import Live
 
             self._live = Live(console=console.err(), transient=True)
@@ -69,8 +70,9 @@ class StudyProgress:
         self._say_waiting(trials)
         if self._live:
             self._live.update(self._table(trials, counted))
-        else:
-            self._print_lines(counted)
+        self._print_lines(counted)
+        if not self._live and time.monotonic() - self._last_line_at >= progress.PAUSE:
+            self._print_running(trials)
 
     def _say_waiting(self, trials: list[FrozenTrial]) -> None:
         """Say once which trials of other commands this one waits for."""
@@ -96,7 +98,16 @@ class StudyProgress:
             best_text = f"best {best.value:.4f} in trial {best.number}" if best else "none finished yet"
             number, *cells = _cells(trial)
             details = ", ".join(cell for cell in cells if cell)
-            console.say(f"{self._job.plan.plugin} trial {number}: {details}; {best_text}{self._time_left(counted)}")
+            line = f"{self._job.plan.plugin} trial {number}: {details}; {best_text}{self._time_left(counted)}"
+            console.say_progress(line, is_due=not self._live)
+            self._last_line_at = time.monotonic()
+
+    def _print_running(self, trials: list[FrozenTrial]) -> None:
+        """Print how far the running trials are, where none has ended for long."""
+        self._last_line_at = time.monotonic()
+        for trial in trials:
+            if trial.state.name == "RUNNING":
+                console.say(f"{self._job.plan.plugin} trial {trial.number}: {describe_outcome(trial)}")
 
     def _time_left(self, counted: list[FrozenTrial]) -> str:
         """The time left, estimated from the trials so far; empty when it is unknown."""

@@ -13,6 +13,7 @@ from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.dataset_choice import open_or_download
 from cfbench.cli.options import STORAGE_VARIABLE
+from cfbench.cli.progress import after_epoch, run_progress
 from cfbench.cli.run.command import summary_line
 from cfbench.cli.tune.progress import StudyProgress
 from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize, warn_of_edges
@@ -212,9 +213,9 @@ def _run_best(best_setup: Setup, job: WorkerJob, trials: list[FrozenTrial], opti
     records = []
     for seed in range(options.seeds):
         request = best_run_request(best_setup, job, trials, dataset, seed)
-        with console.run_progress(
+        with run_progress(
             f"{best_setup.name} seed {seed}",
-            lambda stop: f"stopped{console.after_epoch(stop)}; the same command resumes the run",
+            lambda stop: f"stopped{after_epoch(stop)}; the same command resumes the run",
         ) as listener:
             record, _ = run.ensure(request, dataset, results, listener)
         records.append(record)
