@@ -108,7 +108,7 @@ def _print_differences(first: str, second: str, differences: dict[str, tuple[Any
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for run in (first, second):
         table.add_column(run, overflow="fold")
     for name, values in differences.items():

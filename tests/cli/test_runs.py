@@ -108,6 +108,17 @@ def test_a_run_with_an_unreadable_record_is_listed_and_can_be_removed(terminal):
     assert not folder.exists()
 
 
+def test_an_unfinished_run_without_a_readable_request_is_listed_and_can_be_discarded(terminal, interrupt):
+    damaged, empty = interrupt("--seed 1"), interrupt("--seed 2")
+    (RESULTS / ".unfinished" / damaged / "request.json").write_text("{")
+    (RESULTS / ".unfinished" / empty / "request.json").unlink()
+    assert {run["run"]: (run["status"], run["plugin"]) for run in stored(terminal)} == {
+        damaged: ("interrupted", None), empty: ("interrupted", None),
+    }  # fmt: skip
+    assert terminal("runs discard --all --yes").status == 0
+    assert ids(terminal) == []
+
+
 def test_rm_removes_the_named_runs_and_no_other(terminal):
     for seed in range(3):
         terminal(f"run bias --seed {seed}")

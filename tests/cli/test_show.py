@@ -4,6 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
+from cfbench.cli import console
+
 SMALL = "--hidden 16 --epochs 3 --batch-size 16"
 
 
@@ -23,6 +27,19 @@ def test_show_draws_the_curve_and_the_errors_by_rating_and_activity(terminal):
     data = json.loads(terminal("show last --json").out)
     assert len(data["curve"]) == 3
     assert sum(part["ratings"] for part in data["slices"]["rating"]) == data["request"]["split"]["report"]["test"]
+
+
+@pytest.mark.parametrize("width", [12, 30, 45])
+def test_a_narrow_terminal_has_shorter_bars_and_every_number(terminal, monkeypatch, width):
+    terminal("run bias")
+    slices = json.loads(terminal("show last --json").out)["slices"]["rating"]
+    monkeypatch.setenv("COLUMNS", str(width))
+    console.out.cache_clear()
+    lines = terminal("show last").out.splitlines()
+    for part in slices:
+        expected = [part["label"], f"{part['ratings']:,}", f"{part['rmse']:.4f}"]
+        assert any(line.split()[:3] == expected for line in lines)
+    assert max(map(len, lines[-8:-1])) <= max(width, 34)
 
 
 def test_show_without_the_data_shows_the_record(terminal, monkeypatch):

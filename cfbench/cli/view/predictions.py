@@ -54,7 +54,7 @@ def _print_table(rows: list[PredictionRow]) -> None:
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for heading in rows[0] if rows else ():
-        table.add_column(heading, justify="right" if heading == "prediction" else "left")
+        table.add_column(heading, justify="right" if heading == "prediction" else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(str, row.values()))
     console.out().print(table)  # a title may look like markup: [REC]

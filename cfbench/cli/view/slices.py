@@ -77,11 +77,14 @@ def print_board_slices(rows: list[RankedRow], by: SliceBy, names: str | None = N
 
 
 def print_slices(parts: Sequence[Slice], by: SliceBy) -> None:
-    """Print the slices of one run."""
+    """Print the slices of one run, with the widest bars that fit."""
     largest = max(part.rmse for part in parts)
-    columns = [
-        Column(HEADINGS[by], [part.label for part in parts]),
-        Column("tested", [f"{part.ratings:,}" for part in parts], right=True),
-        Column("RMSE", [_cell(part.rmse, largest, _BAR_WIDTHS[0]) for part in parts]),
-    ]
-    console.out().print(tables.rich_table(columns))
+    for bar_width in _BAR_WIDTHS:
+        columns = [
+            Column(HEADINGS[by], [part.label for part in parts]),
+            Column("tested", [f"{part.ratings:,}" for part in parts], right=True),
+            Column("RMSE", [_cell(part.rmse, largest, bar_width) for part in parts]),
+        ]
+        if tables.table_width(columns) <= console.out().width:
+            break
+    console.out().print(tables.rich_table(columns), crop=False)
