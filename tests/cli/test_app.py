@@ -119,7 +119,7 @@ def test_a_help_text_breaks_lines_at_paragraphs_and_examples_only(name):
         ("run deepae --preset papr-full", 2, "no preset 'papr-full'; did you mean 'paper-full'?; plugin deepae"),
         ("run bias --split randm90", 2, "no split 'randm90'; did you mean 'random90'?; data set tiny"),
         ("run bias --split random90@x", 2, "no split 'random90@x'"),
-        ("run bias --device cuda", 1, "bias computes on the CPU only"),
+        ("run bias --device cuda", 2, "bias computes on the CPU only"),
         ("run --resume nope", 2, "no interrupted run 'nope'; there are none yet"),
         ("run --resume nope bias", 2, "--resume takes no plugin"),
         ("show nope", 2, "no run 'nope'; there are none yet"),
