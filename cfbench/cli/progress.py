@@ -135,6 +135,10 @@ class RunProgress:
         if self._bars:
             self._bars.stop()
 
+    def wait(self) -> None:
+        """Say why nothing happens."""
+        console.say(f"{self._label} waits for another process, which makes the same run")
+
     def begin(self, run: str) -> None:
         """Show the live line, or begin to print a line from time to time."""
         verbosity.log(f"run {run}")

@@ -44,6 +44,7 @@ from cfbench.runs.record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cfbench.runs.record import Record, Request
@@ -65,10 +66,14 @@ class Results:
             (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
         return folder
 
+    def try_lock(self, name: str) -> AbstractContextManager[bool]:
+        """Hold the lock of this name until the block ends; gives False if another process holds it."""
+        return try_lock(self._unfinished / name)
+
     @contextmanager
     def lock(self, run: str) -> Iterator[None]:
         """Hold the lock of a run; raises `TakenRunError` while another process holds it."""
-        with try_lock(self._unfinished / run) as is_free:
+        with self.try_lock(run) as is_free:
             if not is_free:
                 raise TakenRunError(
                     f"another process is working on run {run}; resume the run once that process has stopped"

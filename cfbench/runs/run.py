@@ -20,6 +20,7 @@ from cfbench.runs.device import choose_device
 from cfbench.runs.interruption import InterruptedRunError, outer_cause
 from cfbench.runs.job import open_job, resolve_request
 from cfbench.runs.record import Doubt, Record, read_record
+from cfbench.runs.same_run import only_process
 from cfbench.runs.source import source_hash
 from cfbench.runs.work import History, carry_out
 
@@ -42,6 +43,9 @@ CODE_CHANGED = Doubt(
 class RunListener(Protocol):
     """Receives the progress of a run."""
 
+    def wait(self) -> None:
+        """Another process makes the same run; this one waits until it ends."""
+
     def begin(self, run: str) -> None:
         """The run has its id and its folder."""
 
@@ -54,6 +58,9 @@ class RunListener(Protocol):
 
 class SilentRunListener:
     """Ignores the progress of a run."""
+
+    def wait(self) -> None:
+        """Do nothing."""
 
     def begin(self, run: str) -> None:
         """Do nothing."""
@@ -123,13 +130,18 @@ def ensure(
 ) -> tuple[Record, bool]:
     """Return the finished run of a request, and whether it was finished before; raises what `start` raises.
 
-    An interrupted run is resumed. So a command that makes many runs can be stopped and typed again.
+    While another process makes the same run, this waits. An interrupted run is resumed. So a command that makes many
+    runs can be stopped and typed again.
     """
     job = resolve_request(request, dataset, results)
     record = _finished_run(job)
     if record is not None:
         return record, True
-    return _start_or_resume(job, listener, seconds)[0], False
+    with only_process(job.request, results, listener.wait):
+        record = _finished_run(job)  # another process may have made it meanwhile
+        if record is not None:
+            return record, True
+        return _start_or_resume(job, listener, seconds)[0], False
 
 
 def finished_run(request: Request, dataset: Dataset, results: Results) -> Record | None:

@@ -29,7 +29,10 @@ class Listener:
     """Remembers what a run reports."""
 
     def __init__(self):
-        self.run, self.epochs = "", []
+        self.run, self.epochs, self.waits = "", [], 0
+
+    def wait(self):
+        self.waits += 1
 
     def begin(self, run):
         self.run = run

@@ -197,12 +197,14 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     interrupted = harness.interrupted_run(request, data, stored_runs)
     if interrupted is not None:
         console.say(f"the same run was interrupted before: resuming {interrupted}")
-    _watch(
-        lambda progress: harness.start_or_resume(request, data, stored_runs, progress, seconds=time_limit),
-        name,
-        results,
-        json=json,
-    )
+
+    def make_run(progress: RunListener) -> tuple[Record, Path]:
+        if not skip_finished:
+            return harness.start_or_resume(request, data, stored_runs, progress, seconds=time_limit)
+        record, _ = harness.ensure(request, data, stored_runs, progress, seconds=time_limit)
+        return record, stored_runs.place(record.request)
+
+    _watch(make_run, name, results, json=json)
 
 
 def _announcement(request: Request) -> str:
