@@ -6,6 +6,7 @@ Heavy imports are inside the commands: `cfbench --help` loads neither torch nor 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ ClickError: Any = typer.BadParameter.__mro__[2]
 
 COMMANDS = {
     "download": "Download, check and prepare a data set, and make it the current one.",
-    "datasets": "List the data sets, or show one: its ratings, the activity of its users and items, its splits.",
+    "datasets": "List the data sets with their size on this disk, or show one; `datasets rm` removes one.",
     "import": "Make a data set from your own ratings, and make it the current one.",
     "synth": "Make up ratings in the format and the shape of a real data set, for a trial before you have the data.",
     "plugins": "List the plugins, or show one: its hyper-parameters, their ranges, its presets.",
@@ -59,12 +60,14 @@ class RootGroup(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that `args` begin with, with its parameters, and the rest of `args`."""
         name, command, rest = super().resolve_command(ctx, args)
+        if name == "datasets" and rest[:1] == ["rm"]:  # any other word after `datasets` is the name of a data set
+            return "datasets rm", load_command("datasets rm"), rest[1:]
         return name, command and load_command(str(name)), rest
 
 
 def load_command(name: str) -> Any:
     """Import the module of a command and return the command with its parameters."""
-    word = "import_" if name == "import" else name.replace("-", "_")  # `import` cannot name a module
+    word = "import_" if name == "import" else re.sub("[- ]", "_", name)  # `import` cannot name a module
     module = import_module(f"cfbench.cli.{word}.command" if name in ("run", "tune") else f"cfbench.cli.{word}")
     if name == "run":  # a group, with a command for each plugin
         holder = typer.Typer(cls=module.RunGroup, add_completion=False, rich_markup_mode="rich")

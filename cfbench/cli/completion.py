@@ -15,6 +15,11 @@ def datasets() -> list[str]:
     return card.names()
 
 
+def datasets_or_rm() -> list[str]:
+    """Return what follows `cfbench datasets`: the names of all data sets, or the command that removes one."""
+    return [*datasets(), "rm"]
+
+
 def plugins() -> list[str]:
     """Return the names of all plugins."""
     from cfbench.runs import registry

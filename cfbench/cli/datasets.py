@@ -1,4 +1,4 @@
-"""`cfbench datasets`: the list of all data sets, or the page of one."""
+"""`cfbench datasets`: the list of all data sets, or the page of one. `datasets_rm` removes one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.dataset_choice import readable_cards
 from cfbench.cli.options import ColumnsOption, JsonOption
@@ -19,15 +20,21 @@ def datasets(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="Show this data set only.", autocompletion=completion.datasets, show_default=False
+            metavar="NAME",
+            help="Show this data set only.",
+            autocompletion=completion.datasets_or_rm,
+            show_default=False,
         ),
     ] = None,
     columns: ColumnsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the data sets, or show one: its ratings, the activity of its users and items, its splits.
+    """List the data sets with their size on this disk, or show one; `datasets rm` removes one.
 
-    Examples: cfbench datasets; cfbench datasets ml-100k
+    The page of one shows its ratings, the activity of its users and items, and its splits. `cfbench datasets rm NAME`
+    removes its ratings, splits and downloads, and the card of your own data set.
+
+    Examples: cfbench datasets; cfbench datasets ml-100k; cfbench datasets rm ml-25m
     """
     from cfbench.data import card
 
@@ -41,27 +48,46 @@ def datasets(
     from cfbench.cli.view import tables
 
     tables.print_table(_columns(cards), columns)
+    _say_total(cards)
+
+
+def _say_total(cards: list[Card]) -> None:
+    """Print the bytes of all data sets, also of those without a card that can be read."""
+    from cfbench.data import disk_use
+    from cfbench.files import data_home, format_bytes
+
+    names = disk_use.known_names()
+    total = sum(map(disk_use.stored_bytes, names))
+    others = sorted(set(names) - {card.name for card in cards})
+    listed = f", also of {', '.join(others)}" if others else ""
+    remove = advice.command("datasets", "rm", "NAME")
+    console.say(f"{format_bytes(total)} in {data_home()}{listed}; `{remove}` removes a data set")
 
 
 def _show_one(card: Card, *, json: bool) -> None:
     from cfbench.cli.view import dataset_page
-    from cfbench.data import store
+    from cfbench.data import disk_use, store
+    from cfbench.files import format_bytes
 
     page = dataset_page.make_page(card, store.open_dataset(card) if store.is_ready(card) else None)
+    parts = disk_use.stored_parts(card.name)
     if json:
-        console.print_json(page.as_json())
-    else:
-        dataset_page.print_page(page)
+        console.print_json(page.as_json() | {"bytes": {part.name: part.bytes for part in parts}})
+        return
+    dataset_page.print_page(page)
+    if parts:
+        console.result("on this disk: " + ", ".join(f"{part.name} {format_bytes(part.bytes)}" for part in parts))
 
 
 def _as_json(cards: list[Card]) -> list[dict[str, Any]]:
-    from cfbench.data import store
+    from cfbench.data import disk_use, store
 
     current = store.current()
     return [
         card.model_dump(include={"name", "title", "licence", "scale", "version"})
         | card.expected.model_dump(exclude={"fingerprint"})
         | {"splits": card.split_names, "downloaded": store.is_ready(card), "current": card.name == current}
+        | {"bytes": disk_use.stored_bytes(card.name)}
         for card in cards
     ]
 
@@ -78,8 +104,18 @@ def _columns(cards: list[Card]) -> list[Column]:
         Column("ratings", [numbers.count(card.expected.ratings) for card in cards], 1, right=True),
         Column("scale", [str(card.scale) for card in cards], 4, right=True),
         Column("ready", _ready_states(cards), 1),
+        Column("size", [_size(card) for card in cards], 3, right=True),
         Column("licence", [card.licence for card in cards], 5),
     ]
+
+
+def _size(card: Card) -> str:
+    from cfbench.cli.view import numbers
+    from cfbench.data import disk_use
+    from cfbench.files import format_bytes
+
+    count = disk_use.stored_bytes(card.name)
+    return format_bytes(count) if count else numbers.NONE
 
 
 def _ready_states(cards: list[Card]) -> list[str]:

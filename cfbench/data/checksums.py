@@ -44,7 +44,7 @@ def verify_and_rename(file: Path, target: Path, source: WebFile | PackageSource,
         listener.message(
             f"no checksum of {source.filename} is published; later downloads must match this one, {actual}"
         )
-        write_atomically(_record_path(target), f"{actual}\n", DATA_VARIABLE)
+        write_atomically(record_path(target), f"{actual}\n", DATA_VARIABLE)
     with write_errors(target, DATA_VARIABLE):
         file.replace(target)
 
@@ -53,11 +53,12 @@ def _expected_checksum(source: WebFile | PackageSource, target: Path) -> str:
     """The checksum from the card, else that of the first download, else ""."""
     if source.checksum:
         return source.checksum
-    record = _record_path(target)
+    record = record_path(target)
     return record.read_text(encoding="utf-8", errors="replace").strip() if record.is_file() else ""
 
 
-def _record_path(target: Path) -> Path:
+def record_path(target: Path) -> Path:
+    """Where the checksum of a file's first download is recorded."""
     return target.with_name(f"{target.name}.checksum")
 
 

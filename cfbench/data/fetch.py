@@ -16,7 +16,7 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, TypeAlias
 
 from cfbench import advice
-from cfbench.data.checksums import is_verified, verify_and_rename
+from cfbench.data.checksums import is_verified, record_path, verify_and_rename
 from cfbench.data.own_file import identify_source
 from cfbench.data.sources import HttpsSource, LocalSource, MultiFileSource, PackageSource
 from cfbench.data.transfer import SPARE_BYTES, transfer
@@ -100,6 +100,12 @@ def exclusive_lock(path: Path, work: str, listener: ProgressListener) -> Iterato
         lock.release()
 
 
+def download_paths(card: Card, folder: Path) -> list[Path]:
+    """Where downloads of the card's sources are in `folder`, with unfinished ones and recorded checksums."""
+    targets = [_target(source, folder) for source in card.sources if not isinstance(source, LocalSource)]
+    return [path for target in targets for path in (target, _part_path(target), record_path(target))]
+
+
 def find_cached_file(card: Card, folder: Path) -> tuple[Path, Source] | None:
     """The verified file of an earlier download, and its source."""
     for source in card.sources:
@@ -166,6 +172,11 @@ def download_source(source: RemoteSource, folder: Path, listener: ProgressListen
     return target
 
 
+def _part_path(target: Path) -> Path:
+    """Where the unfinished download of a file is."""
+    return target.with_name(f"{target.name}.part")
+
+
 def _target(source: RemoteSource, folder: Path) -> Path:
     """The final path of a source's file or folder."""
     return folder / (source.folder if isinstance(source, MultiFileSource) else source.filename)
@@ -173,7 +184,7 @@ def _target(source: RemoteSource, folder: Path) -> Path:
 
 def _download_file(source: WebFile, target: Path, listener: ProgressListener, *, short_timeout: bool) -> None:
     """Download a file from the web; if it resumed an earlier download and is wrong, download all of it again."""
-    part = target.with_name(f"{target.name}.part")
+    part = _part_path(target)
     resumed = part.exists()
     try:
         transfer(source, part, listener, short_timeout=short_timeout)

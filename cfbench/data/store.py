@@ -28,7 +28,7 @@ from cfbench.data.fetch import download_command, exclusive_lock, fetch, find_cac
 from cfbench.data.manifest import Manifest, dataset_folder, file_stamp, read_manifest, verified_file
 from cfbench.data.split import Split, make_split
 from cfbench.errors import CountError, DataError, WriteError
-from cfbench.files import DATA_VARIABLE, atomic_folder, data_home, make_folder, write_atomically
+from cfbench.files import DATA_VARIABLE, atomic_folder, data_home, make_folder, write_atomically, write_errors
 from cfbench.ratings import Catalogue, Ratings
 
 if TYPE_CHECKING:
@@ -165,6 +165,13 @@ def current() -> str | None:
 def make_current(name: str) -> None:
     """Make a data set the current one; raises `WriteError`."""
     write_atomically(make_folder(data_home(), DATA_VARIABLE) / "current", f"{name}\n", DATA_VARIABLE)
+
+
+def forget_current() -> None:
+    """Make no data set the current one; raises `WriteError`."""
+    path = data_home() / "current"
+    with write_errors(path, DATA_VARIABLE):
+        path.unlink(missing_ok=True)
 
 
 def terms_shown(name: str) -> bool:

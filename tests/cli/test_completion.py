@@ -61,6 +61,8 @@ def test_data_sets_are_completed():
     assert "ml-100k" in completed("cfbench run bias --dataset ml-1")
     assert "ml-100k" in completed("cfbench download ml-1")
     assert "ml-100k" in completed("cfbench datasets ml-1")
+    assert completed("cfbench datasets r") == {"rm"}
+    assert "ml-100k" in completed("cfbench datasets rm ml-1")
 
 
 @pytest.mark.usefixtures("empty_terminal")
