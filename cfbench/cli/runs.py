@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -98,7 +98,7 @@ def runs(
     chosen = RunFilter(dataset, split, plugin, status)
     listed = [run for run in every if chosen.selects(run)]
     if json:
-        console.print_json([asdict(run) for run in listed])
+        console.print_json([_as_json(run) for run in listed])
     elif listed:
         _print_list(listed, columns, results)
     elif every:
@@ -181,6 +181,10 @@ def _remove(chosen: Sequence[StoredRun], results: Results, *, yes: bool) -> None
     for run in chosen:
         remove_run(run, results)
         console.say(f"removed {run.run} ({format_bytes(run.bytes)})")
+
+
+def _as_json(run: StoredRun) -> dict[str, Any]:
+    return asdict(run) | {"started": run.started.isoformat() if run.started else None}
 
 
 def _print_list(listed: Sequence[StoredRun], columns: str | None, results: Path) -> None:

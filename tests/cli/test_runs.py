@@ -3,8 +3,11 @@
 import json
 import os
 import pty
+import random
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,7 @@ def test_the_list_has_finished_and_unfinished_runs_of_all_splits_with_their_byte
     assert {(run["plugin"], run["split"]): run["status"] for run in runs} == {
         ("bias", "random90"): "finished", ("mean", "5fold-2"): "finished", ("bias", "random80"): "interrupted",
     }  # fmt: skip
+    assert all(datetime.fromisoformat(run["started"]).tzinfo for run in runs)
     assert interrupted in [run["run"] for run in runs if run["status"] == "interrupted"]
     for run in runs:
         assert run["bytes"] == sum(file.stat().st_size for file in Path(run["folder"]).iterdir())
@@ -243,3 +247,37 @@ def test_a_failed_rename_removes_nothing(terminal, monkeypatch):
     assert "the file system is read-only" in result.err
     (folder,) = (run["folder"] for run in stored(terminal))
     assert Results(RESULTS).find("last")[1] == Path(folder)
+
+
+@pytest.mark.slow
+def test_removals_that_are_killed_at_random_moments_leave_whole_runs_only(terminal):
+    terminal("run bias")
+    (kept,) = RESULTS.glob("tiny/random90/bias/*")
+    files = {file.name: file.read_bytes() for file in kept.iterdir()}
+    moments = random.Random(7)
+    killed = 0
+    for number in range(40):
+        copy = kept.with_name(f"20200101-000000-bias-{number:04x}")
+        copy.mkdir()
+        for name, content in files.items():
+            (copy / name).write_bytes(content.replace(kept.name.encode(), copy.name.encode()))
+        code = (
+            "import sys; from cfbench import cli; sys.stdout.write('ready\\n'); sys.stdout.flush()\n"
+            f"cli.main(['runs', 'rm', {copy.name!r}, '--yes'])"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process.stdout.readline()
+        time.sleep(moments.uniform(0.2, 0.6) if number % 4 else 0)
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -9
+        assert {run["run"]: run["status"] for run in stored(terminal)} in (
+            {kept.name: "finished"}, {kept.name: "finished", copy.name: "finished"},
+        )  # fmt: skip
+        if copy.exists():
+            assert {file.name for file in copy.iterdir()} == set(files)
+            assert terminal(f"runs rm {copy.name} --yes").status == 0
+        assert {file.name: file.read_bytes() for file in kept.iterdir()} == files
+    assert killed >= 10
+    terminal("run mean")
+    assert not list(RESULTS.glob(".unfinished/.*"))
