@@ -101,6 +101,12 @@ def write_tiny(folder: Path) -> Path:
     return archive
 
 
+@pytest.fixture(scope="session")
+def tiny_files():
+    """The function that writes the card and the archive of tiny into a folder."""
+    return write_tiny
+
+
 @dataclass
 class CommandResult:
     """The exit status of a command, and what it printed on standard output and standard error."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 200
 """Columns of a table whose output is piped, unless `COLUMNS` gives another number."""
 
+LONGEST_ERROR = 1500
+"""Characters of an error message from which its middle is left out."""
+
 
 @cache
 def out() -> PlainConsole:
@@ -109,9 +112,14 @@ def error(message: str) -> None:
     from rich.text import Text
 
     for line in message.splitlines() or [""]:
-        text = Text.assemble(("error: ", "bold red"), line)
+        text = Text.assemble(("error: ", "bold red"), _shorten(line))
         verbosity.log(text.plain)
         err().print(text, soft_wrap=not err().is_terminal)
+
+
+def _shorten(line: str) -> str:
+    """Leave out the middle of a line that quotes a very long text: the advice is at the end."""
+    return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR // 2]} … {line[-LONGEST_ERROR // 3 :]}"
 
 
 def document(text: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from cfbench.errors import UsageError, WriteError
+from cfbench.errors import CfbenchError, RecordError, UsageError, WriteError
 from cfbench.tuning.database_url import EXPECTED, display_url, parse_url, without_secrets
 from cfbench.tuning.locks import locks_folder
 from cfbench.tuning.retry import ignore_experimental_warnings, queue_killed
@@ -44,13 +44,24 @@ ADVISORY_KEY = 0xCFBE7C4
 
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Turn an error of the database into a `WriteError`, whose message does not contain the password."""
+    """Turn an error of the database into a `WriteError`, whose message does not contain the password.
+
+    What Optuna raises because it does not understand its rows becomes a `RecordError`.
+    """
     try:
         yield
+    except CfbenchError:
+        raise
     except (SQLAlchemyError, StorageInternalError, UnicodeError) as error:  # the last is of a host's name
         cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
         reason = without_secrets((str(cause).splitlines() or [type(cause).__name__])[0], url)
         raise WriteError(f"the study's database {display_url(url)} fails: {reason}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, AssertionError) as error:
+        reason = without_secrets(" ".join(f"{type(error).__name__}: {error}".split())[:200], url)
+        raise RecordError(
+            f"the study's database {display_url(url)} cannot be read ({reason}); restore a copy of it, or start "
+            "another study with --study NAME"
+        ) from error
 
 
 def open_storage(url: str) -> RDBStorage:

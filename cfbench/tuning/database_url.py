@@ -9,7 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from cfbench import advice
-from cfbench.errors import UsageError
+from cfbench.errors import UsageError, WriteError
 from cfbench.files import make_folder
 
 if TYPE_CHECKING:
@@ -32,7 +32,13 @@ def study_urls(results: Path) -> list[str]:
 
 def _sqlite_url(file: Path) -> str:
     """The URL of a database file; it escapes `?`, `#` and `%` in the path, which have a meaning in a URL."""
-    return URL.create("sqlite", database=str(file.absolute())).render_as_string()
+    path = str(file.absolute())
+    try:
+        return URL.create("sqlite", database=path).render_as_string()
+    except UnicodeEncodeError as error:
+        raise WriteError(
+            f"the database of a study cannot be at {path!r}, which is not UTF-8; choose another folder with --results"
+        ) from error
 
 
 def parse_url(url: str) -> URL:

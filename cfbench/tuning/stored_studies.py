@@ -53,7 +53,7 @@ def _list_file(url: str) -> list[StoredStudy]:
     file = Path(display_url(url))
     try:
         studies = load_studies(url)
-    except WriteError as error:
+    except (WriteError, RecordError) as error:
         return [StoredStudy(file.stem, url, file, None, str(error))]
     if not studies:
         return [StoredStudy(file.stem, url, file, None, f"{file} holds no study")]

@@ -60,12 +60,23 @@ def check_name(name: str) -> str:
 
 
 def load_studies(url: str) -> list[Study]:
-    """The studies of `cfbench tune` in a database; raises `WriteError`, `UsageError`."""
+    """The studies of `cfbench tune` in a database; raises `WriteError`, `RecordError`, `UsageError`."""
     with storage_errors(url):
         storage = database.open_storage(url)
         names = optuna.get_all_study_names(storage)
         studies = [optuna.load_study(storage=storage, study_name=name) for name in names]
-        return [study for study in studies if FACTS in study.user_attrs]
+        studies = [study for study in studies if FACTS in study.user_attrs]
+        for study in studies:
+            _require_readable(study)
+        return studies
+
+
+def _require_readable(study: Study) -> None:
+    """Raise what Optuna raises if the rows of a study are damaged, or `TypeError` if its facts are."""
+    best_trial(counted_trials(study.get_trials(deepcopy=False)))
+    facts = study.user_attrs[FACTS]
+    if not all(isinstance(facts[name], str) for name in ("plugin", "data set", "split")):
+        raise TypeError("its facts are no text")
 
 
 def start_config(name: str, url: str) -> dict[str, Any] | None:
@@ -133,7 +144,7 @@ def counted_trials(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 def best_trial(trials: list[FrozenTrial]) -> FrozenTrial | None:
     """The complete trial with the smallest validation RMSE, the first one of several; None if no trial is complete."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.values]
     return min(complete, key=lambda trial: (trial.value, trial.number), default=None)
 
 

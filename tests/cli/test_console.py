@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from cfbench.cli import console
 from cfbench.contract import Epoch
 
 PRINT_RED = "from cfbench.cli.console import out; out().print('x', style='bold red')"
@@ -44,3 +45,12 @@ def test_a_pipe_gets_a_line_about_an_epoch_from_time_to_time(capsys, monkeypatch
         "deepae epoch 2/3 train 0.9000 valid 1.7500 best 1.5000@1",
         "deepae epoch 3/3 train 0.8000",
     ]
+
+
+def test_an_error_that_quotes_a_very_long_text_keeps_its_beginning_and_its_end(capsys):
+    console.err.cache_clear()
+    console.error(f"expected a number, got {'9' * 100_000}; correct it")
+    line = capsys.readouterr().err
+    assert len(line) < 1600
+    assert line.startswith("error: expected a number, got 999")
+    assert line.endswith("9; correct it\n")

@@ -1,7 +1,11 @@
 """The database of a study: its URL, and errors in one line without the password."""
 
+import gc
 import importlib.util
 import json
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -9,7 +13,7 @@ import pytest
 
 from cfbench.errors import UsageError, WriteError
 from cfbench.tuning.database import open_storage, storage_errors
-from cfbench.tuning.database_url import display_url, parse_url, typed_url
+from cfbench.tuning.database_url import display_url, parse_url, study_url, typed_url
 
 POSTGRESQL = "postgresql://me:secret@127.0.0.1:9/studies"  # nothing listens there
 
@@ -108,3 +112,36 @@ def test_the_results_folder_may_have_any_name(bowl, tune, folder):
     assert [path.name for path in Path.cwd().iterdir() if path.is_file()] == ["tiny.zip"]
     rows = json.loads(bowl(f"studies --results {folder} --json").out)
     assert [row["study"] for row in rows] == ["bowl-tiny-random90"]
+
+
+def test_a_database_in_a_folder_that_is_not_utf8_is_a_one_line_error(tmp_path):
+    with pytest.raises(WriteError, match=r"cannot be at '.*\\udcff/\.studies/x\.db', which is not UTF-8"):
+        study_url(tmp_path / "\udcff", "x")
+
+
+DAMAGES = [
+    "UPDATE study_directions SET direction = 1",
+    "UPDATE study_user_attributes SET value_json = '{}'",
+    "UPDATE trials SET datetime_start = 'a/b'",
+]
+
+
+def test_a_damaged_study_is_one_line(terminal):
+    assert terminal("tune bias --trials 1").status == 0
+    gc.collect()  # Optuna's connections would write later
+    (file,) = Path("results/.studies").glob("*.db")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+    intact = file.read_bytes()
+    for damage in DAMAGES:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute(damage)
+            database.commit()
+        result = terminal("studies")
+        assert (damage, result.status, result.out) == (damage, 0, "")
+        assert re.fullmatch(r"not listed \(.* kB\): the study's database \S+ cannot be read .*\n", result.err)
+        result = terminal("tune bias --trials 1")
+        assert result.status in {1, 2}
+        assert result.err.splitlines()[-1].startswith("error: ")
+        gc.collect()
+        file.write_bytes(intact)

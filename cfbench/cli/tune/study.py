@@ -83,23 +83,25 @@ def tune_all_plugins(options: TuneOptions) -> list[StudySummary]:
 def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
     """Tune one plugin, print the result, then save the best config and run it as the options say."""
     from cfbench.tuning.best import with_best_config
+    from cfbench.tuning.database import storage_errors
     from cfbench.tuning.study import best_trial
 
     setup, job = _prepare(name, options)
     trials, importances = _search(job, options, setup.preset)
-    summary = summarize(job, trials, importances, setup.plugin)
+    best = best_trial(trials)
+    with storage_errors(job.storage):
+        summary = summarize(job, trials, importances, setup.plugin)
+        best_setup = None if best is None else with_best_config(setup, job.plan, best)
     if not options.json:
         print_summary(summary, setup, options.results)
     warn_of_edges(summary, _options_of_search(options, {edge.name for edge in summary.edges}), options.results)
-    best = best_trial(trials)
-    if best is None:
+    if best_setup is None:
         last = f"the last one {summary.last}" if trials else "none has started"
         console.error(
             f"no trial of study {job.name} finished, {last}; "
             "correct the cause, then start another study with --study NAME"
         )
         return summary
-    best_setup = with_best_config(setup, job.plan, best)
     if options.save_preset:
         summary = replace(summary, preset=_save_preset(best_setup, job, trials, options.results))
     return replace(summary, runs=_run_best(best_setup, job, trials, options))
@@ -166,7 +168,7 @@ def _search(job: WorkerJob, options: TuneOptions, preset: str | None) -> tuple[l
         job = job.model_copy(update={"deadline": time.time() + seconds_left})
     console.say(_announcement(job.name, job.plan, len(trials), preset))
     try:
-        with StudyProgress(job, study, options.workers) as progress:
+        with storage_errors(job.storage), StudyProgress(job, study, options.workers) as progress:
             lost = run_workers(job, options.workers, progress)
     except KeyboardInterrupt:
         count = len(counted_trials(study.get_trials(deepcopy=False)))
