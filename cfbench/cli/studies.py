@@ -12,12 +12,12 @@ from cfbench.cli import completion, console
 from cfbench.cli.confirmation import YesOption, confirm_removal
 from cfbench.cli.options import (
     DEFAULT_RESULTS,
+    ColumnsOption,
     JsonOption,
     ResultsOption,
     StorageOption,
     refuse_options_before_command,
 )
-from cfbench.cli.tune.summary import plain_table
 from cfbench.cli.view.numbers import NONE, duration, score
 from cfbench.files import format_bytes
 
@@ -50,6 +50,7 @@ def studies(
     context: typer.Context,
     results: ResultsOption = DEFAULT_RESULTS,
     storage: StorageOption = None,
+    columns: ColumnsOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the studies of `cfbench tune`, their best validation RMSE and their size; `rm` removes one.
@@ -67,7 +68,7 @@ def studies(
     if json:
         console.print_json([asdict(row) for row in rows])
     elif rows:
-        _print_rows(rows)
+        _print_rows(rows, columns)
     elif not stored:
         where = display_url(storage) if storage else results
         console.say(f"no studies in {where}; `{advice.command('tune', 'deepae', results=results)}` starts one")
@@ -123,12 +124,19 @@ def _row(study: Study, size: int | None) -> StudyRow:
     )  # fmt: skip
 
 
-def _print_rows(rows: list[StudyRow]) -> None:
-    table = plain_table("study", "plugin", "data set", "split", "trials", "time", "best", "size")
-    for row in rows:
-        cells = (row.study, row.plugin, row.dataset, row.split, str(row.trials))
-        table.add_row(*cells, duration(row.seconds), score(row.valid_rmse), _size(row.bytes))
-    console.out().print(table)
+def _print_rows(rows: list[StudyRow], columns: str | None) -> None:
+    from cfbench.cli.view.tables import Column, print_table
+
+    print_table([
+        Column("study", [row.study for row in rows]),
+        Column("plugin", [row.plugin for row in rows], 4),
+        Column("data set", [row.dataset for row in rows], 5),
+        Column("split", [row.split for row in rows], 6),
+        Column("trials", [str(row.trials) for row in rows], 1, right=True),
+        Column("time", [duration(row.seconds) for row in rows], 2, right=True),
+        Column("best", [score(row.valid_rmse) for row in rows], 1, right=True),
+        Column("size", [_size(row.bytes) for row in rows], 3, right=True),
+    ], columns)  # fmt: skip
 
 
 def _size(count: int | None) -> str:

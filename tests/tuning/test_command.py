@@ -222,6 +222,9 @@ def test_studies_lists_the_studies_of_the_results_folder(some_plugins, terminal,
     assert [row["study"] for row in (bias, bowl)] == ["bias-tiny-random90", "bowl-tiny-random90"]
     assert (bowl["plugin"], bowl["dataset"], bowl["split"], bowl["trials"]) == ("bowl", "tiny", "random90", 1)
     assert "bowl-tiny-random90" in terminal("studies").out
+    named = terminal("studies --columns best,study").out
+    assert f"{bowl['valid_rmse']:.4f}   bowl-tiny-random90" in named
+    assert "plugin" not in named
 
 
 def test_studies_says_when_there_are_none(terminal):

@@ -160,7 +160,7 @@ def _describe_gain(start_rmse: float | None, best_rmse: float) -> str:
 
 def _config_table(plan: StudyPlan, best: BestTrial, importances: dict[str, float]) -> Table:
     """The hyper-parameters that were searched, the most important first."""
-    table = plain_table("hyper-parameter", "start", "best", "importance")
+    table = _table("hyper-parameter", "start", "best", "importance")
     for name in dict.fromkeys([*importances, *plan.space]):
         importance = f"{importances[name]:.0%}" if name in importances else ""
         table.add_row(name, _short(plan.start[name]), _short(best.config[name]), importance)
@@ -173,7 +173,7 @@ def _short(value: Any) -> str:
 
 def print_tuned_plugins(summaries: list[StudySummary]) -> None:
     """Print a table of the tuned plugins, the smallest validation RMSE first; with the test RMSE of their runs."""
-    table = plain_table("plugin", "trials", "time", "start", "best", "better by", "test RMSE")
+    table = _table("plugin", "trials", "time", "start", "best", "better by", "test RMSE")
     for summary in sorted(summaries, key=lambda summary: summary.best.valid_rmse if summary.best else inf):
         table.add_row(
             summary.plan.plugin, str(summary.trials), duration(summary.seconds), score(summary.start_rmse),
@@ -188,7 +188,7 @@ def _mean_test_rmse(runs: Sequence[Record]) -> str:
     return f"{sum(scores) / len(scores):.4f} of {len(scores)}" if scores else NONE
 
 
-def plain_table(*headings: str) -> Table:
+def _table(*headings: str) -> Table:
     """An empty table of these headings, whose cells are folded where they are too wide."""
     from rich.table import Table
 
