@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cfbench import advice
 from cfbench.data import card as cards
 from cfbench.data import store
 from cfbench.data.fetch import download_paths
@@ -41,7 +42,7 @@ def known_names() -> list[str]:
 def stored_parts(name: str) -> list[StoredPart]:
     """The parts that exist of a data set. Raises `UnknownNameError`."""
     if name not in known_names():
-        raise UnknownNameError("data set", name, known_names(), advice="see `cfbench datasets`")
+        raise UnknownNameError("data set", name, known_names(), advice=f"see `{advice.command('datasets')}`")
     home = data_home()
     paths = {
         "ratings": [dataset_folder(home, name), home / "terms" / name],
