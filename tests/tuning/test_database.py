@@ -47,14 +47,14 @@ SECRET_URLS = [
 ]
 
 
-@pytest.mark.parametrize("command", ["studies", "tune bowl --trials 1"])
-@pytest.mark.parametrize("url", SECRET_URLS)
-def test_a_database_that_cannot_be_opened_is_an_error_of_one_line_without_the_password(bowl, command, url):
-    answer = bowl(f"{command} --storage {url}")
-    assert answer.status in {1, 2}
-    assert answer.err.startswith("error: ")
-    assert answer.err.count("\n") == 1
-    assert "hunter2" not in answer.out + answer.err
+@pytest.mark.parametrize("command", ["studies", "studies rm mine --yes", "tune bowl --trials 1"])
+def test_a_database_that_cannot_be_opened_is_an_error_of_one_line_without_the_password(bowl, command):
+    for url in SECRET_URLS:
+        answer = bowl(f"{command} --storage {url}")
+        assert answer.status in {1, 2}, url
+        assert answer.err.startswith("error: ")
+        assert answer.err.count("\n") == 1
+        assert "hunter2" not in answer.out + answer.err
 
 
 def test_an_error_of_a_driver_that_repeats_the_password_is_shown_without_it():
