@@ -21,8 +21,10 @@ def confirm_removal(what: str, *, yes: bool) -> None:
         return
     if not (sys.stdin and sys.stdin.isatty()):
         raise UsageError(f"removing {what} needs --yes, because there is no terminal to ask on; nothing was removed")
+    from cfbench.cli.plain import plain
+
     try:
-        agreed = typer.confirm(f"Remove {what}?", err=True)
+        agreed = typer.confirm(f"Remove {plain(what)}?", err=True)
     except typer.Abort:  # Ctrl-C or Ctrl-D
         raise typer.Exit(130) from None
     if not agreed:

@@ -10,8 +10,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import typer
 
 from cfbench.cli import console
+from cfbench.cli.confirmation import confirm_removal
 from cfbench.cli.plain import CONTROL, PlainConsole, plain
 from cfbench.cli.view.tables import Column, rich_table
 from cfbench.contract import Config, Plugin
@@ -115,6 +117,17 @@ def test_a_hand_edited_record_cannot_control_the_terminal(terminal):
         assert result.status == 0, result.err
         assert not CONTROL.search(result.out + result.err)
     assert "[/nope] [bold]x[/bold] :smile:" in terminal("show last").out
+
+
+def test_the_question_before_a_removal_is_plain_text(capsys, monkeypatch):
+    answer = StringIO("n\n")
+    answer.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", answer)
+    with pytest.raises(typer.Exit):
+        confirm_removal(ATTACK, yes=False)
+    captured = capsys.readouterr()
+    assert plain(ATTACK) in captured.out + captured.err
+    assert not CONTROL.search(captured.out + captured.err)
 
 
 class AttackConfig(Config):
