@@ -11,16 +11,16 @@ from cfbench.data.importing import ImportOptions
 from cfbench.data.progress import SilentListener
 from cfbench.errors import UsageError
 
-KILL_AT_EVERY_STEP = """
-import os, random, signal, sys
+STOP_AT_EVERY_STEP = """
+import errno, os, signal, sys
 from pathlib import Path
 from cfbench import cli, folder_exchange
 from cfbench.data import card, store
 from cfbench.files import remove_leftovers
 import cfbench.cli.download, cfbench.cli.import_, cfbench.data.importing
-import filelock, numpy, pooch, rich.console, tomlkit
+import filelock, numpy, polars, polars.io.plugins, pooch, rich.console, tomlkit
 
-way, commands = sys.argv[1], [line.split() for line in sys.argv[2:]]
+fault, way, commands = sys.argv[1], sys.argv[2], [line.split() for line in sys.argv[3:]]
 home = Path(os.environ["CFBENCH_DATA"])
 card.SHIPPED_FOLDER = Path("cards").absolute()
 if way == "two renames":
@@ -28,29 +28,36 @@ if way == "two renames":
 EVENTS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "ctypes.dlsym"}
 steps_left = None
 
-def kill_at_last_step(event, arguments):
+def stop_at_last_step(event, arguments):
     global steps_left
     writes = event == "open" and isinstance(arguments[1], str) and arguments[1][:1] in "wax"
-    if steps_left is None or not (writes or event in EVENTS):
+    is_step = writes or event in EVENTS
+    if steps_left is None or not is_step or not (event == "ctypes.dlsym" or str(home) in str(arguments[0])):
         return
-    if not steps_left:
-        os.kill(os.getpid(), signal.SIGKILL)
     steps_left -= 1
+    if steps_left == -1 and fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if steps_left == -1:
+        number = getattr(errno, fault)
+        raise OSError(number, os.strerror(number))
 
 def run(command, steps):
-    '''Run a command in a child, which is killed before its step number `steps`; return whether it was.'''
+    '''Run a command in a child, to which the fault happens before its step number `steps`; return whether it did.'''
     global steps_left
     child = os.fork()
     if not child:
         steps_left = steps
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.dup2(os.open("errors", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         try:
             cli.main(command)
         except SystemExit as end:
-            os._exit(end.code)
+            os._exit(end.code + (10 if steps is not None and steps_left < 0 else 0))
     status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or status == 0, (command, steps, status)
-    return os.WIFSIGNALED(status)
+    code, errors = os.waitstatus_to_exitcode(status), Path("errors").read_text()
+    assert code in {-signal.SIGKILL, 0, 10, 11}, (command, steps, code, errors)
+    assert "Traceback" not in errors, errors
+    assert errors.count("error: ") == (code == 11), errors
+    return code != 0
 
 def facts():
     '''The card's origin, and the fingerprint of the ratings that are opened with it.'''
@@ -60,7 +67,7 @@ def facts():
     assert float(ratings.ratings.sum()) > 0
     return found.origin, ratings.fingerprint
 
-sys.addaudithook(kill_at_last_step)
+sys.addaudithook(stop_at_last_step)
 expected = []
 for command in commands:
     assert not run(command, None)
@@ -79,14 +86,14 @@ print(step)
 
 
 @pytest.fixture
-def kill_at_steps(empty_terminal):
-    """Run commands that replace a data set, and kill them at every step; return the number of kills."""
+def stop_at_steps(empty_terminal):
+    """Run commands that replace a data set, with a fault at every step; return the number of steps."""
 
-    def run(way, *commands):
+    def run(fault, way, *commands):
         for name, ratings in (("a", "1234"), ("b", "4321")):
             rows = "".join(f"u{k},i{k},{rating}\n" for k, rating in enumerate(ratings))
             (empty_terminal.folder / f"{name}.csv").write_text(rows)
-        command = [sys.executable, "-c", KILL_AT_EVERY_STEP, way, *commands]
+        command = [sys.executable, "-c", STOP_AT_EVERY_STEP, fault, way, *commands]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         assert finished.returncode == 0, finished.stderr + finished.stdout
         return int(finished.stdout)
@@ -100,9 +107,10 @@ DOWNLOADS = ("download tiny --again --from-file tiny.zip",)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["one call", "two renames"])
+@pytest.mark.parametrize("fault", ["kill", "EIO"])
 @pytest.mark.parametrize("commands", [IMPORTS, DOWNLOADS], ids=["import", "download"])
-def test_a_kill_at_any_step_leaves_a_whole_data_set_with_its_card(kill_at_steps, way, commands):
-    assert kill_at_steps(way, *commands) > 30
+def test_a_fault_at_any_step_leaves_a_whole_data_set_with_its_card(stop_at_steps, fault, way, commands):
+    assert stop_at_steps(fault, way, *commands) > 20
 
 
 def move_card_back(home, title):
