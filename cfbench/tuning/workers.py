@@ -38,7 +38,7 @@ SECONDS_TO_STOP = 10
 """The workers have this time after Ctrl-C to queue their trials again; then they are killed."""
 
 
-def run_trials(job: WorkerJob, listen: Callable[[], None]) -> None:
+def run_trials(job: WorkerJob, listen: Callable[[], None] = lambda: None) -> None:
     """Add trials to a study in this process until the job is over; Ctrl-C queues the running trial again.
 
     `listen` is called after each epoch and each trial; it may raise `KeyboardInterrupt`. Raises `CfbenchError`s.
