@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cfbench.errors import RecordError
-from cfbench.files import flush_files, publish_folder, write_atomically
+from cfbench.files import flush_files, publish_folder, remove_leftovers, write_atomically
 from cfbench.runs.arrays import file_sha256
 from cfbench.runs.record import read_record, read_request
 
@@ -27,6 +27,7 @@ _WORKING_FILES = ("request.json", CHECKPOINT, REFIT_CHECKPOINT, "resumed")
 
 def write_record(folder: Path, record: Record) -> Record:
     """Write the record with the checksums of the files beside it, and return it; raises `OSError`, `WriteError`."""
+    remove_leftovers(folder)
     names = {*_WORKING_FILES, "record.json"}
     files = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.name not in names}
     complete = record.model_copy(update={"files": files})
@@ -39,6 +40,7 @@ def move(folder: Path, place: Path, record: Record) -> Path:
     """Move a complete run to its place, without its checkpoints unless it failed; raises `OSError`."""
     for name in _WORKING_FILES if record.outcome.status != "failed" else ():
         (folder / name).unlink(missing_ok=True)
+    remove_leftovers(folder)
     publish_folder(folder, place)
     return place
 
