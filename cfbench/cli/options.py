@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,20 @@ import typer
 
 from cfbench import advice
 from cfbench.cli import completion, verbosity
+from cfbench.errors import DeviceError
 
 DEFAULT_RESULTS = advice.DEFAULT_RESULTS
 STORAGE_VARIABLE = "CFBENCH_STORAGE"
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
+
+
+def check_device(context: typer.Context, device: str) -> str:
+    """Return the text of `--device`; raises `DeviceError` at once if no machine has such a device."""
+    if not (context.resilient_parsing or DEVICE.fullmatch(device)):
+        raise DeviceError(f"unknown device {device!r}; expected auto, cpu, cuda, cuda:N or mps")
+    return device
+
 
 DatasetOption = Annotated[
     str | None,
@@ -53,6 +65,7 @@ DeviceOption = Annotated[
         "--device",
         metavar="DEVICE",
         help="The device that computes: auto, cpu, cuda, cuda:N or mps.",
+        callback=check_device,
         autocompletion=completion.devices,
     ),
 ]

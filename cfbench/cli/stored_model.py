@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cfbench.contract import Predictor
     from cfbench.data.store import Dataset
     from cfbench.runs.record import Record
+    from cfbench.runs.results import Results
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
 
     stored_runs = Results(results)
     record, folder = stored_runs.find(run)
-    _require_model(record, folder, results)
+    _require_models(record, folder, stored_runs)
     plugin, split, refit = record.request.plugin.name, record.request.split.name, record.request.refit
     model, dataset = reopen(record, folder, stored_runs, device)
     if ratings is None:
@@ -49,20 +50,30 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
     return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split, refit)
 
 
-def _require_model(record: Record, folder: Path, results: Path) -> None:
-    """Raise `RecordError` if the run has no model: published results leave the models out, for their size."""
+def _require_models(record: Record, folder: Path, results: Results) -> None:
+    """Raise `RecordError` if a run, or one that it blends, has no model: published results leave the models out."""
+    from cfbench.runs.arrays import STATE
+    from cfbench.runs.costs import members_of
+
+    run, status = record.run, record.outcome.status
+    if status == "stopped":
+        resume = advice.command("run", "--resume", run, results=results.root)
+        raise RecordError(f"run {run} is stopped and has no model yet; resume it with: {resume}")
+    if record.request.imported is None and STATE not in record.files:
+        raise RecordError(f"run {run} has no model, because it {status}; choose a run with a score")
+    for member in members_of(record.request):
+        _require_file(*results.find(member), results, f", which run {run} blends,")
+    _require_file(record, folder, results)
+
+
+def _require_file(record: Record, folder: Path, results: Results, role: str = "") -> None:
     from cfbench.cli.run.flags import command_of
     from cfbench.runs.arrays import STATE
 
-    run, status = record.run, record.outcome.status
     if record.request.imported is not None or (folder / STATE).exists():
         return
-    if status == "stopped":
-        resume = advice.command("run", "--resume", run, results=results)
-        raise RecordError(f"run {run} is stopped and has no model yet; resume it with: {resume}")
-    if STATE not in record.files:
-        raise RecordError(f"run {run} has no model, because it {status}; choose a run with a score")
+    then = "blend the new run in its place" if role else "use `last`"
     raise RecordError(
-        f"the model of run {run} is not stored here: {folder} has its record and its predictions only; make the model "
-        f"again, and then use `last`: {command_of(record.request, results)}"
+        f"the model of run {record.run}{role} is not stored here: {folder} has its record and its predictions only; "
+        f"make the model again, and then {then}: {command_of(record.request, results.root)}"
     )

@@ -74,6 +74,28 @@ def test_a_run_whose_model_is_not_stored_names_the_command_that_makes_it_again(t
     assert terminal(f"predict {again.parent.name} u1,i2 u3,i4").out == before
 
 
+def test_an_ensemble_names_the_member_whose_model_is_not_stored(terminal):
+    for plugin in ("bias", "als --epochs 2", "ensemble"):
+        assert terminal(f"run {plugin}").status == 0
+    (model,) = Path("results").glob("*/*/als/*/model.safetensors")
+    model.unlink()
+    (ensemble,) = Path("results").glob("*/*/ensemble/*")
+    result = terminal(f"predict {ensemble.name} u1,i2")
+    assert result.status == 1
+    assert f"the model of run {model.parent.name}, which run {ensemble.name} blends, is not stored here" in result.err
+    assert ": cfbench run als --dataset tiny" in result.err
+
+
+def test_a_wrong_device_is_named_before_a_missing_model(bias):
+    (model,) = Path("results").glob("*/*/*/*/model.safetensors")
+    model.unlink()
+    result = bias("predict last u1,i2 --device banana")
+    assert (result.status, result.err) == (
+        2,
+        "error: unknown device 'banana'; expected auto, cpu, cuda, cuda:N or mps\n",
+    )
+
+
 def test_a_stopped_run_and_a_failed_one_say_that_they_have_no_model(terminal, register):
     def interrupt(*_):
         raise KeyboardInterrupt
