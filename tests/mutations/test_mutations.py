@@ -24,7 +24,7 @@ from cfbench.runs import run as harness
 from cfbench.runs.results import Results
 from cfbench.runs.setup import configure, new_request
 
-QUICK, MANY = 8, 180
+QUICK, MANY = 7, 180
 """Mutations of each kind of file in the quick tests, and in `make torture`."""
 
 
@@ -171,7 +171,7 @@ READERS = {
     "results/.unfinished/*/request.json": ("compare", "show RUN", "runs", "run --resume RUN"),
     "results/.unfinished/*/record.json": ("compare", "show RUN", "runs --json", "run --resume RUN"),
     "results/.unfinished/*/*.safetensors": ("run --resume RUN",),
-    "results/.studies/*.db": ("studies", "studies --json", "tune bias --trials 2"),
+    "results/.studies/*.db": ("studies", "studies --json", "studies", "studies --json", "tune bias --trials 2"),
     "cards/tiny.toml": ("datasets", "datasets --json", "datasets tiny", "compare", "show bias", "predict bias u1,i2"),
     "home/datasets/*/*": ("datasets", "datasets tiny --json", "compare", "predict bias u1,i2", "datasets mine"),
     "home/presets/*.toml": ("plugins bias", "plugins bias --json", "run bias --preset mine --dataset nope"),
