@@ -1,5 +1,6 @@
 """Odd files, names and cards: each command reads them or says in one line why not, with exit status 1 or 2."""
 
+import gzip
 import os
 import shutil
 
@@ -39,11 +40,17 @@ def test_lines_that_end_in_a_carriage_return_are_refused_with_a_command(terminal
     assert refused(terminal, f"import {file} --name mine {option}", "old.csv has lines that end in a carriage return")
 
 
-def test_the_command_that_converts_such_lines_works(terminal):
-    (terminal.folder / "old.csv").write_bytes("\r".join(LINES).encode())
-    command = terminal("import old.csv --name mine").err.split("`")[1]
+@pytest.mark.parametrize("name", ["old.csv", "old&new$.csv"])
+def test_the_command_that_converts_such_lines_works(terminal, name):
+    (terminal.folder / name).write_bytes("\r".join(LINES).encode())
+    command = terminal(f"import {name} --name mine").err.split("`")[1]
     assert os.system(command) == 0
     assert terminal("import new.csv --name mine").status == 0
+
+
+def test_such_lines_in_a_packed_file_are_refused(terminal):
+    (terminal.folder / "old.csv.gz").write_bytes(gzip.compress("\r".join(LINES).encode()))
+    assert refused(terminal, "import old.csv.gz --name mine", "unpack it and then convert it")
 
 
 @pytest.mark.parametrize("width", [300_000, 1_500_000, 3_500_000])

@@ -8,6 +8,7 @@ first lines.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from itertools import chain
 from stat import S_ISDIR, S_ISREG
@@ -188,11 +189,17 @@ def _read_beginning(path: Path, options: LayoutOptions, listener: ProgressListen
     if not lines:
         raise RowError(f"{where} is empty, expected one rating in each line")
     if "\r" in lines[0].rstrip("\r"):
-        raise RowError(
-            f"{where} has lines that end in a carriage return, as on old Macs, expected LF or CRLF; convert it, for "
-            f"example with `tr '\\r' '\\n' < {path} > new.csv`"
-        )
+        raise RowError(_describe_old_line_ends(path, where))
     return _Beginning(where, source, head, lines)
+
+
+def _describe_old_line_ends(path: Path, where: str) -> str:
+    is_packed = where != str(path) or path.suffix.lower() in {".gz", ".zst"}
+    unpack, file = ("unpack it and then ", "FILE") if is_packed else ("", shlex.quote(str(path)))
+    return (
+        f"{where} has lines that end in a carriage return, as on old Macs, expected LF or CRLF; {unpack}convert it, "
+        f"for example with `tr '\\r' '\\n' < {file} > new.csv`"
+    )
 
 
 def _open_text(
