@@ -117,7 +117,7 @@ def test_a_mistake_in_an_edited_card_is_one_line_and_leaves_other_data_sets(impo
     path = empty_terminal.folder / "home" / "cards" / "mine.toml"
     path.write_text(path.read_text().replace("protocol = ", "protocl = "))
     listing = empty_terminal("datasets")
-    assert (listing.status, "tiny" in listing.out, listing.err.count("\n")) == (0, True, 1)
+    assert (listing.status, "tiny" in listing.out, listing.err.count("\n")) == (0, True, 2)  # and the size of all
     assert f"not listed: {path}: " in listing.err
     answer = importing_files("--test test.csv --force")
     assert answer.err.startswith(f"error: {path}: ")
