@@ -315,12 +315,16 @@ def test_a_trial_of_a_killed_container_runs_again_in_the_next_one_whose_process_
 
 
 @pytest.mark.slow
-def test_the_studies_on_a_server_are_listed_without_a_results_folder(slow, server):
+def test_the_studies_on_a_server_are_listed_and_removed_without_a_results_folder(slow, server):
     study = StudyUnderTest("listed", server, f"--storage {server}")
     _, errors = study.tune(1).communicate(timeout=300)
     command = [sys.executable, "-c", DRIVER, "studies", "--storage", server, "--json"]
     rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert "listed" in {row["study"] for row in rows}, errors
+    remove = [sys.executable, "-c", DRIVER, "studies", "rm", "listed", "--storage", server, "--yes"]
+    subprocess.run(remove, capture_output=True, check=True)
+    left = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert {row["study"] for row in left} == {row["study"] for row in rows} - {"listed"}
     assert not Path("results").exists()
 
 
