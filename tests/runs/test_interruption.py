@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,23 @@ def test_a_complete_run_with_a_damaged_file_is_not_published_but_computed_again(
     record, folder = RESULTS.find(name)
     assert record.outcome.status == "finished"
     assert len(arrays.read_predictions(folder)) > 100
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "record.json"])
+def test_a_hidden_folder_that_could_not_be_removed_at_once_is_not_published(name, terminal, monkeypatch):
+    real_rmtree, kept = shutil.rmtree, []
+
+    def fail_once(path, *arguments, **options):
+        if f".{name}." in str(path) and not kept:
+            kept.append(path)
+        else:
+            real_rmtree(path, *arguments, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", fail_once)
+    assert terminal(f"run deepae {SMALL}").status == 0
+    assert kept
+    record, folder = RESULTS.find(*run_ids())
+    assert {path.name for path in folder.iterdir()} == {*record.files, "record.json"}
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
