@@ -77,6 +77,12 @@ def tiny_table() -> Ratings:
     return Ratings(users, items, ratings, users.max() + 1, items.max() + 1, data.train.scale, times)
 
 
+@pytest.fixture(scope="session")
+def tiny_source():
+    """The text of the card of tiny, with blanks for its numbers, and its ratings."""
+    return CARD, tiny_table()
+
+
 def _codes_by_first_appearance(codes):
     distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     new_codes = np.empty(len(distinct), np.int32)

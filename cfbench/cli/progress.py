@@ -153,10 +153,12 @@ class RunProgress:
                 TimeElapsedColumn,
                 TimeRemainingColumn,
             )
+            from rich.table import Column
 
             self._bars = Progress(
                 SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=None),
-                TimeElapsedColumn(), TimeRemainingColumn(), console=console.err(), transient=True, expand=True,
+                TimeElapsedColumn(Column(min_width=7)), TimeRemainingColumn(),
+                console=console.err(), transient=True, expand=True,
             )  # fmt: skip
             self._task = self._bars.add_task(self._activity, total=None)
             self._bars.start()
