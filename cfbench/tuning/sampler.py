@@ -29,7 +29,8 @@ class NumberedSampler(BaseSampler):
         self._seed, self._tpe = seed, TPESampler()
 
     def _draw_seed(self, trial: FrozenTrial, draw: int) -> int:
-        return int(np.random.SeedSequence([self._seed, trial.number, draw]).generate_state(1)[0])
+        number = trial.system_attrs.get("failed_trial", trial.number)  # the first one, if its process was killed
+        return int(np.random.SeedSequence([self._seed, number, draw]).generate_state(1)[0])
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The search space of TPE. Optuna calls this first for each trial."""

@@ -53,6 +53,19 @@ def test_the_trial_of_a_killed_process_runs_once_more_and_then_fails(bowl, study
     assert [trial.number for trial in counted_trials(trials)] == [0, 1, 3]
 
 
+def test_a_trial_whose_process_was_killed_before_its_values_were_stored_tries_the_same_values(
+    bowl, study_file, start_trial, dead_process
+):
+    bowl("tune bowl --trials 3")
+    expected = study_file().trials()[1].params
+    bowl("tune bowl --trials 1 --study killed")
+    study = study_file("killed").open()
+    start_trial(study, dead_process(study_file("killed")))
+    bowl("tune bowl --trials 2 --study killed")
+    assert study_file("killed").states() == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert study_file("killed").trials()[2].params == expected
+
+
 def test_an_interrupted_trial_whose_next_process_is_killed_runs_again(
     interrupt_fit, terminal, tune, study_file, start_trial, dead_process
 ):
