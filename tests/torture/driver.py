@@ -61,7 +61,7 @@ class Faults:
             limit_size(0 if number == self.first else resource.RLIM_INFINITY)
             hit = number == self.first
         else:
-            hit = number == self.first or (self.mode == "full" and number > self.first and event in CREATE)
+            hit = number >= self.first and event in CREATE if self.mode == "full" else number == self.first
         if not hit:
             return
         self.failed = self.failed or f"{event} {place}"
