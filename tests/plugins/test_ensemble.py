@@ -14,6 +14,7 @@ from cfbench.metrics import rmse
 from cfbench.plugins.ensemble import Ensemble, EnsembleConfig, blend, moments, starting_weights
 from cfbench.ratings import Pairs, Ratings, Scale
 from cfbench.runs import arrays, job, members, record, run
+from cfbench.runs.interruption import InterruptedRunError
 from cfbench.runs.job import reopen
 from cfbench.runs.results import Results
 from cfbench.runs.setup import configure, new_request
@@ -520,7 +521,7 @@ def test_a_damaged_file_of_a_member_is_an_error(tiny):
     run_ids = start_two_runs(tiny)
     _, folder = Results(Path("results")).find(run_ids[0])
     (folder / "valid_predictions.parquet").write_bytes(b"no parquet")
-    with pytest.raises(RecordError, match=r"valid_predictions.parquet is damaged or missing; run the model again"):
+    with pytest.raises(InterruptedRunError, match=r"valid_predictions.parquet is damaged or missing; run the model"):
         start(tiny, "ensemble", members=",".join(run_ids))
 
 

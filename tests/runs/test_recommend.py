@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from cfbench.cli import console
+from cfbench.cli.plain import PlainConsole
 from cfbench.cli.view import predictions
 from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
@@ -177,7 +177,7 @@ def test_predictions_for_a_new_user_must_be_finite(terminal, register):
 
 
 def test_titles_with_brackets_are_shown_unchanged_on_a_terminal(monkeypatch):
-    wide = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    wide = PlainConsole(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr(console, "out", lambda: wide)
     predictions.print_predictions([{"item": "5", "prediction": 3.5, "title": "[REC] [/x]"}], json=False)
     assert "[REC] [/x]" in wide.file.getvalue()

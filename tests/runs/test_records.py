@@ -128,7 +128,7 @@ def test_a_stored_config_that_the_plugin_no_longer_takes_is_one_clear_line(termi
     assert re.fullmatch(
         r"error: run \S+ was made by bias of \S+ \S+, and the installed bias no longer takes its config "
         r"\(.*Extra inputs are not permitted.*\); install that version, or run the model again: "
-        r"`cfbench run bias --dataset tiny --split random90`\n",
+        r"`cfbench run bias --dataset tiny --split random90`(: stopped; resume it with: \S+ run --resume \S+)?\n",
         result.err,
     )
 
