@@ -109,6 +109,7 @@ def test_the_written_package_passes_ruff():
         assert process.returncode == 0, process.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_package")
 def test_the_written_package_passes_its_own_tests():
     metadata = Path("there/own/cfbench_shrunken_mean-0.1.0.dist-info")
@@ -190,7 +191,9 @@ def code_blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("example", [0, 1], ids=["item-mean", "factors"])
+@pytest.mark.parametrize(
+    "example", [pytest.param(0, id="item-mean"), pytest.param(1, id="factors", marks=pytest.mark.slow)]
+)
 def test_each_plugin_in_the_documentation_passes_every_check(example, tmp_path):
     names = {"__name__": "page"}
     *examples, tests = code_blocks("python")

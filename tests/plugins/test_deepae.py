@@ -587,7 +587,7 @@ def error(scores, ratings):
     return metrics.rmse(ratings.scale.clip(scores), ratings.ratings)
 
 
-@pytest.mark.parametrize("orientation", ["item", "user"])
+@pytest.mark.parametrize("orientation", ["item", pytest.param("user", marks=pytest.mark.slow)])
 def test_the_general_preset_beats_biases_on_sparse_ratings_by_more_than_2_percent(orientation):
     train, valid, test = shaped_like_filmtrust(seed=1)
     model = general(orientation=orientation)

@@ -210,6 +210,7 @@ def is_running(pid):
     return True
 
 
+@pytest.mark.slow
 def test_a_study_killed_with_sigkill_resumes_and_no_finished_trial_is_lost(any_study):
     command = any_study.tune(6)
     any_study.wait_for(lambda trials: len(finished(trials)) >= 2 and running(trials))
@@ -228,6 +229,7 @@ def test_a_study_killed_with_sigkill_resumes_and_no_finished_trial_is_lost(any_s
     assert [trial.params for trial in repeated] == [lost.params]
 
 
+@pytest.mark.slow
 def test_when_one_of_two_workers_is_killed_the_study_continues_and_its_trial_runs_again(any_study):
     command = any_study.tune(8, "--workers 2")
     before = any_study.wait_for(lambda trials: len(running(trials)) == 2 and finished(trials))
@@ -245,6 +247,7 @@ def test_when_one_of_two_workers_is_killed_the_study_continues_and_its_trial_run
     assert [trial.params for trial in repeated] == [trial.params for trial in lost]
 
 
+@pytest.mark.slow
 def test_a_fit_that_does_not_end_is_killed_after_the_deadline(sqlite_study):
     command = sqlite_study.tune(9, "--fix stuck=true --timeout 8s --workers 1")
     _, errors = command.communicate(timeout=300)
@@ -256,6 +259,7 @@ def test_a_fit_that_does_not_end_is_killed_after_the_deadline(sqlite_study):
     assert not is_running(process_id(second))
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_all_workers_and_queues_their_trials_again(sqlite_study):
     command = sqlite_study.tune(20, "--workers 2")
     before = sqlite_study.wait_for(lambda trials: len(running(trials)) == 2)
