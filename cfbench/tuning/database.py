@@ -110,7 +110,7 @@ def creation_lock(url: str) -> Iterator[None]:
                 f"another process has kept {display_url(url)} locked for {SECONDS_TO_CREATE} seconds; try again later"
             ) from None
         except (OSError, NotImplementedError):
-            pass  # there are no locks
+            lock = None  # this file system has no locks; the constraints of the database remain
     try:
         yield
     finally:
