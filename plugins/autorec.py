@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cfbench.learning.autoencoder import RowModel, TrainingRows
+    from cfbench.learning.autoencoder import CellOutputs, RowModel, TrainingRows
     from cfbench.learning.layers import Batch
     from cfbench.learning.precision import Weight
 
@@ -85,8 +85,11 @@ class AutoRec:
         self.optimizer.step()
         return loss.detach()
 
-    def outputs(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
-        """(m,) the output at m cells of the batch, without gradients."""
+    def cell_outputs(self) -> CellOutputs:
+        """The function that computes the output at m cells of a batch, without gradients."""
+        return self._outputs_at
+
+    def _outputs_at(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
         w, b = self._matrices[-1], self._biases[-1]
         return layers.linear_transposed_at(self.encode(batch), w, b, rows, columns)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cfbench.learning.autoencoder import RowModel, TrainingRows
+    from cfbench.learning.autoencoder import CellOutputs, RowModel, TrainingRows
     from cfbench.learning.layers import Batch
     from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.ratings import Scale
@@ -289,13 +289,16 @@ class Autoencoder:
             code = layer.decode(code)  # (B, h(k-1)) … (B, h1)
         return code
 
-    def outputs(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
-        """(m,) the output at m cells of the batch, without gradients."""
+    def cell_outputs(self) -> CellOutputs:
+        """The function that computes the output at m cells of a batch, without gradients."""
+        return partial(self._outputs_at, self._column_factors())
+
+    def _outputs_at(self, column_factors: Tensor | None, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
         last = self.decoder[-1]
         h = self._decode_hidden(self.encode(self.input(batch)))  # (B, h1)
         y = layers.linear_transposed_at(h, last.weights, last.bias, rows, columns)
-        if self.implicit:
-            y += layers.products_at(self.implicit.project(h), self.implicit.column_factors(), rows, columns)
+        if self.implicit and column_factors is not None:
+            y += layers.products_at(self.implicit.project(h), column_factors, rows, columns)
         return last.activation(y)
 
     def losses(self, batch: Batch, random: torch.Generator) -> Iterator[Tensor]:

@@ -48,8 +48,11 @@ class Network(Protocol):
     def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
         """Run one iteration; return the mean squared error at the rated cells, computed before the first step."""
 
-    def outputs(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
-        """(m,) outputs at m cells of the batch, without gradients; `rows` count within the batch."""
+    def cell_outputs(self) -> CellOutputs:
+        """Return the function that computes outputs with the present weights, without gradients.
+
+        What all batches share is computed once, here.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,9 @@ class TrainingRows:
     column_sets: Callable[[], Batch]
     """Makes the (n, rows) matrix that says which rows are rated in a column: 1/√k at its k rated cells."""
 
+
+CellOutputs: TypeAlias = "Callable[[Batch, Tensor, Tensor], Tensor]"
+"""(m,) outputs at m cells of a batch, from the cells' rows within the batch and their columns."""
 
 NetworkBuilder: TypeAlias = "Callable[[TrainingRows, torch.Generator, str], Network]"
 """Makes a network for these rows from the generator of the first weights and the device."""
@@ -235,20 +241,21 @@ class RowModel:
         bounds = np.append(first, len(query.rows))  # pairs bounds[k] … bounds[k + 1] have the row distinct[k]
         size = max(1, min(ROWS, 2**25 // self._cells.n_columns))
         batches = self._cells.batches(torch.from_numpy(distinct.astype(np.int64)), size)
+        outputs = self._network.cell_outputs()
         for number, batch in enumerate(batches):
             start = number * size
             part = slice(bounds[start], bounds[start + len(batch)])
             rows = np.searchsorted(distinct[start : start + len(batch)], query.rows[part])
-            self._insert(scores, query.known[part], self._outputs(batch, rows, query.columns[part]))
+            self._insert(scores, query.known[part], self._on_host(outputs, batch, rows, query.columns[part]))
         return scores
 
     def _insert(self, scores: Scores, at: NDArray[np.int64], outputs: Scores) -> None:
         """Replace the biases' predictions by the network's outputs, or add these if it learned residuals."""
         scores[at] = scores[at] + self._unit * outputs if self._residuals else outputs
 
-    def _outputs(self, batch: Batch, rows: NDArray[np.integer], columns: Codes) -> Scores:
+    def _on_host(self, outputs: CellOutputs, batch: Batch, rows: NDArray[np.integer], columns: Codes) -> Scores:
         at = (torch.from_numpy(codes.astype(np.int64)).to(self._device) for codes in (rows, columns))
-        return self._network.outputs(batch, *at).cpu().numpy()
+        return outputs(batch, *at).cpu().numpy()
 
     def state(self) -> State:
         """The network's weights; the biases follow from the training ratings."""
@@ -284,5 +291,6 @@ class UserRowModel(RowModel):
                 values = (ratings - self._biases.fold_in(items, ratings, items)) / self._unit
             row = SparseRows(np.array([0, len(known)]), items[known], values[known], self._cells.n_columns)
             batch = next(RatedCells(row, self._device).batches(torch.zeros(1, dtype=torch.int64), 1))
-            self._insert(scores, at, self._outputs(batch, np.zeros(len(at), np.int32), targets[at]))
+            outputs = self._network.cell_outputs()
+            self._insert(scores, at, self._on_host(outputs, batch, np.zeros(len(at), np.int32), targets[at]))
         return scores

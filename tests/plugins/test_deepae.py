@@ -167,7 +167,7 @@ def test_predictions_are_those_of_the_specification(implicit_factors):
     torch.testing.assert_close(outputs(net, dense), expected)
     rows, columns = (codes.flatten() for codes in torch.meshgrid(*map(torch.arange, dense.shape), indexing="ij"))
     with torch.inference_mode():
-        at_cells = net.outputs(one_batch(table_of(VECTORS["ratings"])), rows, columns)
+        at_cells = net.cell_outputs()(one_batch(table_of(VECTORS["ratings"])), rows, columns)
     torch.testing.assert_close(at_cells, expected.flatten())
 
 
