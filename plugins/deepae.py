@@ -187,7 +187,7 @@ class Implicit:
 class Autoencoder:
     """The network n → h1 → … → hk → … → h1 → n and its optimizer.
 
-    Matrices begin Xavier-uniform, drawn from `random`, and biases begin at zero.
+    Matrices begin as `init` says, drawn from `random`, and biases begin at zero.
     """
 
     def __init__(self, config: DeepAEConfig, rows: TrainingRows, random: torch.Generator, device: str) -> None:
@@ -200,18 +200,18 @@ class Autoencoder:
         def weight(initial: Tensor) -> Weight:
             return precision.Weight(initial.contiguous().to(device), kind)
 
-        def xavier(outputs: int, inputs: int) -> Tensor:
-            return torch.nn.init.xavier_uniform_(torch.empty(outputs, inputs), generator=random)
+        def matrix(outputs: int, inputs: int) -> Tensor:
+            return initial_weights(config, torch.empty(outputs, inputs), random)
 
         n = rows.n_columns
         sizes = list(pairwise([n, *config.hidden]))  # (outer, inner) of each layer, from the ratings to the code
         inputs = [(2 * n if config.standardize else n, config.hidden[0]), *sizes[1:]]
         self.encoder = [
-            Layer(weight(xavier(inner, outer).T), weight(torch.zeros(inner)), activation) for outer, inner in inputs
+            Layer(weight(matrix(inner, outer).T), weight(torch.zeros(inner)), activation) for outer, inner in inputs
         ]
         self.decoder = [
             Layer(
-                mirrored.weights if config.tied else weight(xavier(outer, inner)),
+                mirrored.weights if config.tied else weight(matrix(outer, inner)),
                 weight(torch.zeros(outer)),
                 activation,
             )
@@ -223,7 +223,7 @@ class Autoencoder:
         if config.implicit_factors:
             sets = rows.column_sets()
             factors = 0.01 * torch.randn(sets.n_columns, config.implicit_factors, generator=random)
-            projection = xavier(config.implicit_factors, config.hidden[0])
+            projection = matrix(config.implicit_factors, config.hidden[0])
             self.implicit = Implicit(sets, weight(factors), weight(projection))
         self.optimizer = self._make_optimizer()
         self._refed_loss = torch.compile(self._dense_loss) if config.compile else self._dense_loss
@@ -340,6 +340,24 @@ class Autoencoder:
         return results
 
 
+def initial_weights(config: DeepAEConfig, w: Tensor, random: torch.Generator) -> Tensor:
+    """Fill w (outputs, inputs) with its first values; Xavier's is that of the reference implementation.
+
+    lecun-normal has standard deviation 1/√inputs, which keeps the variance of activations with selu (Klambauer et al.,
+    "Self-Normalizing Neural Networks", NIPS 2017).
+    """
+    init = torch.nn.init
+    match config.init:
+        case "xavier-uniform":
+            return init.xavier_uniform_(w, generator=random)
+        case "xavier-normal":
+            return init.xavier_normal_(w, generator=random)
+        case "kaiming-normal":
+            return init.kaiming_normal_(w, nonlinearity="relu", generator=random)
+        case "lecun-normal":
+            return init.kaiming_normal_(w, nonlinearity="linear", generator=random)
+
+
 def has_last_activation(config: DeepAEConfig, scale: Scale) -> bool:
     """Whether the activation follows the last layer too; `auto`: if its range covers that of the ratings."""
     if config.last_activation != "auto":
@@ -407,6 +425,9 @@ class DeepAEConfig(Config):
     ] = Field("selu", description="after each layer")
     last_activation: Literal["auto", "on", "off"] = Field(
         "auto", description="after the last layer too; auto: unless its range is narrower than the ratings'"
+    )
+    init: Literal["xavier-uniform", "xavier-normal", "kaiming-normal", "lecun-normal"] = Field(
+        "xavier-uniform", description="distribution of the first weights; lecun-normal is meant for selu"
     )
     tied: bool = Field(False, description="the decoder's weights are the encoder's, transposed")
     dropout: Annotated[float, Tunable(0, 0.9)] = Field(0.8, ge=0, lt=1, description="rate on the code")

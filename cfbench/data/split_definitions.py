@@ -232,8 +232,36 @@ class LeaveLastOut(_Definition):
         return parts
 
 
+class LastFraction(_Definition):
+    """The last fraction `test` of each user's ratings is the test part, the fraction `valid` before it validates.
+
+    Both are fractions of all ratings of the user; of n ratings, round(test·n) and round(valid·n) are held out, and a
+    half is rounded to the even number: with the defaults a user with at most 5 ratings has no test rating. Ratings of
+    the same time keep the order of the source. Users who would have no training rating left are not cut.
+    """
+
+    kind: Literal["last-fraction"] = "last-fraction"
+    test: Fraction = 0.1
+    valid: Fraction = 0.05
+    cold: Literal["keep", "drop"] = "drop"
+
+    def cut(self, ratings: Ratings) -> PartCodes:
+        """Sort each user's rows by time and assign the last ones; raises `SplitError` when there are no times."""
+        times = _require_times(ratings, "a split by each user's time")
+        parts = np.zeros(len(ratings), np.uint8)
+        for history in _rows_of_users(ratings):
+            n_test, n_valid = (round(fraction * len(history)) for fraction in (self.test, self.valid))
+            n_train = len(history) - n_test - n_valid
+            if n_train > 0:
+                ordered = history[np.argsort(times[history], kind="stable")]
+                parts[ordered[n_train:]] = VALID
+                parts[ordered[n_train + n_valid :]] = TEST
+        return parts
+
+
 SplitDefinition: TypeAlias = Annotated[
-    RandomHoldout | KFold | Official | HeldOut | OwnParts | TimeWindow | LeaveLastOut, Field(discriminator="kind")
+    RandomHoldout | KFold | Official | HeldOut | OwnParts | TimeWindow | LeaveLastOut | LastFraction,
+    Field(discriminator="kind"),
 ]
 
 STANDARD_SPLITS: dict[str, SplitDefinition] = {
@@ -241,6 +269,7 @@ STANDARD_SPLITS: dict[str, SplitDefinition] = {
     "random80": RandomHoldout(test=0.2, protocol="random 80/20"),
     **{f"5fold-{k}": KFold(fold=k, protocol="5-fold cross-validation") for k in range(1, 6)},
     "last1": LeaveLastOut(protocol="leave last one out"),
+    "time90": LastFraction(protocol="last 10 % of each user by time"),
 }
 """The splits of every data set; a card adds others."""
 DEFAULT_SPLIT = "random90"
@@ -265,6 +294,17 @@ def _is_between(times: Times, first: date, last: date) -> NDArray[np.bool_]:
     seconds = times.view("datetime64[s]")
     inside: NDArray[np.bool_] = (seconds >= np.datetime64(first)) & (seconds < np.datetime64(last) + 1)
     return inside
+
+
+def _rows_of_users(ratings: Ratings) -> list[NDArray[np.integer]]:
+    """The rows of each user's ratings, in their order."""
+    from scipy.sparse import coo_array
+
+    n = len(ratings)
+    cells = coo_array((np.ones(n, np.bool_), (ratings.users, np.arange(n))), (ratings.n_users, n))
+    cells.has_canonical_format = True  # there are no duplicates to sum
+    by_user = cells.tocsr()  # a counting sort, faster than sorting
+    return np.split(by_user.indices, by_user.indptr[1:-1])
 
 
 def _last_train_rows(ratings: Ratings, times: Times, parts: PartCodes) -> NDArray[np.int64]:

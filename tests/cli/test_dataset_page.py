@@ -9,7 +9,15 @@ import pytest
 
 from cfbench.cli.view.dataset_page import count_values, describe, make_page, print_page, split_lines
 from cfbench.data import card, store
-from cfbench.data.split_definitions import HeldOut, KFold, LeaveLastOut, Official, RandomHoldout, TimeWindow
+from cfbench.data.split_definitions import (
+    HeldOut,
+    KFold,
+    LastFraction,
+    LeaveLastOut,
+    Official,
+    RandomHoldout,
+    TimeWindow,
+)
 from cfbench.ratings import Scale
 
 
@@ -51,7 +59,7 @@ def test_the_page_fits_80_columns(terminal, monkeypatch):
     bars = [line for line in out.splitlines() if "█" in line]
     assert len(bars) == 9
     splits = [line for line in out.splitlines() if line.startswith("  ") and line not in bars]
-    assert len(splits) == 16
+    assert len(splits) == 2 * 9 + 1  # the words of time90 need two lines
     assert max(map(len, bars + splits)) <= 80
 
 
@@ -117,6 +125,11 @@ def test_a_split_whose_counts_differ_from_the_published_ones_says_so(tiny):
         (LeaveLastOut(), "test: the last rating of each user; validation: the one before"),
         (LeaveLastOut(test=3, valid=2), "test: the last 3 ratings of each user; validation: the 2 before"),
         (LeaveLastOut(test=2, valid=0), "test: the last 2 ratings of each user"),
+        (
+            LastFraction(),
+            "test: the last 10 % of each user's ratings; validation: the 5 % before; cold ratings are left out",
+        ),
+        (LastFraction(test=0.2, valid=0, cold="keep"), "test: the last 20 % of each user's ratings"),
         (
             TimeWindow(
                 train_from="2005-09-01",

@@ -143,7 +143,7 @@ def test_an_unknown_split_is_refused_with_the_most_similar_name(name):
 def test_an_unknown_split_without_a_similar_name_is_refused_with_all_names():
     with pytest.raises(UnknownNameError) as caught:
         card.load("ml-1m").split("u1")
-    known = "5fold-1, 5fold-2, 5fold-3, 5fold-4, 5fold-5, last1, random80, random90"
+    known = "5fold-1, 5fold-2, 5fold-3, 5fold-4, 5fold-5, last1, random80, random90, time90"
     assert str(caught.value) == f"no split 'u1'; there are: {known}; data set ml-1m"
 
 

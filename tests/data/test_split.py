@@ -17,6 +17,7 @@ from cfbench.data.split_definitions import (
     STANDARD_SPLITS,
     HeldOut,
     KFold,
+    LastFraction,
     LeaveLastOut,
     Official,
     RandomHoldout,
@@ -66,6 +67,7 @@ definitions = st.one_of(
     st.builds(Official, first=st.integers(0, 3), last=st.integers(4, 9), valid=fractions, **common),
     st.builds(TimeWindow, valid=fractions, **{name: st.just(day) for name, day in WINDOW.items()}, **common),
     st.builds(LeaveLastOut, test=st.integers(1, 2), valid=st.integers(0, 2), **common),
+    st.builds(LastFraction, test=fractions, valid=fractions, **common),
 )
 
 
@@ -152,6 +154,7 @@ GOLDEN = {
     "5fold-4": ("c13dde0dccfb4964", [9, 15, 29, 30, 32], []),
     "5fold-5": ("9c71edfbf478b5af", [2, 3, 6, 8, 10], []),
     "last1": ("2de742ab4dd77d03", [26, 27, 53, 54, 80], [25, 52, 79]),
+    "time90": ("c88042f8da87a9ac", [26, 27, 52, 53, 54], [24, 51, 78]),
     "random90@7": ("c19559b992bfb745", [6, 10, 25, 52, 54], [15, 74, 78]),
     "half, drop": ("10f596b856068ef7", [3, 4, 5, 7, 9], [1, 6, 13]),
     "official": ("70a651fe4e444c58", [10, 11, 12, 13, 14], [116, 154, 173]),
@@ -199,7 +202,9 @@ def test_the_fingerprint_depends_only_on_the_ratings_and_the_parts():
         assert again.fingerprint != plain.fingerprint
 
 
-@pytest.mark.parametrize("definition", [RandomHoldout(), KFold(), Official(first=0, last=1), LeaveLastOut()])
+@pytest.mark.parametrize(
+    "definition", [RandomHoldout(), KFold(), Official(first=0, last=1), LeaveLastOut(), LastFraction()]
+)
 def test_an_empty_table_cannot_be_split(definition):
     with pytest.raises(SplitError, match=r"(of 0|has 0 ratings); choose another with --split"):
         make_split("any", definition, table([]))
@@ -210,6 +215,7 @@ def test_an_empty_table_cannot_be_split(definition):
     [
         (RandomHoldout(test=0), "test"), (RandomHoldout(test=0.01), "test"), (RandomHoldout(test=0.9), "training"),
         (KFold(folds=5), "test"), (Official(first=0, last=3), "training"), (LeaveLastOut(test=3), "test"),
+        (LastFraction(), "test"),
         (TimeWindow(**WINDOW), "test"), (TimeWindow(**WINDOW, cold="keep", valid=0.6), "test"),
     ],
 )  # fmt: skip
@@ -414,13 +420,49 @@ def test_users_with_too_few_ratings_are_not_cut():
 
 
 @pytest.mark.parametrize(
-    ("definition", "kind"), [(LeaveLastOut(), "leave-last-out"), (TimeWindow(**WINDOW), "a time split")]
-)
+    ("definition", "kind"),
+    [
+        (LeaveLastOut(), "leave-last-out"), (LastFraction(), "a split by each user's time"),
+        (TimeWindow(**WINDOW), "a time split"),
+    ],
+)  # fmt: skip
 def test_splits_by_time_need_times(definition, kind):
     ratings = Ratings([0], [0], [1], 1, 1, Scale(low=1, high=5))
     with pytest.raises(SplitError) as caught:
         make_split("any", definition, ratings)
     assert str(caught.value) == (f"{kind} needs timestamps, and this data set has none; choose another with --split")
+
+
+@given(tables, fractions, fractions)
+def test_the_last_fraction_of_each_user_is_held_out_and_ties_keep_the_order_of_the_source(ratings, test, valid):
+    whole_days = replace(ratings, times=ratings.times // DAY, known_fingerprint=None)
+    expected = [TRAIN] * len(ratings)
+    for user in range(N_USERS):
+        history = sorted(np.flatnonzero(ratings.users == user), key=lambda row: whole_days.times[row])
+        n_test, n_valid = round(test * len(history)), round(valid * len(history))
+        if n_test + n_valid < len(history):
+            for k, row in enumerate(reversed(history)):
+                if k < n_test + n_valid:
+                    expected[row] = TEST if k < n_test else VALID
+    assert LastFraction(test=test, valid=valid).cut(whole_days).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("n", "test", "valid"),
+    [(1, 0, 0), (5, 0, 0), (6, 1, 0), (10, 1, 0), (11, 1, 1), (15, 2, 1), (25, 2, 1), (40, 4, 2)],
+)
+def test_time90_holds_out_the_rounded_tenth_and_twentieth_of_each_user(n, test, valid):
+    ratings = table([(0, 0, -k) for k in range(n)] + [(1, 0, 100 - k) for k in range(40)])
+    parts = STANDARD_SPLITS["time90"].cut(ratings)
+    assert parts[:n].tolist() == [TEST] * test + [VALID] * valid + [TRAIN] * (n - test - valid)
+    assert parts[n:].tolist() == [TEST] * 4 + [VALID] * 2 + [TRAIN] * 34
+
+
+def test_time90_leaves_out_ratings_of_items_that_nobody_rated_earlier():
+    history = [(0, 0, day) for day in range(18)]
+    cut = make_split("time90", STANDARD_SPLITS["time90"], table([*history, (0, 1, 18), (0, 0, 19)]))
+    assert (rows_of(cut, LEFT_OUT), rows_of(cut, VALID), rows_of(cut, TEST)) == ([18], [17], [19])
+    assert (cut.report["dropped"], cut.report["cold_ratings"]) == (1, 0)
 
 
 # ── cold ──
@@ -487,6 +529,7 @@ def test_splits_do_not_depend_on_the_block_size(monkeypatch):
     kinds = (
         RandomHoldout(), KFold(fold=2), KFold(fold=5, cold="drop"), Official(first=3, last=40, cold="drop"),
         HeldOut(), TimeWindow(**WINDOW), LeaveLastOut(test=2, valid=3),
+        LastFraction(test=0.3, valid=0.2),
     )  # fmt: skip
     in_one_block = [make_split("x", kind, ratings) for kind in kinds]
     monkeypatch.setattr(parts_module, "BLOCK_ROWS", 5)

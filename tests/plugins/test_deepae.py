@@ -260,6 +260,31 @@ def test_weights_begin_xavier_uniform_and_biases_zero():
         assert not layer.bias.master.any()
 
 
+@pytest.mark.parametrize(
+    ("init", "variance"),
+    [
+        ("xavier-uniform", lambda inputs, outputs: 2 / (inputs + outputs)),
+        ("xavier-normal", lambda inputs, outputs: 2 / (inputs + outputs)),
+        ("kaiming-normal", lambda inputs, outputs: 2 / inputs),
+        ("lecun-normal", lambda inputs, outputs: 1 / inputs),
+    ],
+)
+def test_the_first_weights_have_the_variance_of_their_distribution(init, variance):
+    net = network(500, DeepAEConfig(hidden=(100, 300), init=init))
+    sizes = [(500, 100), (100, 300), (300, 100), (100, 500)]
+    for (inputs, outputs), layer in zip(sizes, (*net.encoder, *net.decoder), strict=True):
+        w = layer.weights.master.detach()
+        assert w.var().item() == pytest.approx(variance(inputs, outputs), rel=0.04)
+        kurtosis = ((w - w.mean()) ** 4).mean() / w.var() ** 2
+        assert kurtosis.item() == pytest.approx(1.8 if init == "xavier-uniform" else 3, rel=0.05)
+
+
+def test_lecun_normal_keeps_the_variance_of_selu_through_many_layers():
+    net = network(256, DeepAEConfig(hidden=(256,) * 8, init="lecun-normal", dropout=0))
+    code = net.encode(torch.randn(500, 256, generator=generator(1, "input")))
+    assert code.var().item() == pytest.approx(1, rel=0.25)
+
+
 def test_dropout_changes_the_code_only_in_training_and_keeps_its_mean():
     x = torch.ones(2000, 50)
     dropped = deepae.drop(x, 0.8, generator(0, "drop"))

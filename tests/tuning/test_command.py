@@ -82,7 +82,7 @@ def test_ranges_of_the_command_line_replace_those_of_the_plugin(bowl, tune, stud
         ("--seeds 3", "--seeds needs --then-run"),
         ("--split 5fold", "--split 5fold names several folds, but tuning needs one split with a validation part; cho"),
         ("--split 5fold@7", "--split 5fold@7 names several folds, but tuning needs one split with a validation part"),
-        ("--split 5fol", "no split '5fol'; there are: last1, random80, random90; tuning needs one"),
+        ("--split 5fol", "no split '5fol'; there are: last1, random80, random90, time90; tuning needs one"),
         ("--split random9", "no split 'random9'; did you mean 'random90'?; tuning needs one split with"),
         ("--study a/b", "--study a/b: expected letters, digits and . _ - @ only"),
         ("--storage nonsense", "--storage nonsense: expected a URL such as postgresql://me@host/studies"),

@@ -191,6 +191,8 @@ def _describe_test(definition: SplitDefinition) -> str:  # noqa: PLR0911 (one ki
         case "last":
             last = "rating" if definition.test == 1 else f"{definition.test} ratings"
             return f"test: the last {last} of each user"
+        case "last-fraction":
+            return f"test: the last {_percent(definition.test)} of each user's ratings"
 
 
 def _describe_validation(definition: SplitDefinition) -> str:
@@ -200,6 +202,8 @@ def _describe_validation(definition: SplitDefinition) -> str:
         return "those that you imported as the validation part"
     if definition.kind == "last":
         return "the one before" if definition.valid == 1 else f"the {definition.valid} before"
+    if definition.kind == "last-fraction":
+        return f"the {_percent(definition.valid)} before"
     rest = "the test period" if definition.kind == "time" else "the rest"
     return f"{_percent(definition.valid)} of {rest}"
 
