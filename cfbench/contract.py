@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
 """The state of a fitted model: named arrays, and nothing else."""
+Side: TypeAlias = Literal["user", "item"]
+"""One of the two sides of a rating."""
 
 
 class Config(BaseModel):
@@ -200,6 +202,20 @@ class FoldIn(Protocol):
         """(n,) predictions of the items `targets` (n,) for a user who gave `items` (m,) these `ratings` (m,).
 
         m is at least 1, no item occurs twice in `items`, and either array may hold items without a training rating.
+        """
+
+
+@runtime_checkable
+class HasEmbeddings(Protocol):
+    """A model that describes each user, each item or both by a vector: the code of an autoencoder, or factors.
+
+    Vectors of similar users or items have a large cosine.
+    """
+
+    def embeddings(self, side: Side) -> NDArray[np.float32] | None:
+        """(n, k) a finite vector for each user or each item; None if the model has no vectors of this side.
+
+        The vector of a user or item without a training rating is 0.
         """
 
 

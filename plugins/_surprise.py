@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.contract import Context, State
+    from cfbench.contract import Context, Side, State
     from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores, SparseRows
 
     Floats: TypeAlias = NDArray[np.float64]
@@ -171,6 +171,7 @@ class SurpriseModel:
     `create_algorithm(seed)` returns the algorithm before it is fitted. `array_names` are the attributes of the fitted
     algorithm that the model stores. `estimate(training, arrays, users, items)` returns (n,) predictions in the units of
     surprise for (n,) inner ids, -1 for an unknown user or item. `choose_units(scale)` gives these units.
+    `user_factors(training, arrays)` returns the factors of all inner ids of users, if the model has factors of both.
     """
 
     def __init__(
@@ -179,9 +180,10 @@ class SurpriseModel:
         array_names: tuple[str, ...],
         estimate: Callable[[TrainingData, State, Codes, Codes], Floats],
         choose_units: Callable[[Scale], Units] = same_units,
+        user_factors: Callable[[TrainingData, State], Floats] | None = None,
     ) -> None:
         self._create_algorithm, self._array_names = create_algorithm, array_names
-        self._estimate, self._choose_units = estimate, choose_units
+        self._estimate, self._choose_units, self._user_factors = estimate, choose_units, user_factors
 
     def fit(self, train: Ratings, valid: Ratings, context: Context) -> None:  # noqa: ARG002 (it does not stop early)
         """Fit with surprise; raises `DivergedError` when an array is not finite. `valid` is not used."""
@@ -197,6 +199,17 @@ class SurpriseModel:
         """(n,) the predictions of surprise without clipping."""
         users, items = self._training.inner_ids(pairs)
         return self._training.units.to_scale(self._estimate(self._training, self._arrays, users, items))
+
+    def embeddings(self, side: Side) -> NDArray[np.float32] | None:
+        """(n, k) the factors, 0 for a user or item without a training rating; None if the model has none."""
+        if self._user_factors is None:
+            return None
+        training, arrays = self._training, self._arrays
+        by_user = side == "user"
+        factors = self._user_factors(training, arrays) if by_user else arrays["qi"]
+        ids = training.user_ids if by_user else training.item_ids
+        vectors = np.where(ids[:, None] >= 0, factors[ids], 0)
+        return vectors.astype(np.float32)
 
     def state(self) -> State:
         """The arrays that surprise learned; they have one row per user or item with a training rating."""
@@ -217,6 +230,11 @@ FACTORS = ("pu", "qi")
 """Names that surprise gives to p_u (users, factors) and q_i (items, factors)."""
 BIASES = ("bu", "bi")
 """Names that surprise gives to b_u (users,) and b_i (items,)."""
+
+
+def plain_user_factors(training: TrainingData, arrays: State) -> Floats:  # noqa: ARG001 (other models use it)
+    """(users, factors) p_u."""
+    return arrays["pu"]
 
 
 def estimate_by_biases(training: TrainingData, arrays: State, users: Codes, items: Codes) -> Floats:

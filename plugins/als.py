@@ -27,9 +27,10 @@ from cfbench.learning.lazy import precision, ridge, torch, training
 from cfbench.ratings import blocks
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
-    from cfbench.contract import Context, State
+    from cfbench.contract import Context, Side, State
     from cfbench.learning.precision import Weight
     from cfbench.learning.ridge import Regressions
     from cfbench.ratings import Codes, Pairs, Ratings, Scores
@@ -116,6 +117,12 @@ class ALS:
         w = ridge.solve_one(features[items], ratings - offsets[items], reg)
         scores: Scores = (offsets[targets] + features[targets] @ w).astype(np.float32)
         return scores
+
+    def embeddings(self, side: Side) -> NDArray[np.float32]:
+        """(n, k) the factors p_u or q_i, without the biases."""
+        weight = self._users if side == "user" else self._items
+        factors: NDArray[np.float32] = weight.master.detach()[:, :-1].cpu().numpy().copy()
+        return factors
 
     def state(self) -> State:
         """Factors and biases; the mean follows from the training ratings."""

@@ -69,7 +69,7 @@ class AutoRec:
         parts = {"weights": self._matrices, "biases": self._biases}
         return {f"{part}/{k}": weight for part, weights in parts.items() for k, weight in enumerate(weights)}
 
-    def encode(self, batch: Batch) -> Tensor:
+    def code(self, batch: Batch) -> Tensor:
         """(B, n) → (B, h): g(V r + μ), layer after layer."""
         x: Batch | Tensor = batch
         for w, b in zip(self._matrices[:-1], self._biases[:-1], strict=True):
@@ -79,7 +79,7 @@ class AutoRec:
     def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:  # noqa: ARG002 (nothing is random here)
         """Do a step on the observed cells; return their mean squared error before it."""
         w, b = self._matrices[-1], self._biases[-1]
-        y, _ = layers.linear_transposed_at_ratings(self.encode(batch), w, b, batch)  # (cells,)
+        y, _ = layers.linear_transposed_at_ratings(self.code(batch), w, b, batch)  # (cells,)
         loss = F.mse_loss(y.float(), batch.ratings)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         self.optimizer.step()
@@ -91,7 +91,7 @@ class AutoRec:
 
     def _outputs_at(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
         w, b = self._matrices[-1], self._biases[-1]
-        return layers.linear_transposed_at(self.encode(batch), w, b, rows, columns)
+        return layers.linear_transposed_at(self.code(batch), w, b, rows, columns)
 
 
 def build(config: AutoRecConfig) -> RowModel:

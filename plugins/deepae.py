@@ -269,6 +269,10 @@ class Autoencoder:
             x = layer.encode(x)  # (B, h1) … (B, hk)
         return drop(cast("Tensor", x), self._config.dropout, random)
 
+    def code(self, batch: Batch) -> Tensor:
+        """(B, n) → (B, hk), without dropout."""
+        return self.encode(self.input(batch))
+
     def decode(self, code: Tensor) -> Tensor:
         """(B, hk) → (B, n)."""
         return self._decode_with(code, self._column_factors())
@@ -295,7 +299,7 @@ class Autoencoder:
 
     def _outputs_at(self, column_factors: Tensor | None, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
         last = self.decoder[-1]
-        h = self._decode_hidden(self.encode(self.input(batch)))  # (B, h1)
+        h = self._decode_hidden(self.code(batch))  # (B, h1)
         y = layers.linear_transposed_at(h, last.weights, last.bias, rows, columns)
         if self.implicit and column_factors is not None:
             y += layers.products_at(self.implicit.project(h), column_factors, rows, columns)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from cfbench.contract import Config, Context, Plugin, State, Tunable
+from cfbench.contract import Config, Context, Plugin, Side, State, Tunable
 from cfbench.learning import biases
 from cfbench.ratings import blocks
 
@@ -110,6 +110,10 @@ class ImplicitALS:
         baselines = self._biases.fold_in(items, ratings, targets)
         scores: Scores = (baselines + self._items[targets] @ w).astype(np.float32)
         return scores
+
+    def embeddings(self, side: Side) -> NDArray[np.float32]:
+        """(n, k) w_u or q_i."""
+        return (self._users if side == "user" else self._items).copy()
 
     def state(self) -> State:
         """w_u and q_i; `restore` computes the biases from the training ratings."""

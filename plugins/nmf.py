@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.plugins._surprise import BIASES, FACTORS, SurpriseModel, Units, estimate_by_factors
+from cfbench.plugins._surprise import BIASES, FACTORS, SurpriseModel, Units, estimate_by_factors, plain_user_factors
 
 if TYPE_CHECKING:
     from cfbench.ratings import Scale
@@ -58,7 +58,7 @@ def build_nmf(config: NMFConfig) -> SurpriseModel:
         )  # fmt: skip
 
     array_names = FACTORS + BIASES if config.biased else FACTORS
-    return SurpriseModel(create_algorithm, array_names, estimate_by_factors, units_up_to_five)
+    return SurpriseModel(create_algorithm, array_names, estimate_by_factors, units_up_to_five, plain_user_factors)
 
 
 def units_up_to_five(scale: Scale) -> Units:

@@ -53,19 +53,30 @@ def build_svdpp(config: SurpriseSVDppConfig) -> SurpriseModel:
             cache_ratings=True,  # stores N(u) in C: faster, with the same result
         )  # fmt: skip
 
-    return SurpriseModel(create_algorithm, (*FACTORS, "yj", *BIASES), estimate)
+    return SurpriseModel(create_algorithm, (*FACTORS, "yj", *BIASES), estimate, user_factors=all_user_factors)
 
 
 def estimate(training: TrainingData, arrays: State, users: Codes, items: Codes) -> NDArray[np.float64]:
     """(n,) predictions; the biases and factors of an unknown user or item are 0."""
-    user_factors = arrays["pu"].copy()  # (users, factors)
+    user_factors = add_implicit(training, arrays, np.unique(users[users >= 0]))
+    biases = take_biases(arrays["bu"], users) + take_biases(arrays["bi"], items)
+    return training.mean + biases + multiply_factors(user_factors, arrays["qi"], users, items)
+
+
+def all_user_factors(training: TrainingData, arrays: State) -> NDArray[np.float64]:
+    """(users, factors) p_u + |N(u)|^(-1/2) Σ y_j."""
+    return add_implicit(training, arrays, np.arange(training.ratings.n_users))
+
+
+def add_implicit(training: TrainingData, arrays: State, users: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(all users, factors) p_u, with |N(u)|^(-1/2) Σ y_j added for these users."""
+    user_factors = arrays["pu"].copy()
     rows = training.by_user
-    for user in np.unique(users[users >= 0]).tolist():
+    for user in users.tolist():
         start, end = rows.starts[user], rows.starts[user + 1]
         implicit_factors = arrays["yj"][rows.columns[start:end]]  # (|N(u)|, factors)
         user_factors[user] += implicit_factors.sum(axis=0) / np.sqrt(end - start)
-    biases = take_biases(arrays["bu"], users) + take_biases(arrays["bi"], items)
-    return training.mean + biases + multiply_factors(user_factors, arrays["qi"], users, items)
+    return user_factors
 
 
 PLUGIN = Plugin(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.plugins._surprise import BIASES, FACTORS, SurpriseModel, estimate_by_factors
+from cfbench.plugins._surprise import BIASES, FACTORS, SurpriseModel, estimate_by_factors, plain_user_factors
 
 
 class SVDConfig(Config):
@@ -43,7 +43,8 @@ def build_svd(config: SVDConfig) -> SurpriseModel:
             reg_all=config.reg, init_std_dev=config.init_std, random_state=seed,
         )  # fmt: skip
 
-    return SurpriseModel(create_algorithm, FACTORS + BIASES if config.biased else FACTORS, estimate_by_factors)
+    array_names = FACTORS + BIASES if config.biased else FACTORS
+    return SurpriseModel(create_algorithm, array_names, estimate_by_factors, user_factors=plain_user_factors)
 
 
 PLUGIN = Plugin(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cfbench.contract import Side
     from cfbench.learning.sgd import SGDModel
     from cfbench.learning.sgd_passes import Cells, Factors, Steps
     from cfbench.ratings import Codes, Pairs, Ratings, Scores
@@ -70,6 +71,10 @@ class SVDpp:
         scores: Scores = (self._mean + self._unit * on_top).astype(np.float32)
         return scores
 
+    def embeddings(self, side: Side) -> NDArray[np.float32]:
+        """(n, k) q_i, or p_u + |N(u)|^(-1/2) Σ y_j."""
+        return self._factors.items.copy() if side == "item" else user_vectors(self._cells, self._factors)
+
 
 def make_cells(train: Ratings, mean: float) -> Cells:
     """The training ratings by user, as what the model predicts on top of the mean."""
@@ -101,10 +106,18 @@ def make_steps(config: SVDppConfig, rate: float) -> Steps:
 def multiply(cells: Cells, factors: Factors, users: Codes, items: Codes) -> NDArray[np.float32]:
     """(n,) q_i · (p_u + |N(u)|^(-1/2) Σ y_j)."""
     distinct, rows = np.unique(users, return_inverse=True)
-    vectors = factors.users[distinct]  # (users, k)
-    sgd_passes.add_implicit(distinct, cells.starts, cells.items, factors.implicit, vectors)
+    vectors = user_vectors(cells, factors, distinct)  # (users, k)
     products: NDArray[np.float32] = np.einsum("nk,nk->n", vectors[rows], factors.items[items])
     return products
+
+
+def user_vectors(cells: Cells, factors: Factors, users: Codes | None = None) -> NDArray[np.float32]:
+    """(n, k) p_u + |N(u)|^(-1/2) Σ y_j of these users, or of all."""
+    if users is None:
+        users = np.arange(len(factors.users), dtype=np.int32)
+    vectors = factors.users[users]
+    sgd_passes.add_implicit(users, cells.starts, cells.items, factors.implicit, vectors)
+    return vectors
 
 
 def fold_in(

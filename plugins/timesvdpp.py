@@ -25,7 +25,7 @@ from pydantic import Field, PositiveInt
 from cfbench.contract import Plugin, Tunable
 from cfbench.learning import biases
 from cfbench.learning.lazy import sgd, sgd_passes
-from cfbench.plugins.svdpp import SVDppConfig, fold_in, make_cells, make_factors, make_steps, multiply
+from cfbench.plugins.svdpp import SVDppConfig, fold_in, make_cells, make_factors, make_steps, multiply, user_vectors
 from cfbench.ratings import activity, blocks
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cfbench.contract import Side
     from cfbench.learning.sgd import SGDModel
     from cfbench.learning.sgd_passes import DateFactors, DateSteps
     from cfbench.ratings import Codes, Pairs, Ratings, Scores, Times
@@ -182,6 +183,15 @@ class TimeSVDpp:
         on_top = fold_in(self._config, self._factors, item_biases, (items, values, targets))
         scores: Scores = (self._mean + self._unit * on_top).astype(np.float32)
         return scores
+
+    def embeddings(self, side: Side) -> NDArray[np.float32]:
+        """(n, k) q_i, or p_u + |N(u)|^(-1/2) Σ y_j, with the mean drift of p_u over the user's training ratings."""
+        if side == "item":
+            return self._factors.items.copy()
+        vectors = user_vectors(self._cells, self._factors)
+        if self._config.factor_drift:
+            vectors += self._mean_terms().deviations[:, None] * self._date_factors.factor_slopes
+        return vectors
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def test_every_make_target_in_the_documents_exists():
 
 CANNOT_RUN = {
     "cfbench tune PLUGIN --dataset ml-1m --trials 25 --budget 8m --then-run --seeds 3": "see test_workers.py",
+    "cfbench embed RUN --out codes.parquet": "the run of these tests is one of bias, without codes; see test_embed.py",
     "cfbench bench deepae": "it measures for minutes; test_speed.py measures less",
     "cfbench download netflix": "it downloads 700 MB",
     "cfbench download netflix --from-file PATH": "it needs the Netflix Prize; test_netflix.py reads synthetic archives",
@@ -65,7 +66,17 @@ CANNOT_RUN = {
     "cfbench check-plugin my-model": "the new package has to be installed first: test_new_plugin.py",
     "cfbench compare --plugin deepae --fail-if-worse 20261124-163217-deepae-3260 --by .001": "it names an own run",
 }
-NAMES_ONLY = {"check-plugin", "import", "import-predictions", "new-plugin", "runs discard", "runs rm", "show", "tune"}
+NAMES_ONLY = {
+    "check-plugin",
+    "embed",
+    "import",
+    "import-predictions",
+    "new-plugin",
+    "runs discard",
+    "runs rm",
+    "show",
+    "tune",
+}
 """Documents name these commands without their arguments."""
 LONG = re.compile(r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking)\b")
 """What tunes, trains with torch or computes for seconds."""

@@ -1,4 +1,4 @@
-"""The model of a stored run, which `cfbench predict` and `cfbench recommend` load."""
+"""The model of a stored run, which `cfbench predict`, `recommend` and others load."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from cfbench.contract import Predictor
     from cfbench.data.store import Dataset
+    from cfbench.ratings import Ratings
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results
 
@@ -28,6 +29,12 @@ class StoredModel:
     split: str
     refit: bool
     """Whether the model has learned the validation ratings of the split too."""
+
+    @property
+    def train(self) -> Ratings:
+        """The ratings that the model has learned."""
+        split, ratings = self.dataset.split(self.split), self.dataset.ratings
+        return split.train_and_valid(ratings) if self.refit else split.train(ratings)
 
 
 def load_model(run: str, results: Path, device: str, ratings: Path | None) -> StoredModel:

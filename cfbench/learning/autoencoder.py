@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from cfbench.contract import Context, State
+    from cfbench.contract import Context, Side, State
     from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.learning.training import Schedule
     from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores
@@ -47,6 +47,9 @@ class Network(Protocol):
 
     def train_batch(self, batch: Batch, random: torch.Generator) -> Tensor:
         """Run one iteration; return the mean squared error at the rated cells, computed before the first step."""
+
+    def code(self, batch: Batch) -> Tensor:
+        """(B, k) the code of each row, as prediction computes it."""
 
     def cell_outputs(self) -> CellOutputs:
         """Return the function that computes outputs with the present weights, without gradients.
@@ -239,7 +242,7 @@ class RowModel:
         scores = query.fallback.copy()
         distinct, first = np.unique(query.rows, return_index=True)
         bounds = np.append(first, len(query.rows))  # pairs bounds[k] … bounds[k + 1] have the row distinct[k]
-        size = max(1, min(ROWS, 2**25 // self._cells.n_columns))
+        size = self._rows_at_once
         batches = self._cells.batches(torch.from_numpy(distinct.astype(np.int64)), size)
         outputs = self._network.cell_outputs()
         for number, batch in enumerate(batches):
@@ -248,6 +251,22 @@ class RowModel:
             rows = np.searchsorted(distinct[start : start + len(batch)], query.rows[part])
             self._insert(scores, query.known[part], self._on_host(outputs, batch, rows, query.columns[part]))
         return scores
+
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, min(ROWS, 2**25 // self._cells.n_columns))
+
+    @torch.inference_mode()
+    def embeddings(self, side: Side) -> NDArray[np.float32] | None:
+        """(rows, k) the code of each row, 0 for a row without ratings; None for the other side."""
+        if (side == "item") != self._by_item:
+            return None
+        rated = np.flatnonzero(self._cells.lengths)
+        batches = self._cells.batches(torch.from_numpy(rated), self._rows_at_once)
+        codes = np.concatenate([self._network.code(batch).cpu().numpy() for batch in batches])
+        embeddings = np.zeros((len(self._cells.lengths), codes.shape[1]), np.float32)
+        embeddings[rated] = codes
+        return embeddings
 
     def _insert(self, scores: Scores, at: NDArray[np.int64], outputs: Scores) -> None:
         """Replace the biases' predictions by the network's outputs, or add these if it learned residuals."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cfbench.contract import Context, State
+    from cfbench.contract import Context, Side, State
     from cfbench.learning.precision import Weight
     from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores
 
@@ -52,6 +52,9 @@ class Parameters(Protocol):
 
     def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
         """(n,) predictions for a new user, as in `FoldIn`."""
+
+    def embeddings(self, side: Side) -> NDArray[np.float32]:
+        """(n, k) the factors whose products predict, as in `HasEmbeddings`."""
 
 
 class SGDModel:
@@ -98,6 +101,10 @@ class SGDModel:
     def fold_in(self, items: Codes, ratings: Scores, targets: Codes) -> Scores:
         """(n,) predictions of `targets` (n,) for a new user who gave `items` (m,) these `ratings` (m,)."""
         return self._parameters.fold_in(items, ratings, targets)
+
+    def embeddings(self, side: Side) -> NDArray[np.float32]:
+        """(n, k) the factors of all users or items."""
+        return self._parameters.embeddings(side)
 
     def state(self) -> State:
         """The parameters; everything else follows from the training ratings."""

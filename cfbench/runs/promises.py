@@ -17,6 +17,8 @@ from cfbench.contract import Epoch
 from cfbench.errors import PluginError, PredictionError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cfbench.contract import State
     from cfbench.ratings import Pairs, Scores
 
@@ -38,6 +40,22 @@ def check_scores(scores: Any, n: int, method: str = "predict", pairs: Pairs | No
         first = "" if pairs is None else f", the first for user code {pairs.users[row]}, item code {pairs.items[row]}"
         raise PredictionError(f"{len(wrong)} of {n} predictions of {method} are not finite{first}")
     return cast("Scores", scores)
+
+
+def check_embeddings(vectors: Any, n: int) -> NDArray[np.float32] | None:
+    """Return what `embeddings` returned: (n, k) finite float32 numbers, or None. Raises `PluginError`."""
+    if vectors is None:
+        return None
+    if not _is_plain_array(vectors):
+        raise PluginError(f"embeddings returned {_kind(vectors)}, expected a NumPy array or None")
+    if vectors.ndim != 2 or len(vectors) != n or not vectors.size:
+        raise PluginError(f"embeddings returned shape {vectors.shape}, expected ({n}, k) with k of at least 1")
+    if vectors.dtype != np.float32:
+        raise PluginError(f"embeddings returned {vectors.dtype}, expected float32")
+    wrong = np.count_nonzero(~np.isfinite(vectors).all(1))
+    if wrong:
+        raise PluginError(f"{wrong} of {n} vectors of embeddings are not finite")
+    return cast("NDArray[np.float32]", vectors)
 
 
 def check_state(state: Any) -> State:

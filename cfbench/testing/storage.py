@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cfbench.contract import Context, Epoch, FittedOnValid, Model, Plugin
+from cfbench.contract import Context, Epoch, FittedOnValid, HasEmbeddings, Model, Plugin
 from cfbench.runs.doubts import best_epoch, doubt_cross_fit, doubt_epoch
-from cfbench.runs.promises import check_epoch, check_parameters, check_state, check_valid_rmse
+from cfbench.runs.promises import check_embeddings, check_epoch, check_parameters, check_state, check_valid_rmse
 from cfbench.testing.planted import Planted, fit, member_opener, planted, rmse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from cfbench.contract import Side
+
 _NO_EPOCHS = "has no epochs"
+_NO_EMBEDDINGS = "has no embeddings"
 
 
 def _arrays(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writes no file)
@@ -26,19 +31,47 @@ def _arrays(plugin: Plugin[Any], folder: Path) -> None:  # noqa: ARG001 (it writ
     assert parameters > 0, f"parameters is {parameters}, expected the number of learned parameters"
 
 
-def _restores(plugin: Plugin[Any], folder: Path) -> None:
+def _restored(plugin: Plugin[Any], model: Model, data: Planted, folder: Path) -> Model:
+    """Another model with the stored state of this one."""
     from safetensors.numpy import load_file, save_file
 
-    data = planted(seed=14)
-    model = fit(plugin, data)
     save_file({name: np.ascontiguousarray(array) for name, array in model.state().items()}, folder / "state")
     again: Model = plugin.build(plugin.config(**plugin.quick))
     again.restore(load_file(folder / "state"), data.train, Context(seed=1, member=member_opener(data)))
+    return again
+
+
+def _restores(plugin: Plugin[Any], folder: Path) -> None:
+    data = planted(seed=14)
+    model = fit(plugin, data)
+    again = _restored(plugin, model, data, folder)
     first, second = (m.predict(data.test.pairs) for m in (model, again))
     assert first.tobytes() == second.tobytes(), (
         f"after restoring, predictions differ by up to {np.abs(first - second).max():.3g}"
     )
     assert model.parameters == again.parameters, f"parameters: {model.parameters}, restored {again.parameters}"
+
+
+def _embeds(plugin: Plugin[Any], folder: Path) -> str:
+    data = planted(seed=28)
+    model = fit(plugin, data)
+    if not isinstance(model, HasEmbeddings):
+        return _NO_EMBEDDINGS
+    again = _restored(plugin, model, data, folder)
+    assert isinstance(again, HasEmbeddings), "the restored model has no embeddings"
+    found = False
+    sides: dict[Side, NDArray[np.bool_]] = {"user": data.train.seen_users, "item": data.train.seen_items}
+    for side, seen in sides.items():
+        vectors = check_embeddings(model.embeddings(side), len(seen))
+        if vectors is None:
+            continue
+        found = True
+        assert not vectors[~seen].any(), f"vectors of {side}s without a training rating are not 0"
+        assert vectors.any(), f"the vectors of all {side}s are 0"
+        restored = check_embeddings(again.embeddings(side), len(seen))
+        same = restored is not None and restored.tobytes() == vectors.tobytes()
+        assert same, f"after restoring, the vectors of {side}s are not the same"
+    return "" if found else _NO_EMBEDDINGS
 
 
 def _epochs(plugin: Plugin[Any], folder: Path) -> str:  # noqa: ARG001
@@ -139,6 +172,7 @@ def _resumes(plugin: Plugin[Any], folder: Path) -> str:
 CHECKS: dict[str, Callable[[Plugin[Any], Path], str | None]] = {
     "has a state of named arrays of numbers": _arrays,
     "predicts the same bits after its state was stored and restored": _restores,
+    "has vectors of users or items that its stored state gives again, if it has any": _embeds,
     "reports its epochs in order, with true validation errors": _epochs,
     "reports an honest error if it is fitted to the validation ratings": _validates,
     "resumes from a checkpoint to the same bits": _resumes,

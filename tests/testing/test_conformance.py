@@ -63,6 +63,14 @@ class Folding(Mean):
         return self._biases.fold_in(items, ratings, targets)
 
 
+class Embeds(Mean):
+    """Correct too, and has vectors of items."""
+
+    def embeddings(self, side):
+        vectors = np.column_stack([self._biases.items, self._biases.items**2]).astype(np.float32)
+        return vectors if side == "item" else None
+
+
 class ByEpochs(Mean):
     """Correct too, with epochs, a curve and a checkpoint."""
 
@@ -102,7 +110,7 @@ class ByItsOwnSchedule(ByGivenEpochs):
             self._biases.users[:] /= 1 + context.epochs
 
 
-CORRECT = [Plugin("t", "p", Config, model) for model in (Mean, Folding, ByEpochs)]
+CORRECT = [Plugin("t", "p", Config, model) for model in (Mean, Folding, ByEpochs, Embeds)]
 CORRECT += [Plugin("t", "p", Config, Mean, uses_times=True), Plugin("t", "p", Config, ByGivenEpochs, fixed_epochs=True)]
 
 
@@ -381,8 +389,35 @@ class FoldsInAndOverwrites(Folding):
         return scores
 
 
+class EmbedsTheUnseen(Embeds):
+    def embeddings(self, side):
+        vectors = super().embeddings(side)
+        return None if vectors is None else vectors + 1
+
+
+class EmbedsInDoubles(Embeds):
+    def embeddings(self, side):
+        vectors = super().embeddings(side)
+        return None if vectors is None else vectors.astype(np.float64)
+
+
+class EmbedsTheOtherSide(Embeds):
+    def embeddings(self, side):
+        return super().embeddings("user" if side == "item" else "item")
+
+
+class ForgetsEmbeddings(Embeds):
+    def fit(self, train, valid, context):
+        super().fit(train, valid, context)
+        self._power = 3
+
+    def embeddings(self, side):
+        return super().embeddings(side) ** getattr(self, "_power", 1) if side == "item" else None
+
+
 TIMES = "predicts with and without times, if it uses them"
 EPOCHS = "reports its epochs in order, with true validation errors"
+EMBEDS = "has vectors of users or items that its stored state gives again, if it has any"
 RESUMES = "resumes from a checkpoint to the same bits"
 GIVEN = "fits a given number of epochs exactly as validation chose them"
 ANY_PAIR = "predicts any pair, also of users and items without training ratings"
@@ -471,6 +506,10 @@ BROKEN = [
             (RESUMES, NoCheckpoint, "no checkpoint was written"),
             (RESUMES, CatchesInterrupts, "fit caught an exception"),
             (RESUMES, ResumesWrongly, "after resuming, predictions differ by up to 0.00"),
+            (EMBEDS, EmbedsTheUnseen, "vectors of items without a training rating are not 0"),
+            (EMBEDS, EmbedsInDoubles, "embeddings returned float64, expected float32"),
+            (EMBEDS, EmbedsTheOtherSide, r"embeddings returned shape \(60, 2\), expected \(80, k\)"),
+            (EMBEDS, ForgetsEmbeddings, "after restoring, the vectors of items are not the same"),
             (RESUMES, ReportsOnlyNewEpochs, "did not report every epoch once"),
             ("folds in any new user, also with items that nobody rated", FoldsInDoubles, "fold_in returned float64"),
             (
