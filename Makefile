@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo shell test check format torture postgres audit bench build clean
+.PHONY: help install demo reproduce shell test check format torture postgres audit bench build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,14 @@ demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, pr
 	@echo "To type cfbench yourself, activate its environment first:"
 	@echo "    . $(abspath $(BIN))/activate    # or: make shell"
 	@echo "    cfbench show last"
+
+reproduce: $(VENV)/.user  ## test the paper's claims on MovieLens (three hours; it continues where it was stopped), write docs/reproduction.md
+	$(BIN)/cfbench download ml-100k
+	$(BIN)/cfbench download ml-1m
+	$(BIN)/cfbench experiment run all --dataset ml-100k
+	$(BIN)/cfbench experiment run all --dataset ml-1m
+	$(BIN)/cfbench experiment report --dataset ml-100k --dataset ml-1m --format md > docs/reproduction.md.new
+	mv docs/reproduction.md.new docs/reproduction.md
 
 shell: $(VENV)/.user  ## start a shell that finds cfbench
 	@echo "cfbench --help lists the commands; exit leaves this shell"

@@ -80,6 +80,8 @@ NAMES_ONLY = {
 """Documents name these commands without their arguments."""
 LONG = re.compile(r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking)\b")
 """What tunes, trains with torch or computes for seconds."""
+TRAINS = re.compile(r"cfbench experiment run\b")
+"""A grid of an experiment takes from minutes to days; tests/cli/test_experiment.py makes a small one."""
 VALUES = {"PLUGIN": "bias", "RUN": "bias", "FILE": "new-user.csv"}
 NAMES = {"check-plugin": "bias", "datasets": "ml-1m", "download": "ml-1m", "new-plugin": "another-model",
          "plugins": "bias", "run": "bias", "rm": "ml-1m"}  # fmt: skip
@@ -104,7 +106,11 @@ def typed(line):
 def parameters():
     """Each line that can run, marked if it takes long."""
     left_out = CANNOT_RUN.keys() | {f"cfbench {name}" for name in NAMES_ONLY}
-    lines = [line for line in documented_commands() if line not in left_out and "|" not in line]
+    lines = [
+        line
+        for line in documented_commands()
+        if line not in left_out and "|" not in line and not (TRAINS.match(line) and "--dry-run" not in line)
+    ]
     return [pytest.param(line, marks=pytest.mark.slow if LONG.search(line) else ()) for line in lines]
 
 
@@ -144,6 +150,9 @@ def write_files():
     parts[0].select("item", "rating").unique("item").head(3).write_csv("new-user.csv", include_header=False)
     grid = [[99 if (user + item) % 3 == 0 else (user * item) % 5 for item in range(8)] for user in range(30)]
     Path("jester.csv").write_text("".join(f"8,{','.join(map(str, row))}\n" for row in grid), "utf-8")
+    experiments = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    own = experiments.partition('    name = "mine"')[1:]
+    Path("mine.toml").write_text("".join(own).partition("\nOther kinds")[0].replace("\n    ", "\n").strip(), "utf-8")
     Path("night.toml").write_text('datasets = ["ml-100k"]\n[[plugins]]\nname = "bias"\n', "utf-8")
 
 

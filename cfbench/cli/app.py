@@ -30,6 +30,7 @@ COMMANDS = {
     "sweep": "Run plugins with overrides, on data sets, splits and seeds, as a file declares them.",
     "tune": "Search the hyper-parameters with the smallest validation RMSE; the test part is not used.",
     "studies": "List the studies of `cfbench tune`, their best validation RMSE and their size; `rm` removes one.",
+    "experiment": "Test the claims of the paper on data of your choice: each gets a verdict, with an interval.",
     "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
@@ -47,7 +48,7 @@ COMMANDS = {
 """Every command with the first line of its help, in the order in which a newcomer needs them."""
 
 
-LONG_COMMANDS = {"download", "import", "run", "sweep", "tune", "compare"}
+LONG_COMMANDS = {"download", "import", "run", "sweep", "tune", "compare", "experiment run"}
 """The commands that may work for minutes or hours, and have --quiet, --verbose and --log."""
 
 
@@ -69,7 +70,9 @@ class RootGroup(typer.core.TyperGroup):
 def load_command(name: str) -> Any:
     """Import the module of a command and return the command with its parameters."""
     word = "import_" if name == "import" else re.sub("[- ]", "_", name)  # `import` cannot name a module
-    module = import_module(f"cfbench.cli.{word}.command" if name in ("run", "tune") else f"cfbench.cli.{word}")
+    module = import_module(
+        f"cfbench.cli.{word}.command" if name in ("run", "tune", "experiment") else f"cfbench.cli.{word}"
+    )
     if name == "run":  # a group, with a command for each plugin
         holder = typer.Typer(cls=module.RunGroup, add_completion=False, rich_markup_mode="rich")
         holder.callback(invoke_without_command=True)(module.run)
@@ -80,13 +83,19 @@ def load_command(name: str) -> Any:
         holder.command()(getattr(module, word))
     command = typer.main.get_command(holder)
     command.name = name
-    for each in (command, *(getattr(command, "commands", None) or {}).values()):
-        each.help = reflow(each.help or "")
+    _complete(name, command)
+    for word, each in (getattr(command, "commands", None) or {}).items():
+        _complete(f"{name} {word}", each)
+    return command
+
+
+def _complete(name: str, command: Any) -> None:
+    """Lay out the help of a command, and add the options of long work."""
+    command.help = reflow(command.help or "")
     if name in LONG_COMMANDS:
         from cfbench.cli.options import message_options
 
         command.params += message_options()
-    return command
 
 
 def reflow(text: str) -> str:

@@ -27,6 +27,13 @@ def plugins() -> list[str]:
     return registry.names()
 
 
+def experiments() -> list[str]:
+    """Return the names of the experiments that cfbench ships."""
+    from cfbench.experiments import definition
+
+    return definition.names()
+
+
 def presets(ctx: typer.Context) -> list[str]:
     """Return the presets of the plugin that the command line names."""
     from cfbench.runs import registry

@@ -25,6 +25,16 @@ def check_device(context: typer.Context, device: str) -> str:
     return device
 
 
+def parse_time(text: str) -> float:
+    """Return `30m`, `2h`, `1h30m` or `90s` in seconds."""
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    hours, minutes, seconds = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise typer.BadParameter(f"expected a time such as 30m, 2h or 90s, got {text!r}")
+    return float(total)
+
+
 DatasetOption = Annotated[
     str | None,
     typer.Option(

@@ -155,7 +155,7 @@ def finished_run(request: Request, dataset: Dataset, results: Results) -> Record
 def _finished_run(job: Job) -> Record | None:
     request = job.request
     for record in reversed(job.results.records(request.dataset.name, request.split.name)):
-        if record.outcome.status == "finished" and _predict_the_same(record.request, request):
+        if record.outcome.status == "finished" and predict_the_same(record.request, request):
             return record
     return None
 
@@ -168,12 +168,12 @@ def interrupted_run(request: Request, dataset: Dataset, results: Results) -> str
 def _interrupted_run(job: Job) -> str | None:
     """Return the id of the same run on the same device, if there is one that was stopped or killed."""
     for request in job.results.interrupted():
-        if _predict_the_same(request, job.request) and request.device == job.request.device:
+        if predict_the_same(request, job.request) and request.device == job.request.device:
             return request.run
     return None
 
 
-def _predict_the_same(one: Request, other: Request) -> bool:
+def predict_the_same(one: Request, other: Request) -> bool:
     """Return whether both requests lead to the same predictions: the same code, config, seed and split.
 
     A record without a hash of the plugin's source is older than this hash, and nobody knows which code made it.

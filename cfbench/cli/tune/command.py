@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +16,7 @@ from cfbench.cli.options import (
     RefitOption,
     ResultsOption,
     StorageOption,
+    parse_time,
 )
 from cfbench.cli.tune.study import TuneOptions, tune_all_plugins, tune_plugin
 
@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 
 TRIALS = 50
 """The number of trials when neither a number nor a time is given."""
-
-
-def _parse_time(text: str) -> float:
-    """`30m`, `2h`, `1h30m` or `90s` in seconds."""
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    hours, minutes, seconds = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
-    total = 3600 * hours + 60 * minutes + seconds
-    if not total:
-        raise typer.BadParameter(f"expected a time such as 30m, 2h or 90s, got {text!r}")
-    return float(total)
 
 
 SplitOption = Annotated[
@@ -77,7 +67,7 @@ def tune(  # noqa: PLR0913, PLR0917 (options, each with a name)
         typer.Option(
             "--timeout",
             "--budget",
-            parser=_parse_time,
+            parser=parse_time,
             metavar="TIME",
             show_default=False,
             help="The time for all trials of the study together, such as 30m or 2h. A fit that is still running then "

@@ -1,0 +1,1 @@
+"""`cfbench experiment`: one module a command."""

@@ -1,0 +1,107 @@
+"""The reports of experiments as a page in Markdown: docs/reproduction.md is this page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cfbench.cli.view import experiment_page, numbers, tables
+from cfbench.cli.view.tables import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cfbench.experiments.claims import Claim
+    from cfbench.experiments.definition import Experiment, ExperimentScale
+    from cfbench.experiments.report import ExperimentReport
+
+INTRODUCTION = """\
+# The paper, tested
+
+Kuchaiev and Ginsburg, "Training Deep AutoEncoders for Collaborative Filtering" (arXiv:1708.01715), make claims about
+deep autoencoders on the Netflix Prize. This page tests them on other data, and lists the commands for the Netflix
+Prize. `make reproduce` makes all of it from nothing: it downloads the data, makes the runs that are missing, and
+writes this page with `cfbench experiment report --format md`.
+
+A claim **holds** if the 95 % interval of every difference that it is about lies where the claim says. It **does not
+hold** if one of them is significantly the other way round, after Holm's correction. Otherwise it is **undecided**: an
+interval covers no difference, or seeds are missing, because one seed decides nothing. The interval of a test RMSE is
+over users and seeds, that of a learning curve's value over seeds. A seed whose training diverged counts as infinitely
+bad; where that happens, seeds are compared by their ranks.
+
+The paper's values are for the Netflix Prize. They stand beside the measured ones for their order, not for their size;
+≈ marks a value that was read off a figure, and * a mean without the seeds that diverged.
+"""
+
+NETFLIX = """\
+## The Netflix Prize
+
+`cfbench download netflix` gets the data, and `cfbench download netflix --from-file PATH` takes a copy of your own.
+Each experiment has the paper's recipe there: 100 epochs, batches of 128 users, the learning rate halved after epochs
+24, 36, 48, 66 and 72. The command estimates its time from a short trial before it starts, and `cfbench bench deepae`
+compares the speed of a device with its roofline. On two cores without a GPU, an epoch of the largest network takes
+349 s and 6.2 GB of memory (docs/performance.md), so that a run of 100 epochs takes about 10 hours: a GPU is
+advisable. The same commands continue after an interruption, and the runs then appear in the sections above.
+"""
+
+
+def page(experiments: Sequence[Experiment], reports: Sequence[ExperimentReport]) -> str:
+    """The whole page: an introduction, all verdicts, a section for each experiment, and the Netflix Prize."""
+    parts = [INTRODUCTION, "## All verdicts\n", _verdicts(reports)]
+    for experiment in experiments:
+        parts += _section(experiment, [report for report in reports if report.grid.experiment is experiment])
+    parts += [NETFLIX, "".join(_netflix_lines(experiments))]
+    return "\n".join(parts)
+
+
+def _verdicts(reports: Sequence[ExperimentReport]) -> str:
+    rows = [(report.grid, verdict) for report in reports for verdict in report.verdicts]
+    return tables.markdown([
+        Column("experiment", [grid.experiment.name for grid, _ in rows]),
+        Column("claim", [verdict.claim.text for _, verdict in rows]),
+        Column("data set, split", [f"{grid.dataset}, {verdict.split}" for grid, verdict in rows]),
+        Column("seeds", [str(verdict.seeds) for _, verdict in rows], right=True),
+        Column("verdict", [verdict.decision for _, verdict in rows]),
+    ])  # fmt: skip
+
+
+def _section(experiment: Experiment, reports: Sequence[ExperimentReport]) -> Iterator[str]:
+    yield f"## {experiment.title}\n"
+    yield f"{experiment.setup}\n"
+    yield "".join(f"- {claim.text} ({_source(claim)})\n" for claim in experiment.claims)
+    for report in reports:
+        yield from _results(report)
+
+
+def _source(claim: Claim) -> str:
+    if claim.origin == "ours":
+        return "a claim of this project, not of the paper"
+    return f"{'the reference implementation' if claim.origin == 'reference' else 'the paper'}, {claim.where}"
+
+
+def _results(report: ExperimentReport) -> Iterator[str]:
+    """The tables and verdicts of an experiment on one data set, with the command that makes them."""
+    grid = report.grid
+    for split in report.splits:
+        yield f"### {grid.experiment.name} on {grid.dataset}, {split.split}\n"
+        yield f"{_recipe(grid.experiment.scale(grid.dataset))}\n"
+        yield tables.markdown(tables.drop_empty(experiment_page.arm_columns(split, report.measures)))
+        for verdict in split.verdicts:
+            lines = "".join(f"  - {line}\n" for line in experiment_page.verdict_lines(verdict))
+            yield f"- **{verdict.decision}**: {verdict.claim.text}\n{lines}"
+    yield f"{report.made} of {len(grid.runs)} runs, {grid.seeds} seeds:\n"
+    yield f"    cfbench experiment run {grid.experiment.name} --dataset {grid.dataset}\n"
+
+
+def _recipe(scale: ExperimentScale) -> str:
+    """What differs from the recipe of the paper, and why."""
+    values = [(plugin, name, value) for plugin, values in scale.overrides.items() for name, value in values.items()]
+    if not values:
+        return "The recipe of the paper."
+    settings = ", ".join(f"{plugin} {name}={numbers.hyper_parameter(value)}" for plugin, name, value in values)
+    return f"Unlike in the paper: {settings}. {scale.why}".rstrip()
+
+
+def _netflix_lines(experiments: Sequence[Experiment]) -> Iterator[str]:
+    for experiment in experiments:
+        if experiment.is_made_for("netflix"):
+            yield f"    cfbench experiment run {experiment.name} --dataset netflix --device cuda\n"

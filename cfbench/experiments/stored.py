@@ -1,0 +1,56 @@
+"""Which runs of an experiment are there already.
+
+A run that diverged is a result like any other: it is not repeated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cfbench.runs import sweep
+from cfbench.runs.run import predict_the_same
+from cfbench.runs.setup import new_request
+from cfbench.runs.sweep import SweepResult
+
+if TYPE_CHECKING:
+    from cfbench.data.store import Dataset
+    from cfbench.runs.record import Record
+    from cfbench.runs.results import Results
+    from cfbench.runs.run import RunListener
+    from cfbench.runs.sweep import PlannedRun
+
+
+class StoredRuns:
+    """The finished and diverged runs of a data set in a results folder, read once."""
+
+    def __init__(self, results: Results, dataset: Dataset) -> None:
+        self.results, self.dataset = results, dataset
+        self._by_split: dict[str, list[Record]] = {}
+
+    def find(self, planned: PlannedRun) -> Record | None:
+        """Return the newest run that predicts the same as this one, or None if it has not been made."""
+        request = new_request(planned.setup, self.dataset, self.dataset.split(planned.split), planned.seed)
+        for record in reversed(self._of_split(planned.split)):
+            if predict_the_same(record.request, request):
+                return record
+        return None
+
+    def make(self, planned: PlannedRun, listener: RunListener) -> SweepResult:
+        """Make a run unless it is there; raises what `sweep.make_run` raises."""
+        record = self.find(planned)
+        if record is not None:
+            return SweepResult(planned, record, existed=True, fault=record.outcome.message)
+        result = sweep.make_run(planned, self.dataset, self.results, listener)
+        if result.record is not None and result.record.outcome.status in _COMPLETE:
+            self._of_split(planned.split).append(result.record)
+        return result
+
+    def _of_split(self, split: str) -> list[Record]:
+        """The complete runs of a split, oldest first."""
+        if split not in self._by_split:
+            records = self.results.records(self.dataset.card.name, split)
+            self._by_split[split] = [record for record in records if record.outcome.status in _COMPLETE]
+        return self._by_split[split]
+
+
+_COMPLETE = ("finished", "diverged")

@@ -1,0 +1,188 @@
+"""Experiments from the command line, on planted ratings: the planted verdicts, and runs that stop and continue."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cfbench.cli import progress
+from cfbench.contract import Config, Plugin
+from cfbench.experiments import definition
+
+PLANTED = """
+name = "planted"
+title = "What is known of planted ratings"
+setup = "Biases, the mean, and a small network."
+[[claims]]
+text = "Biases are better than the mean."
+kind = "order"
+measure = "test"
+order = [["biases"], ["mean"]]
+[[claims]]
+text = "The mean is better than biases."
+kind = "order"
+measure = "test"
+order = [["mean"], ["biases"]]
+[[claims]]
+text = "A little more regularization changes nothing."
+kind = "equal"
+measure = "test"
+arms = ["biases", "biases, 10.01"]
+margin = 0.01
+because = "it is far below the noise"
+[[claims]]
+text = "A huge learning rate diverges."
+kind = "diverges"
+arms = ["huge rate"]
+[[claims]]
+text = "A small learning rate is stable."
+kind = "stable"
+arms = ["network"]
+[[claims]]
+text = "Training at a small learning rate ends lower than at a huge one."
+kind = "order"
+measure = "train"
+order = [["network"], ["huge rate"]]
+[[claims]]
+text = "The network has its 115 parameters."
+kind = "exact"
+arms = ["network"]
+items = 20
+[common.deepae]
+hidden = [4]
+epochs = 2
+batch_size = 16
+dropout = 0.0
+refeed = 0
+patience = 0
+on_divergence = "stop"
+[[arms]]
+label = "biases"
+plugin = "bias"
+overrides = { user_reg = 10 }
+published = [{ measure = "test", value = 0.5, source = "a figure", approximate = true }]
+[[arms]]
+label = "biases, 10.01"
+plugin = "bias"
+overrides = { user_reg = 10.01 }
+[[arms]]
+label = "mean"
+plugin = "mean"
+[[arms]]
+label = "network"
+overrides = { lr = 0.001 }
+published = [{ measure = "parameters", value = 184, source = "counted" }]
+[[arms]]
+label = "huge rate"
+overrides = { lr = 1e6 }
+[scales.tiny]
+seeds = 6
+"""
+VERDICTS = ["holds", "does not hold", "holds", "holds", "holds", "holds", "holds"]
+
+
+@pytest.fixture
+def planted(terminal):
+    """The terminal, where planted.toml is there."""
+    Path("planted.toml").write_text(PLANTED.replace("115 parameters", "184 parameters"), encoding="utf-8")
+    return terminal
+
+
+def finished(terminal):
+    return sorted(path.parent.name for path in (terminal.folder / "results").glob("*/*/*/*/record.json"))
+
+
+def verdicts(text):
+    [report] = json.loads(text)
+    return [verdict["verdict"] for verdict in report["splits"][0]["verdicts"]]
+
+
+def test_planted_ratings_give_the_planted_verdicts(planted):
+    result = planted("experiment run planted.toml --dataset tiny --json")
+    assert result.status == 0
+    assert verdicts(result.out) == VERDICTS
+    assert "planted on tiny: 30 runs, 0 of them already there; the others take about" in result.err
+    assert "planted 30/30 'huge rate' on tiny, random90, seed 5: test RMSE – , fitted" in result.err.replace(
+        "–,", "– ,"
+    )
+    runs = finished(planted)
+    again = planted("experiment run planted.toml --dataset tiny --json")
+    assert again.out == result.out
+    assert "30 of them already there" in again.err  # also those that diverged
+    assert finished(planted) == runs
+    text = planted("experiment report planted.toml").out
+    assert [line.split(":")[0].lower() for line in text.splitlines() if line.split(":")[0].isupper()] == VERDICTS
+    assert "≈ 0.5" in text
+    page = planted("experiment report planted.toml --format md").out
+    assert page.startswith("# The paper, tested")
+    assert "- **does not hold**: The mean is better than biases.\n  - mean − biases: +" in page
+    assert "    cfbench experiment run planted --dataset tiny\n" in page
+
+
+def test_a_dry_run_lists_the_runs_and_makes_none(planted):
+    lines = planted("experiment run planted.toml --dataset tiny --seeds 2 --dry-run").out.splitlines()
+    assert lines[0] == "planted: 'biases' on tiny, random90, seed 0"
+    assert len(lines) == 10
+    rows = json.loads(planted("experiment run planted.toml --dataset tiny --seeds 1 --dry-run --json").out)
+    assert rows[3]["config"]["hidden"] == [4]
+    assert finished(planted) == []
+
+
+def test_ctrl_c_ends_with_a_report_and_the_command_that_continues(planted, monkeypatch):
+    original = progress.RunProgress.begin
+
+    def stop_at_the_network(self, run):
+        if "deepae" in run:
+            raise KeyboardInterrupt
+        original(self, run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.RunProgress, "begin", stop_at_the_network)
+        result = planted("experiment run planted.toml --dataset tiny --seeds 2")
+    assert result.status == 130
+    assert f"resume it with: cfbench experiment run {planted.folder / 'planted.toml'} --dataset tiny" in result.err
+    assert "3 of 10 runs of planted on tiny, 2 seeds; the others: cfbench experiment run /" in result.out
+    assert planted("experiment run planted.toml --dataset tiny --seeds 2").status == 0
+    assert len(finished(planted)) == 10
+
+
+def test_no_run_starts_after_the_budget(planted, monkeypatch):
+    monkeypatch.setattr("cfbench.cli.experiment.run.GridWork.is_over", property(lambda _: len(finished(planted)) >= 2))
+    result = planted("experiment run planted.toml --dataset tiny --budget 1h")
+    assert result.status == 0
+    assert "the budget is used: 28 of 30 runs of planted are missing; go on with: cfbench experiment run" in result.err
+    assert "UNDECIDED: Biases are better than the mean.\n    mean: not run yet" in result.out
+
+
+def test_a_failed_run_is_told_and_the_others_are_made(planted, register):
+    class Broken:
+        parameters = 1
+
+        def fit(self, train, valid, context):
+            raise RuntimeError("broken")
+
+    register("broken", Plugin("b", "p", Config, lambda _: Broken()))
+    Path("planted.toml").write_text(PLANTED.replace('plugin = "mean"', 'plugin = "broken"'), encoding="utf-8")
+    result = planted("experiment run planted.toml --dataset tiny --seeds 2")
+    assert result.status == 1
+    assert "failed: broken on tiny, random90, no preset, seed 1" in result.err
+    assert "8 of 10 runs" in result.out
+
+
+def test_the_list_and_each_experiment_are_shown(terminal):
+    listed = terminal("experiment list")
+    assert listed.status == 0
+    for name in definition.names():
+        assert name in listed.out
+        shown = terminal(f"experiment show {name}")
+        assert shown.status == 0
+        assert all(claim.text in shown.out.replace("\n", " ") for claim in definition.load(name).claims)
+    assert [row["experiment"] for row in json.loads(terminal("experiment list --json").out)] == definition.names()
+    assert json.loads(terminal("experiment show depth --json").out)["title"] == "Going deeper"
+
+
+def test_wrong_names_and_data_sets_are_refused(planted):
+    assert "no experiment 'dept'; did you mean 'depth'?" in planted("experiment show dept").err
+    assert "no data set 'tinny'" in planted("experiment run planted.toml --dataset tinny").err
+    assert planted("experiment report planted.toml --dataset tinny").status == 2
+    assert planted("experiment run planted.toml --budget soon").status == 2
