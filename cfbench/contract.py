@@ -22,6 +22,7 @@ from cfbench.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from pydantic.fields import FieldInfo
 
     from cfbench.ratings import Codes, Pairs, Ratings, Scores
@@ -216,6 +217,22 @@ class HasEmbeddings(Protocol):
         """(n, k) a finite vector for each user or each item; None if the model has no vectors of this side.
 
         The vector of a user or item without a training rating is 0.
+        """
+
+
+@runtime_checkable
+class RowNetwork(Protocol):
+    """A model that is a network over rows of ratings, so that it can leave cfbench as one torch module."""
+
+    @property
+    def row_kind(self) -> Literal["user", "item"]:
+        """Whose ratings a row holds: a user's over the items, or an item's over the users."""
+
+    def module(self) -> torch.nn.Module:
+        """The fitted model on the CPU, with all it needs to predict: its buffers and parameters.
+
+        `forward(ratings, rated)` returns predictions (B, n) on the scale from float32 ratings (B, n) and the boolean
+        mask (B, n) of the cells that are rated. Where a row is an item's, the codes of the items (B,) come third.
         """
 
 

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 from pydantic import Field, PositiveInt
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.learning.lazy import F, autoencoder, layers, precision, torch, training
+from cfbench.learning.lazy import F, autoencoder, dense_rows, layers, precision, torch, training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
     from cfbench.learning.autoencoder import CellOutputs, RowModel, TrainingRows
+    from cfbench.learning.dense_rows import DenseNetwork
     from cfbench.learning.layers import Batch
     from cfbench.learning.precision import Weight
 
@@ -92,6 +93,17 @@ class AutoRec:
     def _outputs_at(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
         w, b = self._matrices[-1], self._biases[-1]
         return layers.linear_transposed_at(self.code(batch), w, b, rows, columns)
+
+    def dense(self) -> DenseNetwork:
+        """The network as plain torch over dense rows."""
+        weights = {name: weight.master for name, weight in self.weights().items()}
+        return dense_rows.DenseNetwork(weights, self._dense_outputs)
+
+    def _dense_outputs(self, weights: Mapping[str, Tensor], x: Tensor, _: Tensor) -> Tensor:
+        last = len(self._matrices) - 1
+        for k in range(last):
+            x = self._activation(x @ weights[f"weights/{k}"] + weights[f"biases/{k}"])  # (B, h)
+        return x @ weights[f"weights/{last}"].T + weights[f"biases/{last}"]  # (B, n)
 
 
 def build(config: AutoRecConfig) -> RowModel:

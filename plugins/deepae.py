@@ -24,14 +24,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, cast
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from cfbench.contract import Config, Plugin, Tunable
-from cfbench.learning.lazy import F, autoencoder, layers, precision, torch, training
+from cfbench.learning.lazy import F, autoencoder, dense_rows, layers, precision, torch, training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import Tensor
 
     from cfbench.learning.autoencoder import CellOutputs, RowModel, TrainingRows
+    from cfbench.learning.dense_rows import DenseNetwork
     from cfbench.learning.layers import Batch
     from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.ratings import Scale
@@ -304,6 +305,31 @@ class Autoencoder:
         if self.implicit and column_factors is not None:
             y += layers.products_at(self.implicit.project(h), column_factors, rows, columns)
         return last.activation(y)
+
+    def dense(self) -> DenseNetwork:
+        """The network as plain torch over dense rows: what the function `forward` states."""
+        weights = {
+            f"{part}_{kind}/{k}": weight.master
+            for part, stack in (("encode", self.encoder), ("decode", self.decoder))
+            for k, layer in enumerate(stack)
+            for kind, weight in (("w", layer.weights), ("b", layer.bias))
+        }
+        if self.implicit:
+            with torch.no_grad():
+                weights[f"decode_w/{len(self.decoder) - 1}"] = (
+                    self.decoder[-1].weights.master + self.implicit.column_factors() @ self.implicit.projection.master
+                )  # (n, h1)
+        return dense_rows.DenseNetwork(weights, self._dense_outputs)
+
+    def _dense_outputs(self, weights: Mapping[str, Tensor], x: Tensor, rated: Tensor) -> Tensor:
+        depth = range(len(self.encoder))
+        encoder, decoder = (
+            [(weights[f"{part}_w/{k}"], weights[f"{part}_b/{k}"]) for k in depth] for part in ("encode", "decode")
+        )
+        shown = show_rated(x, rated) if self._config.standardize else x  # (B, n) or (B, 2n)
+        return forward(
+            shown, encoder, decoder, self.encoder[0].activation, self.decoder[-1].activation, dropout=identity
+        )
 
     def losses(self, batch: Batch, random: torch.Generator) -> Iterator[Tensor]:
         """The losses of one iteration, as the function `losses` states them."""

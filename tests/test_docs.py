@@ -57,6 +57,9 @@ def test_every_make_target_in_the_documents_exists():
 CANNOT_RUN = {
     "cfbench tune PLUGIN --dataset ml-1m --trials 25 --budget 8m --then-run --seeds 3": "see test_workers.py",
     "cfbench embed RUN --out codes.parquet": "the run of these tests is one of bias, without codes; see test_embed.py",
+    "cfbench export model last --out model.onnx": "the last run is of no network; see test_model_export.py",
+    "cfbench export model RUN --out model.onnx": "the run of these tests is of no network; see test_model_export.py",
+    "cfbench export model RUN --out FILE": "the ending of the file says what it holds; see test_model_export.py",
     "cfbench bench deepae": "it measures for minutes; test_speed.py measures less",
     "cfbench download netflix": "it downloads 700 MB",
     "cfbench download netflix --from-file PATH": "it needs the Netflix Prize; test_netflix.py reads synthetic archives",

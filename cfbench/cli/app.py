@@ -38,7 +38,7 @@ COMMANDS = {
     "predict": "Predict ratings with the model of a stored run.",
     "recommend": "List the items with the highest predictions for a user, without those rated in training.",
     "embed": "Write the code of each user or item, as the model of a stored run computes it, to a file.",
-    "export": "Write ratings, a split or the predictions of a run to a file, with the ids of the source.",
+    "export": "Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.",
     "import-predictions": "Score predictions that were made elsewhere; they join the leaderboard, marked as imported.",
     "new-plugin": "Write a small package with a model that works, presets and tests. Then change the model into yours.",
     "check-plugin": "Check that a plugin follows every rule for plugins. The exit status is 1 when a check fails.",

@@ -1,4 +1,4 @@
-"""`cfbench export`: ratings, a split or the predictions of a run as a file for other tools."""
+"""`cfbench export`: ratings, a split, or the predictions or the model of a run as a file for other tools."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, ResultsOption, S
 if TYPE_CHECKING:
     from cfbench.data.exporting import Export
 
-What: TypeAlias = Literal["split", "predictions", "ratings"]
+What: TypeAlias = Literal["split", "predictions", "ratings", "model"]
 PartName: TypeAlias = Literal["train", "valid", "test"]
+ModelFormat: TypeAlias = Literal["onnx", "safetensors"]
 
 
 def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
@@ -24,14 +25,27 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="For predictions: the run's id, a part of its id, or `last`.",
+            help="For predictions and a model: the run's id, a part of its id, or `last`.",
             autocompletion=completion.runs,
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file to write: .csv or .parquet.", show_default=False),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file to write: .csv or .parquet; for a model .onnx or .safetensors.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 (the option's name)
+        ModelFormat | None,
+        typer.Option(
+            "--format",
+            help="For a model: a network that predicts by itself, or the arrays. By default the file's ending decides.",
+            show_default=False,
+        ),
     ] = None,
     dataset: DatasetOption = None,
     split: SplitOption = None,
@@ -52,20 +66,33 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     ] = True,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Write ratings, a split or the predictions of a run to a file, with the ids of the source.
+    """Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.
 
-    The columns are user, item, rating and, where they apply, prediction, part, time, title. Other libraries can train
-    on one part and predict another; `cfbench import-predictions` then scores what they predict.
+    The columns of ratings are user, item, rating and, where they apply, prediction, part, time, title. Other libraries
+    can train on one part and predict another; `cfbench import-predictions` then scores what they predict. A model
+    leaves as ONNX, if it is a network, or as safetensors (docs/serving.md).
 
     Examples: cfbench export split --part train --out train.csv; cfbench export split --out split.parquet;
-    cfbench export predictions last --out predictions.csv; cfbench export ratings --dataset ml-1m --out ratings.parquet
+    cfbench export predictions last --out predictions.csv; cfbench export ratings --dataset ml-1m --out ratings.parquet;
+    cfbench export model last --out model.onnx; cfbench export model last --out model.safetensors
     """
     from dataclasses import replace
 
     from cfbench.data.exporting import check_format, write_export
 
     if out is None:
-        raise typer.BadParameter("where to? give a file that ends in .csv or .parquet, as in --out split.csv")
+        raise typer.BadParameter(
+            "where to? give a file that ends in .onnx or .safetensors, as in --out model.onnx"
+            if what == "model"
+            else "where to? give a file that ends in .csv or .parquet, as in --out split.csv"
+        )
+    if what == "model":
+        if dataset or split or part:
+            raise typer.BadParameter("a run has its own data set and split; leave out --dataset, --split and --part")
+        _export_model(run, out, format or _format_of(out), results)
+        return
+    if format is not None:
+        raise typer.BadParameter(f"--format is for a model; the ending of {out} chooses the format of {what}")
     check_format(out)
     if what == "predictions":
         chosen = _choose_predictions(run, dataset, split, part, results)
@@ -112,3 +139,28 @@ def _choose_predictions(
     record, folder = Results(results).find(run)
     predicted = read_predicted_part(record, folder, part or "test", results)
     return Export(predicted.ratings, predicted.dataset.catalogue, predictions=predicted.predictions)
+
+
+def _format_of(out: Path) -> ModelFormat:
+    """Return the format of a model by the ending of its file."""
+    match out.suffix.lower():
+        case ".onnx":
+            return "onnx"
+        case ".safetensors":
+            return "safetensors"
+    raise typer.BadParameter(f"{out} must end in .onnx or .safetensors, or give --format onnx or --format safetensors")
+
+
+def _export_model(run: str | None, out: Path, kind: ModelFormat, results: Path) -> None:
+    """Write the model of a run."""
+    from cfbench.cli.stored_model import load_model
+    from cfbench.runs.model_export import describe_model, write_model
+    from cfbench.runs.results import Results
+
+    if run is None:
+        command = advice.command("export", "model", "last", "--out", out, results=results)
+        raise typer.BadParameter(f"whose model? name a run, as in `{command}`")
+    record, _ = Results(results).find(run)
+    stored = load_model(record.run, results, "cpu", None)
+    write_model(stored.model, describe_model(record, stored.dataset, stored.model), out, kind)
+    console.say(f"wrote the model of run {record.run} to {out} ({kind})")

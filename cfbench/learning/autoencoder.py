@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from cfbench.learning import biases
+from cfbench.learning.dense_rows import DenseRows, RowFacts
 from cfbench.learning.layers import Batch, RatedCells
 from cfbench.learning.training import arrays, generator, load_arrays, train, validation_rmse
 from cfbench.ratings import SparseRows
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cfbench.contract import Context, Side, State
+    from cfbench.learning.dense_rows import DenseNetwork
     from cfbench.learning.precision import BlockedOptimizer, Weight
     from cfbench.learning.training import Schedule
     from cfbench.ratings import Codes, Pairs, Ratings, Scale, Scores
@@ -56,6 +58,9 @@ class Network(Protocol):
 
         What all batches share is computed once, here.
         """
+
+    def dense(self) -> DenseNetwork:
+        """Return the network as plain torch over dense rows, with the present weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +163,7 @@ class RowModel:
     def prepare(self, train_part: Ratings, context: Context) -> None:
         """Put the ratings on the device and make an untrained network."""
         self._seed, self._device, self._report_batch = context.seed, context.device, context.batch
+        self._scale = train_part.scale
         rows = train_part.rows("item" if self._by_item else "user")
         self._rated_columns = train_part.seen_users if self._by_item else train_part.seen_items
         self._biases = biases.fit_random_effects(train_part) if self._standardize else biases.fit(train_part)
@@ -284,6 +290,16 @@ class RowModel:
         """Restore what `state` returned; raises `RecordError` when names or shapes differ."""
         self.prepare(train_part, context)
         load_arrays(self.weights(), state)
+
+    @property
+    def row_kind(self) -> Literal["user", "item"]:
+        """Whose ratings a row of the network holds."""
+        return "item" if self._by_item else "user"
+
+    def module(self) -> DenseRows:
+        """The model as one plain torch module over dense rows."""
+        facts = RowFacts(self._biases, self._by_item, self._rated_columns, self._residuals, self._unit, self._scale)
+        return DenseRows(self._network.dense(), facts)
 
     @property
     def parameters(self) -> int:

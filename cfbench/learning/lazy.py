@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch.nn import functional as F  # noqa: N812 (the usual name)
 
-    from cfbench.learning import autoencoder, layers, precision, ridge, sgd, sgd_passes, training
+    from cfbench.learning import autoencoder, dense_rows, layers, precision, ridge, sgd, sgd_passes, training
 else:
 
     def lazy_module(name: str) -> ModuleType:
@@ -38,9 +38,9 @@ else:
         return module
 
     torch, F = lazy_module("torch"), lazy_module("torch.nn.functional")
-    autoencoder, layers, precision, ridge, sgd, sgd_passes, training = (
+    autoencoder, dense_rows, layers, precision, ridge, sgd, sgd_passes, training = (
         lazy_module(f"cfbench.learning.{name}")
-        for name in ("autoencoder", "layers", "precision", "ridge", "sgd", "sgd_passes", "training")
+        for name in ("autoencoder", "dense_rows", "layers", "precision", "ridge", "sgd", "sgd_passes", "training")
     )
 
-__all__ = ["F", "autoencoder", "layers", "precision", "ridge", "sgd", "sgd_passes", "torch", "training"]
+__all__ = ["F", "autoencoder", "dense_rows", "layers", "precision", "ridge", "sgd", "sgd_passes", "torch", "training"]
