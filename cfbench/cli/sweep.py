@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,10 +28,11 @@ def sweep(
 ) -> None:
     r"""Run plugins with overrides, on data sets, splits and seeds, as a file declares them.
 
-    Finished runs are skipped, so the same command continues after Ctrl-C. A run that fails is recorded, and the others
-    continue. The exit status is 1 when any run has no score. An example of a file: datasets = ["ml-100k"],
-    splits = ["random90", "5fold"], seeds = [0, 1, 2] and, for each plugin, [\[plugins]] with name = "deepae",
-    preset = "paper-3m" (or false), overrides = [{ refeed = 0 }, { refeed = 1 }].
+    Finished runs are skipped, so the same command continues after Ctrl-C, and several processes with the same command
+    share the runs. A run that fails is recorded, and the others continue. The exit status is 1 when any run has no
+    score. An example of a file: datasets = ["ml-100k"], splits = ["random90", "5fold"], seeds = [0, 1, 2] and, for each
+    plugin, [\[plugins]] with name = "deepae", preset = "paper-3m" (or false), overrides = [{ refeed = 0 },
+    { refeed = 1 }].
 
     Example: cfbench sweep night.toml
     """
@@ -80,18 +82,22 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
         name: open_or_download(dataset_card(name)) for name in dict.fromkeys(run.dataset for run in planned_runs)
     }
     console.say_notes(describe_exposures(sweeping.find_exposures(planned_runs, datasets)))
-    sweep_results = []
-    for index, run in enumerate(planned_runs, 1):
-        position = f"{index}/{len(planned_runs)} {run}"
-        command = advice.command("sweep", file, results=results.root)
-        stopped = f"stopped at run {index} of {len(planned_runs)}; resume it with: {command}"
-        with run_progress(position, lambda _: stopped) as listener:  # noqa: B023 (called within the iteration)
-            result = sweeping.make_run(run, datasets[run.dataset], results, listener)
+    command = advice.command("sweep", file, results=results.root)
+
+    def make(place: int, run: PlannedRun, wait: bool) -> SweepResult | None:
+        position = f"{place}/{len(planned_runs)} {run}"
+        stopped = f"stopped at run {place} of {len(planned_runs)}; resume it with: {command}"
+        with run_progress(position, lambda _: stopped) as listener:
+            result = sweeping.make_run(run, datasets[run.dataset], results, listener, wait=wait)
+        if result is None:
+            console.say(f"{position}: another process makes this run")
+            return None
         console.say(f"{position}: {_describe_result(result)}")
         if result.record is not None:
             console.say_doubts(result.record)
-        sweep_results.append(result)
-    return sweep_results
+        return result
+
+    return [result for _, result in sorted(sweeping.make_all(planned_runs, make), key=itemgetter(0))]
 
 
 def _describe_result(result: SweepResult) -> str:

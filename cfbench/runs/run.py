@@ -126,18 +126,19 @@ def _start_or_resume(job: Job, listener: RunListener, seconds: float | None) -> 
 
 
 def ensure(
-    request: Request, dataset: Dataset, results: Results, listener: RunListener, *, seconds: float | None = None
+    request: Request, dataset: Dataset, results: Results, listener: RunListener, *, seconds: float | None = None,
+    wait: bool = True,
 ) -> tuple[Record, bool]:
     """Return the finished run of a request, and whether it was finished before; raises what `start` raises.
 
-    While another process makes the same run, this waits. An interrupted run is resumed. So a command that makes many
-    runs can be stopped and typed again.
+    While another process makes the same run, this waits; without `wait` it raises `TakenRunError` instead. An
+    interrupted run is resumed. So a command that makes many runs can be stopped and typed again.
     """
     job = resolve_request(request, dataset, results)
     record = _finished_run(job)
     if record is not None:
         return record, True
-    with only_process(job.request, results, listener.wait):
+    with only_process(job.request, results, listener.wait if wait else None):
         record = _finished_run(job)  # another process may have made it meanwhile
         if record is not None:
             return record, True

@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cfbench.errors import TakenRunError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -19,10 +21,10 @@ PAUSE = 0.2
 
 
 @contextmanager
-def only_process(request: Request, results: Results, wait: Callable[[], None]) -> Iterator[None]:
+def only_process(request: Request, results: Results, wait: Callable[[], None] | None) -> Iterator[None]:
     """Wait until no other process makes the same run; `wait` is called once if that takes time.
 
-    The system releases the lock of a process that is killed.
+    Without `wait` raises `TakenRunError` instead of waiting. The system releases the lock of a process that is killed.
     """
     name, is_announced = f"same-{_digest(request)}", False
     while True:
@@ -30,6 +32,8 @@ def only_process(request: Request, results: Results, wait: Callable[[], None]) -
             if is_free:
                 yield
                 return
+        if wait is None:
+            raise TakenRunError("another process makes the same run")
         if not is_announced:
             wait()
             is_announced = True

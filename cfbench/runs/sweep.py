@@ -29,14 +29,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cfbench.data import card
-from cfbench.errors import CfbenchError, DataError, UsageError, WriteError
+from cfbench.errors import CfbenchError, DataError, TakenRunError, UsageError, WriteError
 from cfbench.runs import run
 from cfbench.runs.exposure import find_exposure
 from cfbench.runs.interruption import InterruptedRunError
 from cfbench.runs.setup import configure, new_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cfbench.data.store import Dataset
@@ -162,14 +162,39 @@ def find_exposures(runs: list[PlannedRun], datasets: Mapping[str, Dataset]) -> l
     return exposures
 
 
-def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:
+def make_all(
+    runs: list[PlannedRun], make: Callable[[int, PlannedRun, bool], SweepResult | None]
+) -> Iterator[tuple[int, SweepResult]]:
+    """Make all runs, and give the place of each, counted from 1, with its result.
+
+    `make` is called with the place, the run, and whether to wait for another process that makes the same run. It first
+    passes over such runs, by returning None, and comes back to them at the end: so processes that carry out the same
+    sweep share its runs.
+    """
+    taken = []
+    for place, planned in enumerate(runs, 1):
+        result = make(place, planned, False)
+        if result is None:
+            taken.append((place, planned))
+        else:
+            yield place, result
+    for place, planned in taken:
+        result = make(place, planned, True)
+        if result is not None:
+            yield place, result
+
+
+def make_run(
+    planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener, *, wait: bool = True
+) -> SweepResult | None:
     """Make a run unless it is finished, and keep its fault, if any, as a result.
 
-    Raises `WriteError`, and `InterruptedRunError` after Ctrl-C or if nothing can be written: they end the sweep.
+    None means that another process makes it, and that `wait` is false. Raises `WriteError`, and `InterruptedRunError`
+    after Ctrl-C or if nothing can be written: they end the sweep.
     """
     try:
         request = new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
-        record, existed = run.ensure(request, dataset, results, listener)
+        record, existed = run.ensure(request, dataset, results, listener, wait=wait)
     except InterruptedRunError as stop:
         if stop.fault is None or isinstance(stop.fault, WriteError):
             raise
@@ -177,6 +202,8 @@ def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: 
     except WriteError:
         raise
     except CfbenchError as fault:
+        if isinstance(fault, TakenRunError) and not wait:
+            return None
         return SweepResult(planned, None, fault=str(fault))
     except Exception as fault:  # noqa: BLE001 (a plugin may raise anything; its run is recorded as failed)
         return SweepResult(planned, None, fault=f"{type(fault).__name__}: {' '.join(str(fault).split())}")

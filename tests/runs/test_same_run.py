@@ -97,6 +97,22 @@ def test_a_process_says_that_it_waits_and_makes_the_run_when_the_other_is_killed
     assert len(finished_runs()) == 1
 
 
+def test_a_sweep_makes_the_runs_of_other_processes_last(request_of, start_cfbench):
+    Path("s.toml").write_text('datasets = ["tiny"]\nseeds = [0, 1]\n[[plugins]]\nname = "bias"\n', encoding="utf-8")
+    command = [sys.executable, "-c", HOLDER, request_of(seed=0).model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "holds\n"
+        sweep = start_cfbench("sweep", "s.toml")
+        lines = [sweep.stderr.readline() for _ in range(3)]
+        holder.kill()
+    assert lines[0] == "1/2 bias on tiny, random90, no preset, seed 0: another process makes this run\n"
+    assert lines[1].startswith("2/2 bias on tiny, random90, no preset, seed 1: test RMSE")
+    assert lines[2].startswith("1/2 bias on tiny, random90, no preset, seed 0 waits for another process")
+    assert "1/2 bias on tiny, random90, no preset, seed 0: test RMSE" in sweep.communicate(timeout=60)[1]
+    assert sweep.returncode == 0
+    assert len(finished_runs()) == 2
+
+
 @pytest.mark.slow
 def test_eight_processes_that_skip_finished_runs_make_one(terminal, start_cfbench):
     processes = [start_cfbench("run", "bias", "--skip-finished") for _ in range(8)]
