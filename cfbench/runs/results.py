@@ -26,6 +26,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from cfbench import advice
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from cfbench.runs.record import Record, Request
 
 _OPTION = "--results or CFBENCH_RESULTS"
+_ID_TIME = len("20261124-041500")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Results:
             raise self._finished(run)
         name = match_run(run, known, "interrupted run")
         folder = self._unfinished / name
+        remove_leftovers(self._unfinished)
         with self.lock(name):
             if name in failed and not folder.exists():
                 self._reopen_failed(failed[name], folder)
@@ -204,9 +207,9 @@ class Results:
         """
         self.complete_moves()
         finished = self._record_files()
-        for path in reversed(finished if run == "last" else []):
-            for newest in self._read([path]):
-                return newest, path.parent
+        newest = self._newest(finished) if run == "last" else None
+        if newest is not None:
+            return newest, self.place(newest.request)
         stopped = {_run_id(path): path for path in self._unfinished.glob("*/record.json")}
         files = {_run_id(path): path for path in finished} | stopped
         name = match_run(run, list(files), "run")
@@ -215,6 +218,14 @@ class Results:
         record = read_record(files[name])
         _check_folder(files[name], record.run)
         return record, files[name].parent
+
+    def _newest(self, files: Sequence[Path]) -> Record | None:
+        """Return the newest record that can be read. Ids tell the second in which a run began, and records the rest."""
+        for _, of_one_second in groupby(reversed(files), key=lambda path: _run_id(path)[:_ID_TIME]):
+            records = self._read(of_one_second)
+            if records:
+                return max(records, key=lambda record: record.request.started)
+        return None
 
     def finished_folders(self) -> list[Path]:
         """Return the folders of all finished runs, oldest first, also of those whose records cannot be read."""

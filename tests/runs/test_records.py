@@ -241,3 +241,16 @@ def test_an_unfinished_run_in_a_folder_of_another_name_is_one_line(terminal):
         "20990101-000000-bias-aaaa\n"
     )
     assert "interrupted" not in terminal("compare").err
+
+
+def test_last_is_the_run_that_was_started_last_also_within_a_second(terminal):
+    terminal("run bias")
+    (file,) = record_files()
+    earlier, later = "20990101-000000-bias-ffff", "20990101-000000-bias-0000"
+    for run, started in ((earlier, "2099-01-01T00:00:00.1Z"), (later, "2099-01-01T00:00:00.9Z")):
+        folder = shutil.copytree(file.parent, file.parents[1] / run)
+        edit(folder / "record.json", request__run=run, request__started=started)
+    assert Results(Path("results")).find("last")[0].run == later
+    edit(file.parents[1] / later / "record.json", request=None)
+    with pytest.warns(SkippedRunsWarning, match="skipped 1 run"):
+        assert Results(Path("results")).find("last")[0].run == earlier

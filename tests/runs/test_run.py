@@ -565,6 +565,17 @@ def test_the_leftovers_of_a_process_killed_while_it_created_a_run_are_removed_by
     assert list(Path("results", ".unfinished").iterdir()) == []
 
 
+def test_a_resumed_run_removes_the_leftovers_of_killed_processes(tiny):
+    kill = "from cfbench import files\nfiles.publish_folder = lambda *_, **__: die()\n"
+    stored, _ = start(tiny, "bias")
+    results = Results(Path("results"))
+    results.create(stored.request.model_copy(update={"run": "20990101-000000-bias-aaaa"}))
+    assert status(spawn("run", "bias", "--dataset", "tiny", "--seed", "1", before=DIE + kill)) == -signal.SIGKILL
+    assert len(list(Path("results", ".unfinished").iterdir())) == 3  # a run's folder, another's leftover and its lock
+    run.resume("20990101", results, Listener())
+    assert list(Path("results", ".unfinished").iterdir()) == []
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tiny):
     bits = [arrays.read_predictions(start(tiny, "deepae", seed=seed, flags=SMALL)[1]).tobytes() for seed in (1, 1, 2)]
     assert bits[0] == bits[1] != bits[2]
