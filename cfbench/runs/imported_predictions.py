@@ -15,7 +15,7 @@ from cfbench.data.readers.table import LayoutOptions
 from cfbench.errors import SplitError, UsageError
 from cfbench.metrics import mae, rmse
 from cfbench.runs import machine, registry
-from cfbench.runs.arrays import RunArrays, file_sha256, write_arrays
+from cfbench.runs.arrays import RunArrays, file_sha256
 from cfbench.runs.doubts import PartErrors, doubt_score
 from cfbench.runs.record import ImportedFacts, ImportedFile, Outcome, PluginFacts, Record, Request, new_run_id
 from cfbench.runs.setup import dataset_facts, split_facts
@@ -68,10 +68,7 @@ def import_predictions(
     )  # fmt: skip
     request = _make_request(files, dataset, split)
     record = Record(request=request, outcome=outcome, machine=machine.describe_machine())
-    with results.lock(request.run):
-        folder = results.create(request)
-        write_arrays(folder, RunArrays(valid=valid_scores, test=scores))
-        return results.publish(folder, record)
+    return results.add(record, RunArrays(valid=valid_scores, test=scores))
 
 
 def _check_name(name: str) -> None:

@@ -34,13 +34,16 @@ from cfbench.errors import CfbenchError, RecordError, SkippedRunsWarning, TakenR
 from cfbench.files import (
     atomic_folder,
     is_locked,
+    publish_folder,
     remove_folder,
     remove_leftovers,
+    scratch_folder,
     try_lock,
     write_atomically,
     write_errors,
 )
 from cfbench.runs import publication
+from cfbench.runs.arrays import write_arrays
 from cfbench.runs.record import read_record
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from cfbench.runs.arrays import RunArrays
     from cfbench.runs.record import Record, Request
 
 _OPTION = "--results or CFBENCH_RESULTS"
@@ -148,6 +152,22 @@ class Results:
         with write_errors(self.root, _OPTION):
             complete = publication.write_record(folder, record)
             return complete, publication.move(folder, self.place(record.request), complete)
+
+    def add(self, record: Record, arrays: RunArrays) -> tuple[Record, Path]:
+        """Store a run that was made elsewhere; returns its complete record and its folder. Raises `WriteError`.
+
+        It cannot be resumed, so an error leaves nothing of it, and what a kill leaves is removed with other leftovers.
+        """
+        place = self.place(record.request)
+        with write_errors(self.root, _OPTION):
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            with scratch_folder(self._unfinished / record.run) as scratch:
+                folder = scratch / record.run
+                folder.mkdir()
+                write_arrays(folder, arrays)
+                complete = publication.write_record(folder, record)
+                publish_folder(folder, place)
+        return complete, place
 
     def complete_move(self, folder: Path) -> tuple[Record, Path] | None:
         """Move a run whose process was killed when it was complete; None if it is not. Raises `WriteError`."""

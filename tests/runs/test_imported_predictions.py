@@ -1,5 +1,6 @@
 """Predictions that were made elsewhere are scored, ranked and compared as those of cfbench, and marked."""
 
+import errno
 import json
 
 import numpy as np
@@ -37,6 +38,19 @@ def test_predictions_that_nearly_are_the_test_ratings_are_marked(exported):
     assert answer.status == 0
     assert "is below 0.1443, the error of rounding to steps of 0.5: does the model know the test ratings?" in answer.err
     assert [doubt.kind for doubt in last(exported)[0].outcome.doubts] == ["test RMSE is implausibly low"]
+
+
+def test_nothing_stays_of_an_import_on_a_full_disk(exported, monkeypatch):
+    def fail(_):
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        answer = exported("import-predictions test.csv --plugin-name theirs")
+    assert answer.status == 1
+    assert "no space left on the disk" in answer.err
+    assert [path for path in (exported.folder / "results").rglob("*") if "theirs" in path.name] == []
+    assert exported("import-predictions test.csv --plugin-name theirs").status == 0
 
 
 def test_predictions_are_scored_in_any_order_of_rows_and_columns(exported):

@@ -13,26 +13,23 @@ without a fault. The driver prints one line for each fault that left something w
 
 import errno
 import fcntl
-import json
 import os
 import random
 import re
 import resource
 import shutil
 import signal
-import sqlite3
 import sys
 import time
-import tomllib
 import traceback
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from visible import data_sets, exports, runs, trials
+
 from cfbench import cli
 from cfbench.data import card
-from cfbench.data.checksums import checksum
-from cfbench.runs.arrays import file_sha256
 
 MODE, COUNT, SEED, COMMAND = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EFBIG, errno.ESTALE, errno.EDQUOT, errno.EACCES]
@@ -160,51 +157,6 @@ def begin_again():
     shutil.copytree(TEMPLATE, WORK)
 
 
-def data_sets():
-    """The visible data sets, whose files are whole and which have their card: (name, fingerprint)."""
-    found = set()
-    for folder in WORK.glob("home/datasets/[!.]*/"):
-        manifest = json.loads((folder / "dataset.json").read_text())
-        for name, expected in manifest["files"].items():
-            assert checksum(folder / name) == expected, f"{folder / name} is damaged"
-        found.add((folder.name, manifest["fingerprint"]))
-    for file in WORK.glob("home/cards/*.toml"):
-        expected = tomllib.loads(file.read_text())["expected"]["fingerprint"]
-        assert (file.stem, expected) in found, f"{file.name} is the card of other ratings"
-    return frozenset(found)
-
-
-def runs():
-    """The published runs, whose files are whole: (plugin, config, predictions)."""
-    found = set()
-    for file in WORK.glob("results/*/*/*/*/record.json"):
-        record = json.loads(file.read_text())
-        assert record["outcome"]["status"] == "finished", f"run {file.parent.name} is {record['outcome']}"
-        for name, sha256 in record["files"].items():
-            assert file_sha256(file.parent / name) == sha256, f"{file.parent / name} is damaged"
-        assert {path.name for path in file.parent.iterdir()} == {*record["files"], "record.json"}, file.parent
-        request = record["request"]
-        config = json.dumps(request["config"], sort_keys=True)
-        found.add((request["plugin"]["name"], config, record["files"]["predictions.parquet"]))
-    return frozenset(found)
-
-
-def trials():
-    """The complete trials of each study: (study, parameters, validation RMSE)."""
-    found = set()
-    for file in WORK.glob("results/.studies/*.db"):
-        connection = sqlite3.connect(file)
-        try:
-            rows = connection.execute(
-                "SELECT t.trial_id, v.value FROM trials t JOIN trial_values v USING (trial_id) WHERE state = 'COMPLETE'"
-            ).fetchall()
-        except sqlite3.OperationalError:
-            rows = []  # it has no tables yet
-        found |= {(file.stem, value) for _, value in rows}
-        connection.close()
-    return frozenset(found)
-
-
 def other_files():
     """The files and folders beside those of published runs."""
     paths = {str(path.relative_to(WORK)) for path in WORK.rglob("*")}
@@ -215,7 +167,7 @@ def check_facts(before, after):
     """The data sets are those before or after the command, and nothing is visible that the command does not make."""
     now = facts()
     assert now["data sets"] in (before["data sets"], after["data sets"]), f"data sets after the fault: {now}"
-    for kind in ("runs", "trials"):
+    for kind in ("runs", "trials", "exports"):
         assert before[kind] <= now[kind] <= after[kind], f"{kind} after the fault: {now}"
 
 
@@ -227,7 +179,8 @@ def check_messages(status, text):
 
 
 def facts():
-    return {"data sets": data_sets(), "runs": runs(), "trials": trials()}
+    kinds = {"data sets": data_sets, "runs": runs, "trials": trials, "exports": exports}
+    return {kind: find(WORK) for kind, find in kinds.items()}
 
 
 def repeat(make_fault, before, after, expected_files):
