@@ -1,5 +1,6 @@
 """Several processes that are started for the same run at the same moment make it once."""
 
+import re
 import subprocess
 import sys
 import time
@@ -119,4 +120,28 @@ def test_eight_processes_that_skip_finished_runs_make_one(terminal, start_cfbenc
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, errors
     assert len(finished_runs()) == 1
+    assert not list(Path("results", ".unfinished").iterdir())
+
+
+@pytest.mark.slow
+def test_eight_processes_with_the_same_sweep_make_each_run_once(terminal, start_cfbench):
+    Path("s.toml").write_text('datasets = ["tiny"]\nseeds = [0, 1, 2]\n[[plugins]]\nname = "bias"\n', encoding="utf-8")
+    processes = [start_cfbench("sweep", "s.toml") for _ in range(8)]
+    errors = [process.communicate(timeout=600)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, errors
+    assert len(finished_runs()) == 3
+    assert not list(Path("results", ".unfinished").iterdir())
+
+
+@pytest.mark.slow
+def test_one_of_eight_processes_that_resume_a_run_ends_it(request_of, start_cfbench):
+    results = Results(Path("results"))
+    run = request_of().run
+    results.create(request_of().model_copy(update={"run": run}))
+    processes = [start_cfbench("run", "--resume", run) for _ in range(8)]
+    errors = [process.communicate(timeout=600)[1] for process in processes]
+    refused = [error for error, process in zip(errors, processes, strict=True) if process.returncode]
+    assert len(refused) == 7, errors
+    assert all(re.fullmatch(r"error: .*(another process is working on|is finished).*\n", error) for error in refused)
+    assert finished_runs() == [run]
     assert not list(Path("results", ".unfinished").iterdir())

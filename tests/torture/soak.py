@@ -27,10 +27,11 @@ KILLED = 0.4
 PROGRAM = """
 import signal, sys
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 from cfbench import cli
 from cfbench.data import card
 card.SHIPPED_FOLDER = Path("cards").absolute()
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cli.main(sys.argv[1:])
 """
 COMMANDS = [
