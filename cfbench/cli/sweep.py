@@ -88,7 +88,8 @@ def _run_all(planned_runs: list[PlannedRun], results: Results, file: Path) -> li
         position = f"{place}/{len(planned_runs)} {run}"
         stopped = f"stopped at run {place} of {len(planned_runs)}; resume it with: {command}"
         with run_progress(position, lambda _: stopped) as listener:
-            result = sweeping.make_run(run, datasets[run.dataset], results, listener, wait=wait)
+            make_it = sweeping.make_run if wait else sweeping.make_free_run
+            result = make_it(run, datasets[run.dataset], results, listener)
         if result is None:
             console.say(f"{position}: another process makes this run")
             return None

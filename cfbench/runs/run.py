@@ -126,7 +126,12 @@ def _start_or_resume(job: Job, listener: RunListener, seconds: float | None) -> 
 
 
 def ensure(
-    request: Request, dataset: Dataset, results: Results, listener: RunListener, *, seconds: float | None = None,
+    request: Request,
+    dataset: Dataset,
+    results: Results,
+    listener: RunListener,
+    *,
+    seconds: float | None = None,
     wait: bool = True,
 ) -> tuple[Record, bool]:
     """Return the finished run of a request, and whether it was finished before; raises what `start` raises.

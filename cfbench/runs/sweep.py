@@ -24,7 +24,7 @@ import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,7 +36,7 @@ from cfbench.runs.interruption import InterruptedRunError
 from cfbench.runs.setup import configure, new_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cfbench.data.store import Dataset
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from cfbench.runs.run import RunListener
     from cfbench.runs.setup import Setup
 
+T = TypeVar("T")
+R = TypeVar("R")
 Names = Annotated[list[str], Field(min_length=1)]
 
 
@@ -162,36 +164,42 @@ def find_exposures(runs: list[PlannedRun], datasets: Mapping[str, Dataset]) -> l
     return exposures
 
 
-def make_all(
-    runs: list[PlannedRun], make: Callable[[int, PlannedRun, bool], SweepResult | None]
-) -> Iterator[tuple[int, SweepResult]]:
+def make_all(runs: Sequence[T], make: Callable[[int, T, bool], R | None]) -> Iterator[tuple[int, R]]:
     """Make all runs, and give the place of each, counted from 1, with its result.
 
     `make` is called with the place, the run, and whether to wait for another process that makes the same run. It first
     passes over such runs, by returning None, and comes back to them at the end: so processes that carry out the same
     sweep share its runs.
     """
-    taken = []
-    for place, planned in enumerate(runs, 1):
-        result = make(place, planned, False)
-        if result is None:
-            taken.append((place, planned))
-        else:
-            yield place, result
-    for place, planned in taken:
-        result = make(place, planned, True)
-        if result is not None:
-            yield place, result
+    rest = list(enumerate(runs, 1))
+    for wait in (False, True):
+        now, rest = rest, []
+        for place, planned in now:
+            result = make(place, planned, wait)
+            if result is None:
+                rest.append((place, planned))
+            else:
+                yield place, result
 
 
-def make_run(
-    planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener, *, wait: bool = True
-) -> SweepResult | None:
+def make_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult:
     """Make a run unless it is finished, and keep its fault, if any, as a result.
 
-    None means that another process makes it, and that `wait` is false. Raises `WriteError`, and `InterruptedRunError`
-    after Ctrl-C or if nothing can be written: they end the sweep.
+    Raises `WriteError`, and `InterruptedRunError` after Ctrl-C or if nothing can be written: they end the sweep.
     """
+    return _make(planned, dataset, results, listener, wait=True)
+
+
+def make_free_run(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener) -> SweepResult | None:
+    """Do what `make_run` does, but return None at once while another process makes the same run."""
+    try:
+        return _make(planned, dataset, results, listener, wait=False)
+    except TakenRunError:
+        return None
+
+
+def _make(planned: PlannedRun, dataset: Dataset, results: Results, listener: RunListener, *, wait: bool) -> SweepResult:
+    """Do what `make_run` does; without `wait` raises `TakenRunError` while another process makes the same run."""
     try:
         request = new_request(planned.setup, dataset, dataset.split(planned.split), planned.seed)
         record, existed = run.ensure(request, dataset, results, listener, wait=wait)
@@ -203,7 +211,7 @@ def make_run(
         raise
     except CfbenchError as fault:
         if isinstance(fault, TakenRunError) and not wait:
-            return None
+            raise
         return SweepResult(planned, None, fault=str(fault))
     except Exception as fault:  # noqa: BLE001 (a plugin may raise anything; its run is recorded as failed)
         return SweepResult(planned, None, fault=f"{type(fault).__name__}: {' '.join(str(fault).split())}")
