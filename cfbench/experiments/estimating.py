@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cfbench.contract import Context, DivergedError
 from cfbench.errors import PluginError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cfbench.runs.record import Record
     from cfbench.runs.sweep import PlannedRun
 
+ArmKey: TypeAlias = tuple[str, str, str]
+"""The split, the plugin and the config of an arm."""
 TRIAL_SECONDS = 3.0
 """How long a trial may train, once the first batch is finished."""
 TRIAL_EPOCHS = 2
@@ -101,10 +103,10 @@ def _fit(name: str, model: Any, arguments: tuple[Any, ...]) -> None:
 
 @dataclass
 class ArmTimes:
-    """The seconds of a run of each arm on each split."""
+    """The seconds of a run of each arm on each split. Equal arms of several experiments are one."""
 
-    _seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    _guesses: dict[tuple[str, str], float] = field(default_factory=dict)
+    _seconds: dict[ArmKey, list[float]] = field(default_factory=dict)
+    _guesses: dict[ArmKey, float] = field(default_factory=dict)
 
     def learn(self, run: GridRun, record: Record) -> None:
         """Take the time of a run that was made."""
@@ -121,16 +123,18 @@ class ArmTimes:
         return _key(run) in self._seconds or _key(run) in self._guesses
 
     def left(self, runs: Iterable[GridRun]) -> float:
-        """The seconds of these runs together."""
-        return sum(map(self._of, runs))
+        """The seconds of these runs together; equal runs are made once."""
+        distinct = {(_key(run), run.planned.seed): run for run in runs}
+        return sum(map(self._of, distinct.values()))
 
     def _of(self, run: GridRun) -> float:
         measured = self._seconds.get(_key(run))
         return statistics.mean(measured) if measured else self._guesses.get(_key(run), 0.0)
 
 
-def _key(run: GridRun) -> tuple[str, str]:
-    return run.arm.label, run.split
+def _key(run: GridRun) -> ArmKey:
+    setup = run.planned.setup
+    return run.split, setup.name, setup.config.model_dump_json()
 
 
 def _try_fit(run: GridRun, dataset: Dataset, say: Callable[[str], None]) -> float:
@@ -142,12 +146,12 @@ def _try_fit(run: GridRun, dataset: Dataset, say: Callable[[str], None]) -> floa
         return 0.0
 
 
-def estimate_times(grid: Grid, stored: StoredRuns, say: Callable[[str], None]) -> tuple[ArmTimes, list[GridRun]]:
-    """Return the time of each arm, and the runs that have not been made; `say` receives what is tried.
+def estimate_times(grid: Grid, times: ArmTimes, stored: StoredRuns, say: Callable[[str], None]) -> list[GridRun]:
+    """Add the time of each arm to `times`, and return the runs that have not been made.
 
-    Raises `DataError`s.
+    `say` receives what is tried. Raises `DataError`s.
     """
-    times, missing = ArmTimes(), []
+    missing = []
     for run in grid.runs:
         record = stored.find(run.planned)
         if record is None:
@@ -158,4 +162,4 @@ def estimate_times(grid: Grid, stored: StoredRuns, say: Callable[[str], None]) -
         if not times.knows(run):
             say(f"{run.arm.label!r} on {run.split}: a short trial, to estimate the time")
             times.guess(run, _try_fit(run, stored.dataset, say))
-    return times, missing
+    return missing

@@ -52,10 +52,13 @@ def grid_and_runs(terminal, register, monkeypatch):
 
 def test_a_trial_is_given_up_and_promises_the_time_of_all_epochs(grid_and_runs):
     grid, stored = grid_and_runs
-    times, missing = estimate_times(grid, stored, lambda _: None)
+    times = ArmTimes()
+    missing = estimate_times(grid, times, stored, lambda _: None)
     assert missing == list(grid.runs)
     assert Slow.epochs == TRIAL_EPOCHS
-    assert times.left(run for run in missing if run.arm.label == "slow") >= 3 * EPOCHS * PAUSE * 0.9
+    slow = [run for run in missing if run.arm.label == "slow"]
+    assert times.left(slow) >= 3 * EPOCHS * PAUSE * 0.9
+    assert times.left([*slow, *slow]) == times.left(slow)  # of two experiments
     assert times.left(run for run in missing if run.arm.label == "mean") < 1
 
 
@@ -64,7 +67,8 @@ def test_a_finished_run_is_better_than_a_trial(grid_and_runs):
     run = next(run for run in grid.runs if run.arm.label == "mean")
     record = stored.make(run.planned, SilentRunListener()).record
     lines = []
-    times, missing = estimate_times(grid, stored, lines.append)
+    times = ArmTimes()
+    missing = estimate_times(grid, times, stored, lines.append)
     assert run not in missing
     assert [line.split(" on ")[0] for line in lines] == ["'slow'"]
     assert times.left([run]) == pytest.approx(record.outcome.fit_seconds + record.outcome.predict_seconds)
@@ -74,7 +78,8 @@ def test_a_plugin_that_fails_in_its_trial_has_an_unknown_time(grid_and_runs, mon
     grid, stored = grid_and_runs
     monkeypatch.setattr(Slow, "fails", True)
     lines = []
-    times, missing = estimate_times(grid, stored, lines.append)
+    times = ArmTimes()
+    missing = estimate_times(grid, times, stored, lines.append)
     assert any("'slow' on random90: its time is unknown: plugin 'slow' failed in fit" in line for line in lines)
     assert times.left(run for run in missing if run.arm.label == "slow") == 0
 

@@ -99,21 +99,25 @@ class GridWork:
 
 def _carry_out(grids: Sequence[Grid], work: GridWork) -> None:
     """Make the missing runs of all grids, until the time is over."""
-    from cfbench.experiments.estimating import estimate_times
+    from cfbench.experiments.estimating import ArmTimes, estimate_times
     from cfbench.runs.exposure import describe_exposures
     from cfbench.runs.sweep import find_exposures
 
     planned = [run.planned for grid in grids for run in grid.runs]
     console.say_notes(run.setup.device_note for run in planned)
     console.say_notes(describe_exposures(find_exposures(planned, {work.stored.dataset.card.name: work.stored.dataset})))
-    estimates = [estimate_times(grid, work.stored, console.say) for grid in grids]
-    for grid, (times, missing) in zip(grids, estimates, strict=True):
+    times = ArmTimes()
+    missing = [estimate_times(grid, times, work.stored, console.say) for grid in grids]
+    for grid, runs in zip(grids, missing, strict=True):
         console.say(
-            f"{grid.experiment.name} on {grid.dataset}: {len(grid.runs)} runs, {len(grid.runs) - len(missing)} of them "
-            f"already there; the others take about {numbers.duration(times.left(missing))}"
+            f"{grid.experiment.name} on {grid.dataset}: {len(grid.runs)} runs, {len(grid.runs) - len(runs)} of them "
+            f"already there; the others take about {numbers.duration(times.left(runs))}"
         )
-    for grid, (times, missing) in zip(grids, estimates, strict=True):
-        left_out = _make_missing(grid, times, missing, work)
+    if len(grids) > 1:
+        total = numbers.duration(times.left(run for runs in missing for run in runs))
+        console.say(f"all together take about {total}, because runs that several experiments need are made once")
+    for grid, runs in zip(grids, missing, strict=True):
+        left_out = _make_missing(grid, times, runs, work)
         if left_out:
             console.say(
                 f"the budget is used: {left_out} of {len(grid.runs)} runs of {grid.experiment.name} are missing; go on "
