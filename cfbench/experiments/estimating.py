@@ -129,7 +129,13 @@ class ArmTimes:
 
     def _of(self, run: GridRun) -> float:
         measured = self._seconds.get(_key(run))
-        return statistics.mean(measured) if measured else self._guesses.get(_key(run), 0.0)
+        return statistics.mean(measured) if measured else self._guesses.get(_key(run), 0.0) * self._correction()
+
+    def _correction(self) -> float:
+        """How much longer runs took than their trials promised; 1 before any is known."""
+        tried = [key for key in self._seconds if self._guesses.get(key)]
+        promised = sum(self._guesses[key] for key in tried)
+        return sum(statistics.mean(self._seconds[key]) for key in tried) / promised if promised else 1.0
 
 
 def _key(run: GridRun) -> ArmKey:

@@ -74,6 +74,20 @@ def test_a_finished_run_is_better_than_a_trial(grid_and_runs):
     assert times.left([run]) == pytest.approx(record.outcome.fit_seconds + record.outcome.predict_seconds)
 
 
+def test_the_times_of_runs_correct_the_promises_of_trials(grid_and_runs):
+    grid, stored = grid_and_runs
+    slow, mean = grid.runs[:2]
+    times = ArmTimes()
+    times.guess(slow, 100.0)
+    times.guess(mean, 10.0)
+    assert times.left([slow, mean]) == 110
+    record = stored.make(mean.planned, SilentRunListener()).record
+    outcome = record.outcome.model_copy(update={"fit_seconds": 4.0, "predict_seconds": 1.0})
+    times.learn(mean, record.model_copy(update={"outcome": outcome}))
+    assert times.left([mean]) == 5
+    assert times.left([slow]) == pytest.approx(50)
+
+
 def test_a_plugin_that_fails_in_its_trial_has_an_unknown_time(grid_and_runs, monkeypatch):
     grid, stored = grid_and_runs
     monkeypatch.setattr(Slow, "fails", True)
