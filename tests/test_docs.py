@@ -88,6 +88,12 @@ TRAINS = re.compile(r"cfbench experiment run\b")
 VALUES = {"PLUGIN": "bias", "RUN": "bias", "FILE": "new-user.csv"}
 NAMES = {"check-plugin": "bias", "datasets": "ml-1m", "download": "ml-1m", "new-plugin": "another-model",
          "plugins": "bias", "run": "bias", "rm": "ml-1m"}  # fmt: skip
+IMPORT_N3M = "cfbench import Netflix/N3M --format deeprecommender --name n3m"
+EARLIER = {
+    "cfbench datasets paper": "cfbench import train.csv --test test.csv --valid valid.csv --name paper",
+    "cfbench import-predictions preds.txt --plugin-name reference --dataset n3m": IMPORT_N3M,
+}
+"""A line that needs another one before it."""
 FASTER = {"--trials": "2", "--seeds": "1"}
 """Values that make the same command line shorter."""
 
@@ -150,6 +156,13 @@ def write_files():
              for part in ("train", "valid", "test")]  # fmt: skip
     pl.concat(parts).write_csv("ratings.csv")
     parts[2].select("user", "item", prediction=pl.lit(3.0)).write_csv("theirs.csv")
+    for part, table in zip(("train", "valid", "test"), parts, strict=True):
+        lines = table.select("user", "item", "rating")
+        Path(f"Netflix/N3M_{part.upper()}").mkdir(parents=True)
+        for file in (f"ml.{part}", f"Netflix/N3M_{part.upper()}/n3m.{part}.txt"):
+            lines.write_csv(file, separator="\t", include_header=False)
+    predicted = parts[2].select("user", "item", pl.lit(3.0), "rating")
+    predicted.write_csv("preds.txt", separator="\t", include_header=False)
     parts[0].select("item", "rating").unique("item").head(3).write_csv("new-user.csv", include_header=False)
     grid = [[99 if (user + item) % 3 == 0 else (user * item) % 5 for item in range(8)] for user in range(30)]
     Path("jester.csv").write_text("".join(f"8,{','.join(map(str, row))}\n" for row in grid), "utf-8")
@@ -199,8 +212,8 @@ def test_a_documented_command_line_works(line, world, tmp_path, monkeypatch, cap
     shutil.copytree(world, copy)
     enter(copy, monkeypatch)
     words = typed(line)
-    if line == "cfbench datasets paper":
-        assert run(*typed("cfbench import train.csv --test test.csv --valid valid.csv --name paper")) == 0
+    if line in EARLIER:
+        assert run(*typed(EARLIER[line])) == 0
     if "--resume" in words:
         (stopped,) = Results(Path("results")).unfinished()
         words[words.index("--resume") + 1] = stopped

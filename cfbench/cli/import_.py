@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -58,6 +58,14 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         list[str] | None,
         typer.Option(metavar="COLUMN", help="With --wide: a column that is no item, such as a count; may be repeated."),
     ] = None,
+    format: Annotated[  # noqa: A002 (the option's name)
+        Literal["deeprecommender"] | None,
+        typer.Option(
+            "--format",
+            help="FILE is a folder of NVIDIA's DeepRecommender, with folders of training, validation and test files.",
+            show_default=False,
+        ),
+    ] = None,
     separator: SeparatorOption = "",
     header: HeaderOption = None,
     member: Annotated[str, typer.Option(metavar="NAME", help="The file to read in a zip of several files.")] = "",
@@ -84,8 +92,12 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
 
     Examples: cfbench import ratings.csv --name my-ratings --user customer --rating stars;
     cfbench import train.csv --test test.csv --valid valid.csv --name paper;
-    cfbench import jester.csv --name jokes --wide --missing 99 --ignore 0
+    cfbench import jester.csv --name jokes --wide --missing 99 --ignore 0;
+    cfbench import Netflix/N3M --format deeprecommender --name n3m
     """
+    from dataclasses import replace
+
+    from cfbench.data import deeprecommender
     from cfbench.data.importing import ImportOptions, import_file
     from cfbench.data.readers.table import LayoutOptions
     from cfbench.data.readers.wide import MatrixOptions
@@ -96,11 +108,20 @@ def import_(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         raise typer.BadParameter("--missing and --ignore describe a matrix; add --wide, or leave them out")
     options = {"user": user, "item": item, "rating": rating, "time": time, "part": part_column}
     columns = {role: column for role, column in options.items() if column is not None}
+    layout = LayoutOptions(separator, header, member, columns)
+    if format == "deeprecommender":
+        if replace(layout, columns={}) != LayoutOptions() or columns.keys() - {"part"}:
+            raise typer.BadParameter(
+                "--format deeprecommender says what the files look like; leave out --separator, --header, --member and "
+                "the names of columns"
+            )
+        layout = replace(deeprecommender.LAYOUT, columns=columns)
     request = ImportOptions(
-        path=file, name=name, layout=LayoutOptions(separator, header, member, columns),
+        path=file, name=name, layout=layout,
         scale=None if scale is None else parse_scale(scale), duplicates=duplicates.value, skip_bad=skip_bad,
         titles=titles, force=force, test=test, valid=valid,
         matrix=MatrixOptions(missing, tuple(ignore or ())) if wide else None,
+        deeprecommender=format == "deeprecommender",
     )  # fmt: skip
     with FileProgress() as progress:
         dataset = import_file(request, progress)

@@ -61,7 +61,7 @@ class ImportedRows:
     """The names of the files, for messages."""
     summaries: tuple[str, ...]
     """For each file, which of its columns became what, for people."""
-    file: NDArray[np.uint8]
+    file: NDArray[np.uint16]
     """(n,) which of the files each row is in."""
     lines: NDArray[np.int64]
     """(n,) on which line of its file each row begins."""
@@ -124,7 +124,7 @@ def read_rows(files: Sequence[RatingsFile], options: ReadOptions, listener: Prog
         opened = _open(file, options, listener)
         columns = _read_file(opened, options, encoder, listener)
         n = len(columns["users"])
-        columns["file"] = np.full(n, number, np.uint8)
+        columns["file"] = np.full(n, number, np.uint16)
         if file.part is not None:
             columns["parts"] = np.full(n, file.part, np.uint8)
         opened_files.append(opened)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cfbench.data import card, store
+from cfbench.data import card, deeprecommender, store
 from cfbench.data.duplicates import DuplicatePolicy, refuse_pairs_in_two_parts, resolve_duplicates
 from cfbench.data.imported_rows import ImportedRows, RatingsFile, ReadOptions, read_rows, read_titles
 from cfbench.data.parts import PART_NAMES, TEST, TRAIN, VALID
@@ -47,10 +47,14 @@ class ImportOptions:
     """The file with the validation part, if there is one beside the test part."""
     matrix: MatrixOptions | None = None
     """For a file whose rows are users and whose columns are items."""
+    deeprecommender: bool = False
+    """Whether `path` is a folder of the reference implementation, which holds the parts in folders."""
 
     @property
     def files(self) -> list[RatingsFile]:
-        """The files, in the order of the parts."""
+        """The files, in the order of the parts; raises `UsageError` for a folder that holds no parts."""
+        if self.deeprecommender:
+            return deeprecommender.find_files(self.path)
         if self.test is None:
             return [RatingsFile(self.path)]
         valid = [] if self.valid is None else [RatingsFile(self.valid, VALID)]
@@ -126,6 +130,11 @@ def _check_name(options: ImportOptions) -> None:
 def _check_parts(options: ImportOptions) -> None:
     """Raise `UsageError` when the options contradict each other about parts."""
     by_column = "part" in options.layout.columns
+    is_other_form = by_column or options.test is not None or options.valid is not None or options.matrix is not None
+    if options.deeprecommender and is_other_form:
+        raise UsageError(
+            "--format deeprecommender finds the parts in folders; leave out --test, --valid, --part-column and --wide"
+        )
     if options.valid is not None and options.test is None:
         raise UsageError("--valid needs --test: a validation part alone is no split; give the file of the test part")
     if by_column and options.test is not None:
@@ -147,7 +156,8 @@ def _earlier_card(options: ImportOptions) -> card.Card | None:
 
 def _make_card(options: ImportOptions, rows: ImportedRows, scale: Scale) -> card.Card:
     """The card of the new data set; raises `SplitError` when the training or the test part is empty."""
-    names = [os.fsencode(file.path.absolute()).decode(errors="backslashreplace") for file in options.files]
+    paths = [options.path] if options.deeprecommender else [file.path for file in options.files]
+    names = [os.fsencode(path.absolute()).decode(errors="backslashreplace") for path in paths]
     origin = f"imported from {' and '.join(names)}"
     splits = {} if rows.parts is None else {OWN_SPLIT: _own_parts(rows.parts, rows.where)}
     return card.Card(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from cfbench.data.parts import TRAIN
 from cfbench.errors import DataError, RowError, UsageError
 from cfbench.ratings import Scale, lost_in_float32
 
@@ -54,12 +55,14 @@ def infer_scale_of(rows: ImportedRows) -> Scale:
     """
     if len(rows.files) == 1:
         return infer_scale(rows.ratings, rows.where)
-    scale = infer_scale(rows.ratings[rows.file == 0], rows.files[0])
+    in_training = rows.parts == TRAIN
+    names = " and ".join(rows.files[number] for number in np.unique(rows.file[in_training]))
+    scale = infer_scale(rows.ratings[in_training], names)
     off = np.flatnonzero(scale.invalid(rows.ratings))
     if len(off):
         row = int(off[0])
         raise RowError(
-            f"{rows.place(row)}: rating {rows.ratings[row]:g} is off the scale {scale} of {rows.files[0]}; if all "
+            f"{rows.place(row)}: rating {rows.ratings[row]:g} is off the scale {scale} of {names}; if all "
             "files have one scale, give it with --scale LOW:HIGH:STEP"
         )
     return scale

@@ -98,7 +98,11 @@ def _read(
     scale = dataset.ratings.scale
     outside = int(np.count_nonzero((predictions < scale.low) | (predictions > scale.high)))
     if outside:
-        listener.message(f"{path}: {outside:,} predictions are outside the scale {scale} and are clipped to it")
+        before = rmse(predictions.astype(np.float32), wanted.ratings.ratings)
+        listener.message(
+            f"{path}: {outside:,} predictions are outside the scale {scale} and are clipped to it; without that the "
+            f"RMSE is {before:.4f}"
+        )
     return scale.clip(predictions)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BINARY_ENDINGS = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
 """The ending of a file's name → the format of its table."""
-TEXT_ENDINGS = {".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".base", ".test", ".inter", ""}
+TEXT_ENDINGS = {".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".base", ".train", ".valid", ".test", ".inter", ""}
 _MAX_BYTES = 1 << 40  # what a zip's member may unpack to: it is the person's own file
 _MAX_FIRST_LINES = 1 << 26  # bytes
 _ZSTANDARD_MAGIC = b"\x28\xb5\x2f\xfd"
