@@ -227,9 +227,10 @@ class SparseRows:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """The source's ids of all codes, and the titles of the items.
+    """The source's ids of all codes, and the titles and genres of the items.
 
-    `users` has the column `id`; `items` has `id` and `title` (null where unknown). Row k describes code k.
+    `users` has the column `id`. `items` has `id`, `title` and, if the source has them, `genres` (lists of text), each
+    null where unknown. Row k describes code k.
     """
 
     users: pl.DataFrame
@@ -265,6 +266,13 @@ class Catalogue:
 
         year = self.items["title"].str.extract(r"\(([0-9]{4})\)\s*$")
         return year.cast(pl.Int16).fill_null(0).to_numpy()
+
+    @cached_property
+    def genres(self) -> tuple[tuple[str, ...], ...]:
+        """(n_items,) the genres of each item, none where unknown."""
+        if "genres" not in self.items.columns:
+            return ((),) * len(self.items)
+        return tuple(tuple(genres or ()) for genres in self.items["genres"].to_list())
 
     @cached_property
     def _code_of_user(self) -> dict[str, int]:

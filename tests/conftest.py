@@ -50,7 +50,7 @@ url = "https://127.0.0.1:9/tiny.zip"
 bytes = {bytes}
 checksum = "sha256:{sha256}"
 ratings = {{ member = "tiny/ratings.csv", separator = ",", columns = {{ user = 0, item = 1, rating = 2, time = 3 }}, max_bytes = 1000000 }}
-titles = {{ member = "tiny/items.csv", separator = "|", columns = {{ item = 0, title = 1 }}, max_bytes = 1000000 }}
+titles = {{ member = "tiny/items.csv", separator = "|", columns = {{ item = 0, title = 1, genres = 2 }}, genre_separator = ",", max_bytes = 1000000 }}
 
 [[published]]
 protocol = "random 90/10, mean of 5"
@@ -83,6 +83,11 @@ def tiny_source():
     return CARD, tiny_table()
 
 
+def tiny_genre(item: int) -> str:
+    """The genre of a film of tiny; the last one has none, and the first one both."""
+    return {0: "Even,Odd", 38: ""}.get(item, ("Even", "Odd")[item % 2])
+
+
 def _codes_by_first_appearance(codes):
     distinct, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     new_codes = np.empty(len(distinct), np.int32)
@@ -97,7 +102,7 @@ def write_tiny(folder: Path) -> Path:
     archive = folder / "tiny.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("tiny/ratings.csv", "".join(f"u{u},i{i},{r:g},{t}\n" for u, i, r, t in rows))
-        file.writestr("tiny/items.csv", "".join(f"i{i}|Film {i}, The\n" for i in range(table.n_items)))
+        file.writestr("tiny/items.csv", "".join(f"i{i}|Film {i}, The|{tiny_genre(i)}\n" for i in range(table.n_items)))
     text = CARD.format(
         users=table.n_users, items=table.n_items, ratings=len(table), fingerprint=table.fingerprint,
         bytes=archive.stat().st_size, sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),

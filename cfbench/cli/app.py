@@ -37,6 +37,7 @@ COMMANDS = {
     "runs": "List all runs, also the unfinished ones, with their size; `rm` and `discard` remove some.",
     "predict": "Predict ratings with the model of a stored run.",
     "recommend": "List the items with the highest predictions for a user, without those rated in training.",
+    "similar": "List the items or users that are most similar to one, by the cosine of their codes.",
     "embed": "Write the code of each user or item, as the model of a stored run computes it, to a file.",
     "export": "Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.",
     "import-predictions": "Score predictions that were made elsewhere; they join the leaderboard, marked as imported.",

@@ -108,6 +108,11 @@ def users(ctx: typer.Context, incomplete: str) -> list[str]:
     return _ids(ctx, "users", incomplete)
 
 
+def items(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the first items of the run's data set whose ids begin like the incomplete one."""
+    return _ids(ctx, "items", incomplete)
+
+
 def pairs(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the first users of the run's data set, or after a comma its first items, that fit the incomplete pair."""
     user, comma, item = incomplete.partition(",")

@@ -12,7 +12,7 @@ from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, Ratin
 
 if TYPE_CHECKING:
     from cfbench.cli.stored_model import StoredModel
-    from cfbench.cli.view.predictions import PredictionRow
+    from cfbench.cli.view.rows import Row
 
 
 def predict(
@@ -81,7 +81,7 @@ def _parse_pair(text: str, where: str) -> tuple[str, str]:
     return user.strip(), item.strip()
 
 
-def _predict_pairs(stored: StoredModel, users_and_items: list[tuple[str, str]]) -> list[PredictionRow]:
+def _predict_pairs(stored: StoredModel, users_and_items: list[tuple[str, str]]) -> list[Row]:
     from cfbench.cli.view.predictions import prediction_rows
     from cfbench.ratings import Pairs
     from cfbench.runs import fitting
@@ -93,7 +93,7 @@ def _predict_pairs(stored: StoredModel, users_and_items: list[tuple[str, str]]) 
     return [{"user": user, **row} for (user, _), row in zip(users_and_items, rows, strict=True)]
 
 
-def _predict_items(stored: StoredModel, ids: list[str]) -> list[PredictionRow]:
+def _predict_items(stored: StoredModel, ids: list[str]) -> list[Row]:
     """Predict items for the new user."""
     import numpy as np
 

@@ -49,9 +49,11 @@ class IdEncoder:
         return len(self._items.ids)
 
     def catalogue(self, titles: pl.DataFrame | None) -> Catalogue:
-        """Return the ids of all codes. `titles` has `item` and `title`, or is None; an item's first title counts.
+        """Return the ids of all codes. `titles` has `item`, `title` and perhaps `genres`, or is None.
 
-        If the source does not name items by their original ids, `titles` has these in a third column, `id`. Raises
+        The first row of an item counts.
+
+        If the source does not name items by their original ids, `titles` has these in one more column, `id`. Raises
         `DataError` when an item has none.
         """
         import polars as pl
@@ -67,7 +69,7 @@ class IdEncoder:
         nameless = items.filter(pl.col("id").is_null())
         if len(nameless):
             raise DataError(f"the table of titles has no item {nameless['item'][0]!r}; get the original file")
-        return Catalogue(users, items.select("id", "title"))
+        return Catalogue(users, items.select("id", pl.exclude("id", "item")))
 
 
 class _CodeTable:

@@ -66,6 +66,19 @@ class Dataset:
         users, items = (verified_file(self.home, self.card, manifest, f"{kind}.parquet") for kind in ("users", "items"))
         return Catalogue(pl.read_parquet(users, glob=False), pl.read_parquet(items, glob=False))
 
+    @property
+    def genres(self) -> tuple[tuple[str, ...], ...]:
+        """(n_items,) the genres of each item, none where unknown; raises `DataError` if those of no item are known."""
+        genres = self.catalogue.genres
+        if any(genres):
+            return genres
+        if any(source.titles is not None and source.titles.has_genres for source in self.card.sources):
+            raise DataError(
+                f"data set {self.card.name!r} was prepared without genres, as an older cfbench did; run "
+                f"{download_command(self.card, '--again')} to get them (splits and runs stay valid)"
+            )
+        raise DataError(f"the card of data set {self.card.name!r} names no genres of its items")
+
     def split(self, name: str) -> Split:
         """Return a split, cut once and then read from the cache. Raises `UnknownNameError`, `SplitError`."""
         definition, name = self.card.split(name), self.card.canonical_name(name)

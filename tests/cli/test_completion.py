@@ -100,5 +100,6 @@ def test_users_and_items_of_the_run_are_completed(empty_terminal):
     assert completed("cfbench recommend last --user u1") == {"u1", "u10", "u11"}
     assert completed("cfbench predict last u1") == {"u1,", "u10,", "u11,"}
     assert completed("cfbench predict last u2,i1") == {"u2,i1", *(f"u2,i{item}" for item in range(10, 15))}
+    assert completed("cfbench similar last --item i1") == {"i1", *(f"i{item}" for item in range(10, 15))}
     assert completed("cfbench recommend nope --user u1") == set()
     assert completed("cfbench show last ") == completed("cfbench show ")

@@ -15,6 +15,7 @@ from cfbench.errors import CountError, DataError, UnknownNameError
 
 NUMBERS = {"last": 6, "missing": [2, 5]}
 TITLES = {"1": "Heat (1995)", "3": "Bug's Life, A (1998)", "4": "Twice (1990)", "6": "Twice (1990)"}
+GENRES = {"1": "Crime,Drama", "3": "", "4": "War", "6": "Drama"}
 RATINGS = [("u1", "3", 5), ("u2", "1", 2), ("u1", "6", 3), ("u2", "3", 1)]
 
 
@@ -23,7 +24,7 @@ def write_source(path, *, by_title):
     names = {number: f"film {place}" if by_title else number for place, number in enumerate(TITLES)}
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("r", "".join(f"{u}|{names[i]}|{r}\n" for u, i, r in RATINGS))
-        file.writestr("t", "".join(f"{names[number]}|{title}\n" for number, title in TITLES.items()))
+        file.writestr("t", "".join(f"{names[number]}|{title}|{GENRES[number]}\n" for number, title in TITLES.items()))
     return path
 
 
@@ -32,7 +33,7 @@ def make_card(path, numbers):
     source = {
         "kind": "https", "url": f"http://127.0.0.1:1/{path.name}", "bytes": path.stat().st_size,
         "checksum": checksum(path), "ratings": row | {"member": "r", "columns": {"user": 0, "item": 1, "rating": 2}},
-        "titles": row | {"member": "t", "columns": {"item": 0, "title": 1}},
+        "titles": row | {"member": "t", "columns": {"item": 0, "title": 1, "genres": 2}, "genre_separator": ","},
     }  # fmt: skip
     return Card.model_validate({
         "name": "films", "title": "", "homepage": "", "citation": "", "licence": "", "terms": "",
@@ -70,6 +71,23 @@ def test_both_sources_give_the_same_ids_titles_and_fingerprint(home, tmp_path, m
     other = store.prepare(mirror, listener=SilentListener(), again=True)
     assert (other.ratings.fingerprint, other.catalogue.items.to_dicts()) == expected
     assert other.catalogue.items["id"].to_list() == ["3", "1", "6"]
+    assert other.genres == original.genres == ((), ("Crime", "Drama"), ("Drama",))
+
+
+def test_a_data_set_that_was_prepared_without_genres_names_the_command_that_gets_them(home, mirror):
+    """The ratings, and so their fingerprint, are the same with and without genres."""
+    table = mirror.sources[0].titles.model_copy(update={"columns": {"item": 0, "title": 1}})
+    bare = mirror.model_copy(update={"sources": (mirror.sources[0].model_copy(update={"titles": table}),)})
+    before = store.prepare(bare, listener=SilentListener())
+    assert before.catalogue.genres == ((), (), ())
+    with pytest.raises(DataError, match=r"^the card of data set 'films' names no genres of its items$"):
+        before.genres  # noqa: B018 (it raises)
+    old = store.prepare(mirror, listener=SilentListener())
+    with pytest.raises(DataError, match=r"without genres, .*; run `cfbench download films --again` to get them"):
+        old.genres  # noqa: B018
+    new = store.prepare(mirror, listener=SilentListener(), again=True)
+    assert new.genres == ((), ("Crime", "Drama"), ("Drama",))
+    assert new.ratings.fingerprint == before.ratings.fingerprint
 
 
 def test_an_item_is_found_by_its_id_or_by_a_title_that_only_it_has(mirror):

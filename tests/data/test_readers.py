@@ -96,6 +96,30 @@ def test_latin_1_titles_are_read(read):
     assert frame.rows() == [("1", "Toy Story (1995)"), ("2", "Misérables, Les (1995)")]
 
 
+def test_genres_are_the_parts_of_a_field_without_what_stands_for_none(read):
+    columns = {"item": 0, "genres": 1}
+    frame = read("1::Comedy|Sci-Fi\n2::\n3::none\n4::Drama\n", separator="::", columns=columns, no_genre="none")
+    assert frame.rows() == [("1", ["Comedy", "Sci-Fi"]), ("2", None), ("3", None), ("4", ["Drama"])]
+    assert read("1\tWar Drama\n", columns=columns, genre_separator=" ")["genres"].to_list() == [["War", "Drama"]]
+    quoted = read('1,"War|Drama"\n2,"Film, short"\n', separator=",", quote=True, columns=columns)
+    assert quoted["genres"].to_list() == [["War", "Drama"], ["Film, short"]]
+
+
+def test_a_genre_can_have_a_field_of_its_own(read):
+    table = {"separator": "|", "columns": {"item": 0, "title": 1}, "genre_columns": {"War": 3, "Children's": 2}}
+    frame = read("1|A|1|1\n2|B|0|0\n3|C|1|0\n", **table)
+    assert frame.rows() == [("1", "A", ["War", "Children's"]), ("2", "B", None), ("3", "C", ["Children's"])]
+    with pytest.raises(RowError, match=r"line 2: expected 0 or 1 for the genre Children's, got 'x'; the line is '2\|"):
+        read("1|A|1|1\n2|B|x|0\n", **table)
+    with pytest.raises(RowError, match="line 2: expected 4 fields, got 3"):
+        read("1|A|1|1\n2|B|1\n", **table)
+
+
+def test_genres_are_in_one_column_or_have_their_own():
+    with pytest.raises(ValidationError, match="not in both"):
+        layout(columns={"item": 0, "genres": 1}, genre_columns={"War": 2})
+
+
 def test_one_field_can_be_both_item_and_title_and_an_empty_title_is_unknown(read):
     columns = {"item": 0, "title": 0}
     assert read("Alien³ (1992)\tx\n", columns=columns).rows() == [("Alien³ (1992)", "Alien³ (1992)")]

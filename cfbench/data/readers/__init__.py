@@ -38,9 +38,9 @@ class Reader(Protocol):
         """Blocks of some million rows, in the source's order.
 
         The columns are `user`, `item`, `rating` and, where the table has it, `time` (seconds since 1970, UTC); or
-        `item` and `title`. Every row is read or refused: a reader skips nothing. `table` is what the card says about
-        the table, and ratings are checked against `scale`. Raises `ArchiveError`, and `RowError` with the numbers of
-        the first bad lines.
+        `item`, `title` and, where the table has them, `genres`. Every row is read or refused: a reader skips nothing.
+        `table` is what the card says about the table, and ratings are checked against `scale`. Raises `ArchiveError`,
+        and `RowError` with the numbers of the first bad lines.
         """
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfbench.data.readers.bad_rows import BadRows, RowCheck, find_bad_rows
+from cfbench.data.readers.layout import genre_field
 from cfbench.data.readers.lines import count_fields, group_lines, split_rows, to_utf8
 from cfbench.data.readers.stream import PIECE_BYTES
 from cfbench.data.readers.zip_archive import stream_member
@@ -39,11 +40,13 @@ def read(
 ) -> Iterator[pl.DataFrame]:
     """Blocks with a column for each role: `user`, `item`, `title` as text, `rating` as float64, `time` as int64.
 
+    If the table has genres, `genres` are lists of text, null where an item has none.
+
     Times are seconds since 1970 in UTC. An empty title is null. `block_bytes` and `piece_bytes` are those of
     `group_lines` and `stream_member`. Raises `ArchiveError`; and `RowError`, in place of the first block with a bad row
     and after the last line. A row is bad if it has too few or too many fields, an empty user or item, a user without
-    the table's prefix, a rating that is not a number or off `scale`, an invalid time, bytes of another encoding, or an
-    unclosed quote.
+    the table's prefix, a rating that is not a number or off `scale`, an invalid time, a field for a genre that
+    is neither 0 nor 1, bytes of another encoding, or an unclosed quote.
     """
     where = f"{path}!{table.member}"
     bad, line, n_fields = BadRows(where, "get the original file, or correct the card's columns"), 1, 0
@@ -53,7 +56,7 @@ def read(
             continue  # the archive's checksum comes at the very end
         text = to_utf8(content, table.encoding, line, bad)
         if line == 1:
-            n_fields = max(count_fields(text, table, bad), max(table.columns.values()) + 1)
+            n_fields = max(count_fields(text, table, bad), max(table.fields.values()) + 1)
             if table.header:
                 text, line = text.partition(b"\n")[2], 2
         if text and not bad.unreadable:
@@ -83,7 +86,22 @@ def _parse(fields: pl.DataFrame, table: TableLayout) -> pl.DataFrame:
                 time.cast(pl.Int64, strict=False),
         "title": title,
     }  # fmt: skip
-    return fields.select(**{role: columns[role] for role in table.columns if role != "year"})
+    genres = {"genres": _parse_genres(table)} if table.has_genres else {}
+    roles = [role for role in table.columns if role not in ("year", "genres")]
+    return fields.select(**{role: columns[role] for role in roles}, **genres)
+
+
+def _parse_genres(table: TableLayout) -> pl.Expr:
+    """The genres of each item; null where there are none."""
+    import polars as pl
+
+    if table.genre_columns:
+        has = [pl.when(pl.col(genre_field(name)) == "1").then(pl.lit(name)) for name in table.genre_columns]
+        genres = pl.concat_list(has).list.drop_nulls()
+    else:
+        genres = pl.col("genres").str.split(table.genre_separator)
+    genres = genres.list.eval(pl.element().filter(~pl.element().is_in(["", table.no_genre])))
+    return pl.when(genres.list.len() > 0).then(genres)
 
 
 def _check(
@@ -114,6 +132,9 @@ def _value_checks(
     for role, expected in (("rating", "a number"), ("time", time)):
         if role in parsed.columns:
             yield RowCheck(parsed[role].is_null(), f"expected {expected} for the {role}, got '{{}}'", fields[role])
+    for name in table.genre_columns:
+        flag = fields[genre_field(name)]
+        yield RowCheck(~flag.is_in(["0", "1"]), f"expected 0 or 1 for the genre {name}, got '{{}}'", flag)
     if "rating" in parsed.columns and scale is not None:
         yield _scale_check(fields, parsed, scale)
 

@@ -27,8 +27,14 @@ class TableLayout(BaseModel):
     quote: bool = Field(False, description='fields may be in double quotes; "" inside them is one quote (RFC 4180)')
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     columns: dict[str, int] = Field(
-        {}, description="from role (user, item, rating, time; or item, title, year) to field number, from 0"
+        {}, description="from role (user, item, rating, time; or item, title, year, genres) to field number, from 0"
     )
+    genre_separator: str = Field("|", description="the text between the genres of an item, in the column `genres`")
+    genre_columns: dict[str, int] = Field(
+        {},
+        description="in place of `genres`: from genre to the number of the field that is 1 if an item has it, else 0",
+    )
+    no_genre: str = Field("", description="what stands for a genre where an item has none")
     time: Literal["seconds", "date"] = Field("seconds", description="seconds since 1970; or YYYY-MM-DD, midnight UTC")
     duplicates: Literal["error", "last"] = Field(
         "error", description="if a pair is rated more than once: refuse, or keep the last"
@@ -36,6 +42,16 @@ class TableLayout(BaseModel):
     members: dict[str, str] = Field({}, description="checksums of an archive's members, verified during reading")
     user_prefix: str = Field("", description="text that this source adds before the original user ids")
     max_bytes: int = Field(10_000_000_000, description="refuse a member that unpacks to more")
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """From role, or `genre NAME`, to field number."""
+        return self.columns | {genre_field(name): number for name, number in self.genre_columns.items()}
+
+    @property
+    def has_genres(self) -> bool:
+        """Whether the table says which genres an item has."""
+        return "genres" in self.columns or bool(self.genre_columns)
 
     @field_validator("format")
     @classmethod
@@ -50,4 +66,11 @@ class TableLayout(BaseModel):
             raise ValueError("a delimited table needs member, separator and columns")
         if self.quote and len(self.separator) != 1:
             raise ValueError(f"quoted fields need a separator of one character, got {self.separator!r}")
+        if "genres" in self.columns and self.genre_columns:
+            raise ValueError("genres are either in the column `genres` or in `genre_columns`, not in both")
         return self
+
+
+def genre_field(name: str) -> str:
+    """The name of the field that says whether an item has this genre."""
+    return f"genre {name}"

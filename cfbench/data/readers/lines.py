@@ -149,11 +149,11 @@ def split_uniform_lines(content: bytes, table: TableLayout, n_fields: int) -> pl
     fields = pl.read_csv(
         content, has_header=False, separator=separator.decode(), quote_char=None,
         schema={f"column_{number + 1}": pl.String for number in range(n_fields)},
-        columns=sorted(set(table.columns.values())),
+        columns=sorted(set(table.fields.values())),
     )  # fmt: skip
     if len(fields) != len(marks) // n_fields:
         return None
-    roles = {role: pl.col(f"column_{number + 1}").fill_null("") for role, number in table.columns.items()}
+    roles = {role: pl.col(f"column_{number + 1}").fill_null("") for role, number in table.fields.items()}
     return fields.select(**roles, fields=pl.lit(n_fields, pl.UInt32))
 
 
@@ -166,8 +166,8 @@ def split_any_lines(content: bytes, table: TableLayout) -> pl.DataFrame:
     import polars as pl
 
     lines = pl.Series("line", content.decode().removesuffix("\n").split("\n"))
-    split = lines.str.split_exact(table.separator, max(table.columns.values())).struct.unnest()
-    roles = {role: split[f"field_{number}"] for role, number in table.columns.items()}
+    split = lines.str.split_exact(table.separator, max(table.fields.values())).struct.unnest()
+    roles = {role: split[f"field_{number}"] for role, number in table.fields.items()}
     return pl.DataFrame(roles | {"fields": lines.str.count_matches(table.separator, literal=True) + 1})
 
 
@@ -185,7 +185,7 @@ def _split_quoted_lines(content: bytes, table: TableLayout, line: int) -> TextRo
         fault = _describe_csv_error(error)
     roles = {
         role: pl.Series([row[number] if number < len(row) else None for row in rows], dtype=pl.String)
-        for role, number in table.columns.items()
+        for role, number in table.fields.items()
     }
     counts = pl.Series([max(len(row), 1) for row in rows], dtype=pl.UInt32)
     return TextRows(pl.DataFrame(roles | {"fields": counts}), content, starts, fault)
