@@ -54,9 +54,13 @@ def test_every_make_target_in_the_documents_exists():
     assert {"help", "install", "demo", "test", "check", "bench", "build"} <= targets
 
 
+NO_CODES = "the run of these tests is one of bias, without codes; see test_embed.py and test_similar.py"
 CANNOT_RUN = {
     "cfbench tune PLUGIN --dataset ml-1m --trials 25 --budget 8m --then-run --seeds 3": "see test_workers.py",
-    "cfbench embed RUN --out codes.parquet": "the run of these tests is one of bias, without codes; see test_embed.py",
+    "cfbench embed RUN --out codes.parquet": NO_CODES,
+    "cfbench similar RUN --item 50": NO_CODES,
+    "cfbench similar RUN --item ID|--user ID": NO_CODES,
+    "cfbench embed RUN --plot codes.svg": NO_CODES,
     "cfbench export model last --out model.onnx": "the last run is of no network; see test_model_export.py",
     "cfbench export model RUN --out model.onnx": "the run of these tests is of no network; see test_model_export.py",
     "cfbench export model RUN --out FILE": "the ending of the file says what it holds; see test_model_export.py",
@@ -69,17 +73,8 @@ CANNOT_RUN = {
     "cfbench check-plugin my-model": "the new package has to be installed first: test_new_plugin.py",
     "cfbench compare --plugin deepae --fail-if-worse 20261124-163217-deepae-3260 --by .001": "it names an own run",
 }
-NAMES_ONLY = {
-    "check-plugin",
-    "embed",
-    "import",
-    "import-predictions",
-    "new-plugin",
-    "runs discard",
-    "runs rm",
-    "show",
-    "tune",
-}
+NAMES_ONLY = {"check-plugin", "embed", "import", "import-predictions", "new-plugin", "runs discard",
+              "runs rm", "show", "similar", "tune"}  # fmt: skip
 """Documents name these commands without their arguments."""
 LONG = re.compile(r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking)\b")
 """What tunes, trains with torch or computes for seconds."""
@@ -137,7 +132,7 @@ def write_data_sets(world, card_text, table):
     archive.parent.mkdir(parents=True)
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("tiny/ratings.csv", "".join(f"{u},{i},{r:g},{t}\n" for u, i, r, t in rows))
-        file.writestr("tiny/items.csv", "".join(f"{i + ITEMS}|Film {i}, The\n" for i in range(table.n_items)))
+        file.writestr("tiny/items.csv", "".join(f"{i + ITEMS}|Film {i}, The|Drama\n" for i in range(table.n_items)))
     text = card_text.format(
         users=table.n_users, items=table.n_items, ratings=len(table), fingerprint=table.fingerprint,
         bytes=archive.stat().st_size, sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),

@@ -38,7 +38,7 @@ COMMANDS = {
     "predict": "Predict ratings with the model of a stored run.",
     "recommend": "List the items with the highest predictions for a user, without those rated in training.",
     "similar": "List the items or users that are most similar to one, by the cosine of their codes.",
-    "embed": "Write the code of each user or item, as the model of a stored run computes it, to a file.",
+    "embed": "Write, draw or judge the codes of users or items, as the model of a stored run computes them.",
     "export": "Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.",
     "import-predictions": "Score predictions that were made elsewhere; they join the leaderboard, marked as imported.",
     "new-plugin": "Write a small package with a model that works, presets and tests. Then change the model into yours.",

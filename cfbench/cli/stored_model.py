@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class StoredModel:
     """A fitted model with its data set and the name of the split that it was trained on."""
 
+    run: str
+    """The full id of the run."""
     plugin: str
     model: Predictor
     """The model of the run, or a `NewUser` that asks this model about a user whose ratings a file holds."""
@@ -52,9 +54,9 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
     plugin, split, refit = record.request.plugin.name, record.request.split.name, record.request.refit
     model, dataset = reopen(record, folder, stored_runs, device)
     if ratings is None:
-        return StoredModel(plugin, model, dataset, split, refit)
+        return StoredModel(record.run, plugin, model, dataset, split, refit)
     items, values = read_ratings(ratings, dataset)
-    return StoredModel(plugin, NewUser(plugin, model, items, values), dataset, split, refit)
+    return StoredModel(record.run, plugin, NewUser(plugin, model, items, values), dataset, split, refit)
 
 
 def _require_models(record: Record, folder: Path, results: Results) -> None:

@@ -1,5 +1,8 @@
 """`cfbench embed`: the codes of a stored model in a file."""
 
+import importlib.util
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
+from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
 
 ALS = "run als --factors 3 --epochs 4"
@@ -67,7 +71,7 @@ def test_an_autoencoder_has_the_codes_of_the_side_whose_rows_it_learned(terminal
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("embed last", "where to? give a file that ends in .csv or .parquet"),
+        ("embed last", "what for? give a file, as in --out codes.parquet or --plot codes.svg, or --purity"),
         ("embed last --out codes.txt", "codes.txt must end in .csv or .parquet"),
         ("embed last --out codes.csv", "bias, as this run configured it, has no codes of users or items; choose"),
         ("embed nope --out codes.csv", "no run 'nope'"),
@@ -90,3 +94,114 @@ def test_a_run_whose_model_is_not_stored_names_the_command_that_makes_it_again(t
     assert result.status == 1
     assert f"the model of run {model.parent.name} is not stored here" in result.err
     assert ": cfbench run als " in result.err
+
+
+class ByGenre:
+    """The code of an item of tiny is the direction of its genre, and a little of its own; that of users is missing."""
+
+    parameters = 1
+
+    def fit(self, train, valid, context):
+        self._seen = train.seen_items.copy()
+
+    def predict(self, pairs):
+        return np.full(len(pairs), 3, np.float32)
+
+    def state(self):
+        return {"seen": self._seen}
+
+    def restore(self, state, train, context):
+        self._seen = state["seen"]
+
+    def embeddings(self, side):
+        if side == "user":
+            return None
+        numbers = np.array([int(name[1:]) for name in store.open_dataset(card.load("tiny")).catalogue.items["id"]])
+        codes = np.column_stack([numbers % 2, 1 - numbers % 2, 0.01 * np.sin(numbers)])
+        return (codes * self._seen[:, None]).astype(np.float32)
+
+
+@pytest.fixture
+def by_genre(terminal, register):
+    """A terminal where the last run has codes that are the genres of the items."""
+    register("genre", Plugin("codes by genre", "none", Config, lambda _: ByGenre(), random=False))
+    assert terminal("run genre").status == 0
+    return terminal
+
+
+def known_chance():
+    """The mean share of other items with a genre of the item; item 0 has both genres, 38 none."""
+    train, catalogue = training_part()
+    numbers = {int(catalogue.items["id"][code][1:]) for code in np.flatnonzero(train.seen_items).tolist()} - {38}
+    shares = [
+        np.mean([0 in {one, other} or one % 2 == other % 2 for other in numbers - {one}]) for one in numbers
+    ]  # fmt: skip
+    return len(numbers), np.mean(shares)
+
+
+def test_codes_that_are_genres_are_pure_and_chance_is_counted(by_genre):
+    items, chance = known_chance()
+    found = json.loads(by_genre("embed last --purity --json").out)
+    assert (found["plugin"], found["items"], found["neighbours"]) == ("genre", items, 10)
+    assert found["purity"] == {"value": 1, "interval": [1, 1]}
+    assert found["chance"]["value"] == pytest.approx(chance)
+    low, high = found["difference"]["interval"]
+    assert found["difference"]["value"] == pytest.approx(1 - chance)
+    assert low < 1 - chance < high
+    lines = by_genre("embed last --purity").out.splitlines()
+    assert lines[0] == f"genre on tiny, {items} items with a genre and a training rating:"
+    assert lines[1] == " 100.0% of the 10 nearest items share a genre with an item (95 % interval 100.0% to 100.0%)"
+    assert lines[2].startswith(f"{chance:7.1%} of all other items do (95 % interval ")
+
+
+@pytest.mark.parametrize("file", ["codes.svg", "codes.png"])
+def test_the_map_is_drawn_with_the_genres_and_says_how_it_was_made(by_genre, file):
+    result = by_genre(f"embed last --plot {file}")
+    assert (result.status, result.out) == (0, "")
+    assert f"drew the codes of 39 items with training ratings in {file}\n" in result.err
+    content = Path(file).read_bytes()
+    assert b" --of items --plot codes." in content
+    assert content.startswith(b"\x89PNG" if file.endswith("png") else b"<?xml")
+    if file.endswith("svg"):
+        assert {b"Odd (19)", b"Even (19)", b"others (1)"} <= set(
+            re.findall(b"(?:Odd|Even|others) [(][0-9]+[)]", content)
+        )
+    by_genre(f"embed last --plot again-{file}")
+    assert Path(f"again-{file}").read_bytes().replace(b"again-", b"") == content or file.endswith("png")
+
+
+def test_users_are_coloured_by_their_number_of_ratings(terminal):
+    terminal(ALS)
+    assert terminal("embed last --of users --plot users.svg").status == 0
+    assert "training ratings" in Path("users.svg").read_text()
+
+
+def test_where_genres_are_not_known_a_map_has_numbers_of_ratings_and_purity_an_error(by_genre):
+    path = by_genre.folder / "cards" / "tiny.toml"
+    declared = path.read_text()
+    path.write_text(declared.replace(", genres = 2", ""))
+    by_genre("download tiny --from-file tiny.zip --again")
+    result = by_genre("embed last --plot codes.svg")
+    assert "the card of data set 'tiny' names no genres of its items; the colours of codes.svg are num" in result.err
+    assert "training ratings" in Path("codes.svg").read_text()
+    path.write_text(declared)  # as if the card had learned of genres since
+    result = by_genre("embed last --purity")
+    assert (result.status, len(result.err.splitlines())) == (1, 1)
+    assert "was prepared without genres, as an older cfbench did; run `cfbench download tiny --again`" in result.err
+
+
+@pytest.mark.parametrize(
+    ("line", "missing", "message"),
+    [
+        ("embed last --plot codes.jpg", "", "codes.jpg must end in .png or .svg"),
+        ("embed last --purity --of users", "", "--purity is that of items, because users have no genres"),
+        ("embed last --plot codes.svg", "matplotlib", "pip install 'cfbench-recsys[report]'"),
+        ("embed last --plot codes.svg --method umap", "umap", "pip install umap-learn"),
+    ],
+)
+def test_a_map_that_cannot_be_drawn_is_one_line(by_genre, monkeypatch, line, missing, message):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else real(name))
+    result = by_genre(line)
+    assert (result.status, result.out, len(result.err.splitlines())) == (2, "", 1)
+    assert message in result.err
