@@ -47,7 +47,13 @@ def new_user_predictions(terminal, ratings, items):
     return {row["item"]: row["prediction"] for row in rows}
 
 
-@pytest.mark.parametrize("line", ["run deepae --preset general --epochs 3", PAPER, "run autorec --hidden 8 --epochs 3"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run deepae --preset general --epochs 3", PAPER,
+        pytest.param("run autorec --hidden 8 --epochs 3", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_onnxruntime_predicts_what_cfbench_predicts(terminal, onnxruntime, line):
     assert terminal(line).status == 0
     assert terminal("export model last --out model.onnx").status == 0
