@@ -89,7 +89,7 @@ def judge(claim: Claim, split: str, arms: Mapping[str, ArmReport], counts: Mappi
     """Decide a claim on a split. `counts` has the numbers of parameters that an exact claim is about, by arm."""
     compared = [arms[label] for label in claim.labels]
     if isinstance(claim, ExactClaim):
-        effects = tuple(_count_effect(arm, counts[arm.arm.label]) for arm in compared)
+        effects = tuple(_count_effect(arm, claim, counts[arm.arm.label]) for arm in compared)
         return Verdict(claim, split, decide(effects), effects)
     too_few = _too_few_seeds(compared)
     if not all(arm.runs for arm in compared):
@@ -144,11 +144,12 @@ def _share_effect(arm: ArmReport, claim: DivergenceClaim) -> Effect:
     )  # fmt: skip
 
 
-def _count_effect(arm: ArmReport, count: int) -> Effect:
+def _count_effect(arm: ArmReport, claim: ExactClaim, count: int) -> Effect:
     published = arm.published("parameters")
     difference = math.nan if published is None else count - published.value
     return Effect(
-        f"parameters of {arm.arm.label} − published", "count", difference, difference, difference,
+        f"parameters of {arm.arm.label} for {claim.items:,} items − published", "count",
+        difference, difference, difference,
         shown=difference == 0, against=0.0 if abs(difference) > 0 else 1.0, seeds=len(arm.runs), over="exact",
     )  # fmt: skip
 

@@ -271,6 +271,7 @@ def interrupt_an_experiment(terminal):
 
 
 def report_without_data(terminal):
+    remove_data(terminal)
     assert "is downloaded" in terminal("experiment report").err
 
 

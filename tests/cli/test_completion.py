@@ -34,6 +34,11 @@ def test_the_flags_of_a_plugin_are_completed():
     assert "--item-reg" in completed("cfbench run bias --it")
 
 
+def test_experiments_are_completed():
+    assert completed("cfbench experiment run d") == {"depth", "dropout"}
+    assert "refeed-lr" in completed("cfbench experiment show ")
+
+
 @pytest.mark.parametrize("command", ["show", "predict", "recommend", "export predictions"])
 def test_runs_are_completed(terminal, command):
     terminal("run bias")

@@ -181,6 +181,12 @@ def test_the_list_and_each_experiment_are_shown(terminal):
     assert json.loads(terminal("experiment show depth --json").out)["title"] == "Going deeper"
 
 
+def test_the_current_data_set_is_reported_if_the_experiment_names_none_that_is_downloaded(terminal):
+    own = PLANTED.replace("[scales.tiny]", '[scales."*"]')
+    Path("own.toml").write_text(own, encoding="utf-8")
+    assert "0 of 30 runs of planted on tiny, 6 seeds" in terminal("experiment report own.toml").out
+
+
 def test_wrong_names_and_data_sets_are_refused(planted):
     assert "no experiment 'dept'; did you mean 'depth'?" in planted("experiment show dept").err
     assert "no data set 'tinny'" in planted("experiment run planted.toml --dataset tinny").err

@@ -26,8 +26,8 @@ def report(
     dataset: Annotated[
         list[str] | None,
         typer.Option("--dataset", metavar="NAME", show_default=False, autocompletion=completion.datasets,
-                     help="Report this data set; may be repeated. Default: each one that the experiments are made for "
-                     "and that is downloaded."),
+                     help="Report this data set; may be repeated. Default: each one that the experiments name "
+                     "and that is downloaded, or else the current one."),
     ] = None,
     form: Annotated[ReportFormat, typer.Option("--format", help="The output format; md is a whole page.")] = "text",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -70,10 +70,10 @@ def _build_reports(
     from cfbench.experiments.stored import StoredRuns
     from cfbench.runs.results import Results
 
-    stored = {}
-    for name in datasets or dict.fromkeys(name for experiment in experiments for name in experiment.scales):
-        if datasets or (name in card.names() and store.is_ready(card.load(name))):
-            stored[name] = StoredRuns(Results(results), store.open_dataset(card.load(name)))
+    declared = dict.fromkeys(name for experiment in experiments for name in experiment.scales)
+    ready = [name for name in (*declared, store.current()) if name in card.names() and store.is_ready(card.load(name))]
+    names = datasets or [name for name in ready if name in declared] or ready
+    stored = {name: StoredRuns(Results(results), store.open_dataset(card.load(name))) for name in names}
     pairs = [
         (experiment, runs)
         for experiment in experiments

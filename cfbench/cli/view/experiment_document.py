@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cfbench.experiments.claims import Claim
     from cfbench.experiments.definition import Experiment, ExperimentScale
     from cfbench.experiments.report import ExperimentReport
+    from cfbench.experiments.verdict import Verdict
 
 INTRODUCTION = """\
 # The paper, tested
@@ -54,14 +55,25 @@ def page(experiments: Sequence[Experiment], reports: Sequence[ExperimentReport])
 
 
 def _verdicts(reports: Sequence[ExperimentReport]) -> str:
-    rows = [(report.grid, verdict) for report in reports for verdict in report.verdicts]
+    """A row for each claim, and a column for each data set."""
+    datasets = list(dict.fromkeys(report.grid.dataset for report in reports))
+    cells: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for report in reports:
+        for verdict in report.verdicts:
+            row = cells.setdefault((report.grid.experiment.name, verdict.claim.text), {})
+            where = f"{verdict.split}: " if len(report.splits) > 1 else ""
+            row.setdefault(report.grid.dataset, []).append(f"{where}{verdict.decision} ({_seeds(verdict)})")
     return tables.markdown([
-        Column("experiment", [grid.experiment.name for grid, _ in rows]),
-        Column("claim", [verdict.claim.text for _, verdict in rows]),
-        Column("data set, split", [f"{grid.dataset}, {verdict.split}" for grid, verdict in rows]),
-        Column("seeds", [str(verdict.seeds) for _, verdict in rows], right=True),
-        Column("verdict", [verdict.decision for _, verdict in rows]),
+        Column("experiment", [name for name, _ in cells]),
+        Column("claim", [text for _, text in cells]),
+        *(Column(name, ["; ".join(row.get(name, [])) for row in cells.values()]) for name in datasets),
     ])  # fmt: skip
+
+
+def _seeds(verdict: Verdict) -> str:
+    if verdict.claim.kind == "exact":
+        return "exact"
+    return "1 seed" if verdict.seeds == 1 else f"{verdict.seeds} seeds"
 
 
 def _section(experiment: Experiment, reports: Sequence[ExperimentReport]) -> Iterator[str]:
@@ -94,11 +106,13 @@ def _results(report: ExperimentReport) -> Iterator[str]:
 
 def _recipe(scale: ExperimentScale) -> str:
     """What differs from the recipe of the paper, and why."""
-    values = [(plugin, name, value) for plugin, values in scale.overrides.items() for name, value in values.items()]
-    if not values:
+    settings = [
+        f"{plugin} {' '.join(f'{name}={numbers.hyper_parameter(value)}' for name, value in values.items())}"
+        for plugin, values in scale.overrides.items()
+    ]
+    if not settings:
         return "The recipe of the paper."
-    settings = ", ".join(f"{plugin} {name}={numbers.hyper_parameter(value)}" for plugin, name, value in values)
-    return f"Unlike in the paper: {settings}. {scale.why}".rstrip()
+    return f"Unlike in the paper: {', '.join(settings)}. {scale.why}".rstrip()
 
 
 def _netflix_lines(experiments: Sequence[Experiment]) -> Iterator[str]:
