@@ -254,6 +254,21 @@ def rank_items_without_data(terminal):
     terminal("compare --ranking")
 
 
+def export_the_model_of_no_run(terminal):
+    assert terminal("run deepae --no-preset --epochs 1 --hidden 4").status == 0
+    assert "whose model?" in terminal("export model --out m.safetensors").err
+
+
+def import_one_of_two_splits(terminal):
+    for split in ("N3M", "N6M"):
+        for part in ("TRAIN", "VALID", "TEST"):
+            folder = Path("reference") / f"{split}_{part}"
+            folder.mkdir(parents=True)
+            user = ("TRAIN", "VALID", "TEST").index(part)
+            (folder / "r.txt").write_text("".join(f"{user}\t{item}\t{item % 5 + 1}\n" for item in range(9)), "utf-8")
+    assert "choose one" in terminal("import reference --format deeprecommender --name mine").err
+
+
 def report_an_experiment_without_runs(terminal):
     Path("own one.toml").write_text(EXPERIMENT, encoding="utf-8")
     with pytest.raises(SystemExit) as exit_info:
@@ -283,6 +298,8 @@ SCENARIOS = {
     "cli/view/experiment_page.py:_state": report_an_experiment_without_runs,
     "cli/experiment/run.py:run": interrupt_an_experiment,
     "cli/experiment/report.py:report": report_without_data,
+    "cli/export.py:_export_model": export_the_model_of_no_run,
+    "data/deeprecommender.py:_only_split": import_one_of_two_splits,
     "cli/studies.py:studies": list_no_studies,
     "cli/import_predictions.py:import_predictions": import_predictions_of_others,
     "runs/imported_predictions.py:_wanted": import_too_few_predictions,
@@ -319,6 +336,7 @@ SCENARIOS = {
 LONG = {
     *(place for place in SCENARIOS if place.startswith(("tuning/", "cli/tune/", "leaderboard/"))),
     "cli/studies.py:studies", "cli/compare.py:_print_messages", "cli/view/board_page.py:_explain_marks",
+    "cli/export.py:_export_model",
     "cli/run/command.py:describe_stop", "cli/stored_model.py:_require_models", "cli/synth.py:synth",
     "data/fetch.py:download_command", "runs/imported_predictions.py:_wanted", "cli/import_.py:import_",
 }  # fmt: skip
