@@ -9,6 +9,7 @@ import numpy as np
 
 from cfbench.contract import Context, Epoch, FittedOnValid, HasEmbeddings, Model, Plugin
 from cfbench.runs.doubts import best_epoch, doubt_cross_fit, doubt_epoch
+from cfbench.runs.plugin_calls import contained
 from cfbench.runs.promises import check_embeddings, check_epoch, check_parameters, check_state, check_valid_rmse
 from cfbench.testing.planted import Planted, fit, member_opener, planted, rmse
 
@@ -53,10 +54,13 @@ def _restores(plugin: Plugin[Any], folder: Path) -> None:
 
 
 def _embeds(plugin: Plugin[Any], folder: Path) -> str:
+    with contained("build"):
+        untrained = plugin.build(plugin.config(**plugin.quick))
+    if not isinstance(untrained, HasEmbeddings):  # then a fit would be wasted
+        return _NO_EMBEDDINGS
     data = planted(seed=28)
     model = fit(plugin, data)
-    if not isinstance(model, HasEmbeddings):
-        return _NO_EMBEDDINGS
+    assert isinstance(model, HasEmbeddings), "the fitted model has no embeddings"
     again = _restored(plugin, model, data, folder)
     assert isinstance(again, HasEmbeddings), "the restored model has no embeddings"
     found = False
