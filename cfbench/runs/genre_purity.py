@@ -31,7 +31,9 @@ NEIGHBOURS = 10
 class Estimate:
     """A number that was computed from m items, with its delete-one jackknife.
 
-    B. Efron and C. Stein, "The Jackknife Estimate of Variance", Annals of Statistics 9(3), 1981.
+    B. Efron and C. Stein, "The Jackknife Estimate of Variance", Annals of Statistics 9(3), 1981, prove that its
+    variance is on average too large rather than too small. On planted codes the error of a purity is 1.1 to 1.4 times,
+    and that of its difference to chance 1.1 to 1.6 times, the true one.
     """
 
     value: float

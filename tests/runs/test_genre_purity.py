@@ -66,7 +66,7 @@ def test_codes_without_meaning_have_the_purity_of_chance_within_the_interval():
         result = genre_purity(vectors, genres)
         low, high = (result.purity - result.chance).interval()
         covered += low <= 0 <= high
-    assert covered >= 180  # 95 % of 200 is 190
+    assert covered >= 190  # 95 %; the jackknife is cautious
 
 
 def test_the_error_of_a_mean_is_the_usual_one():
