@@ -47,6 +47,7 @@ def test_the_new_plugin_passes_every_check_that_applies_to_it(new_package):
         "can be listed without the libraries it needs",
         "gives the same bits for any seed, if it declares that nothing is random",
         "predicts with and without times, if it uses them",
+        "has vectors of users or items that its stored state gives again, if it has any",
         "reports its epochs in order, with true validation errors",
         "reports an honest error if it is fitted to the validation ratings",
         "resumes from a checkpoint to the same bits",
