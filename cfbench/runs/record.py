@@ -254,8 +254,8 @@ class Record(_Frozen):
 
 
 def new_run_id(plugin: str) -> str:
-    """Return a new id such as `20261124-041500-deepae-3f2a`: ids sort by time and name the plugin."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plugin}-{secrets.token_hex(2)}"
+    """Return a new id such as `20261124-041500-deepae-3f2a9c`: ids sort by time and name the plugin."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plugin}-{secrets.token_hex(3)}"
 
 
 def read_record(path: Path) -> Record:
