@@ -72,12 +72,18 @@ def forward(
 def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: torch.Generator) -> Iterator[Tensor]:
     """The losses of one iteration on x (B, n), rated where `rated` (B, n) is True. Sections 2.2 and 2.3.
 
-    The caller does a backward pass and an optimizer step after each loss, before it takes the next one.
+    The caller does a backward pass and an optimizer step after each loss, before it takes the next one. With
+    `visible_weight` below 1, not in the paper, the network learns to predict ratings more from others than from
+    themselves (Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.2.2: emphasis on what is hidden).
     """
-    shown, at = (show_rated(x, rated), rated.repeat_interleave(2, 1)) if config.standardize else (x, rated)
-    shown = shown.masked_scatter(at, drop(shown[at], config.input_dropout, random))  # (B, n) or (B, 2n)
+    scales = dropout_scales(x[rated], config.input_dropout, random)  # (cells,)
+    hidden = rated.masked_scatter(rated, scales == 0)  # (B, n)
+    shown = x.masked_scatter(rated, x[rated] * scales)  # (B, n)
+    if config.standardize:
+        shown = show_rated(x, rated) * x.masked_scatter(rated, scales).repeat_interleave(2, 1)  # (B, 2n)
+    weights = rated * torch.where(hidden, 1.0, config.visible_weight)  # (B, n)
     y = f(shown)  # (B, n)
-    yield (rated * (y - x) ** 2).sum() / rated.sum()  # equation 1
+    yield (weights * (y - x) ** 2).sum() / weights.sum()  # equation 1, if all weights are equal
     for _ in range(config.refeed):
         x = drop(y.detach(), config.noise, random)  # (B, n): the output before the step
         y = f(show_rated(x, torch.ones_like(rated)) if config.standardize else x)  # (B, n)
@@ -106,10 +112,15 @@ def skips_zeros(config: DeepAEConfig) -> bool:
 
 def drop(x: Tensor, rate: float, random: torch.Generator | None) -> Tensor:
     """Dropout: set each element to zero with probability `rate`, and divide the others by 1 - `rate`."""
-    if random is None or not rate:
-        return x
-    mask = torch.rand(x.shape, generator=random, device=x.device) >= rate
-    return x * mask.to(x.dtype).div_(1 - rate)
+    return x if random is None or not rate else x * dropout_scales(x, rate, random)
+
+
+def dropout_scales(x: Tensor, rate: float, random: torch.Generator) -> Tensor:
+    """What dropout multiplies each element of x by: 0 with probability `rate`, otherwise 1 / (1 - `rate`)."""
+    if not rate:
+        return torch.ones_like(x)
+    kept = torch.rand(x.shape, generator=random, device=x.device) >= rate
+    return kept.to(x.dtype).div_(1 - rate)
 
 
 @dataclass(frozen=True)
@@ -334,15 +345,18 @@ class Autoencoder:
     def losses(self, batch: Batch, random: torch.Generator) -> Iterator[Tensor]:
         """The losses of one iteration, as the function `losses` states them."""
         config, last = self._config, self.decoder[-1]
-        shown = self.input(batch)
+        shown, weights = self.input(batch), None
         if config.input_dropout:
-            shown = replace(shown, ratings=drop(shown.ratings, config.input_dropout, random))
+            scales = dropout_scales(batch.ratings, config.input_dropout, random)  # (cells,)
+            weights = torch.where(scales > 0, config.visible_weight, 1.0) if config.visible_weight < 1 else None
+            repeats = len(shown.ratings) // len(scales)
+            shown = replace(shown, ratings=shown.ratings * scales.repeat_interleave(repeats))
         h = self._decode_hidden(self.encode(shown, random))  # (B, h1)
         at_ratings, everywhere = layers.linear_transposed_at_ratings(h, last.weights, last.bias, batch)
         if self.implicit:
             y = self.implicit.project(h) @ self.implicit.column_factors().T  # (B, n)
             at_ratings, everywhere = at_ratings + y[batch.rows, batch.columns], everywhere + y.detach()
-        yield F.mse_loss(last.activation(at_ratings).float(), batch.ratings)  # equation 1
+        yield weighted_mse(last.activation(at_ratings).float(), batch.ratings, weights)  # equation 1
         if not config.refeed:
             return
         y = last.activation(everywhere)  # (B, n)
@@ -386,6 +400,13 @@ def initial_weights(config: DeepAEConfig, w: Tensor, random: torch.Generator) ->
             return init.kaiming_normal_(w, nonlinearity="relu", generator=random)
         case "lecun-normal":
             return init.kaiming_normal_(w, nonlinearity="linear", generator=random)
+
+
+def weighted_mse(y: Tensor, x: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean of (y - x)² over the cells (m,), weighted; 0 if all weights are."""
+    if weights is None:
+        return F.mse_loss(y, x)
+    return (weights * (y - x).square()).sum() / weights.sum().clamp(min=1e-9)
 
 
 def has_last_activation(config: DeepAEConfig, scale: Scale) -> bool:
@@ -465,6 +486,9 @@ class DeepAEConfig(Config):
     input_dropout: Annotated[float, Tunable(0, 0.8)] = Field(
         0.0, ge=0, lt=1, description="rate on a batch's ratings as input; the loss uses all of them"
     )
+    visible_weight: Annotated[float, Tunable(0, 1)] = Field(
+        1.0, ge=0, le=1, description="weight in the loss of ratings that the input shows; those it hides have weight 1"
+    )
     residuals: Annotated[bool, Tunable(choices=(False, True))] = Field(
         False, description="learn the ratings minus the predictions of the biases, instead of the ratings"
     )
@@ -514,6 +538,13 @@ class DeepAEConfig(Config):
     on_divergence: Literal["backoff", "stop"] = Field(
         "backoff", description="go back to the best epoch and halve the learning rate, at most three times; or stop"
     )
+
+    @field_validator("visible_weight")
+    @classmethod
+    def _check_visible_weight(cls, visible_weight: float, info: ValidationInfo) -> float:
+        if visible_weight == 0 and not info.data.get("input_dropout"):
+            raise ValueError("expected more than 0 without input_dropout, because the input then shows all ratings")
+        return visible_weight
 
     @field_validator("standardize")
     @classmethod

@@ -99,6 +99,7 @@ OPTIONS = st.fixed_dictionaries({
     "last_activation": st.sampled_from(["auto", "on", "off"]),
     "dropout": st.sampled_from([0.0, 0.5]),
     "input_dropout": st.sampled_from([0.0, 0.4]),
+    "visible_weight": st.sampled_from([0.0, 0.3, 1.0]),
     "noise": st.sampled_from([0.0, 0.3]),
     "residuals": st.booleans(),
     "standardize": st.booleans(),
@@ -125,6 +126,7 @@ def plain_layers(net):
 @settings(max_examples=12, derandomize=True)
 def test_losses_and_gradients_are_those_of_the_specification(activation, refeed, sparse, options):
     options["standardize"] &= not options["tied"]
+    options["visible_weight"] = options["visible_weight"] if options["input_dropout"] else 1.0
     config = DeepAEConfig(activation=activation, refeed=refeed, lr=0.01, momentum=0.0, **options)
     table = table_of(VECTORS["ratings"])
     if config.residuals:
@@ -543,6 +545,28 @@ def test_input_dropout_hides_ratings_from_the_input_but_not_from_the_loss():
     assert net.train_losses(batch, generator(1, "epoch"))[0].item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_loss_of_hidden_ratings_alone_does_not_depend_on_those_that_the_input_shows():
+    table = table_of(VECTORS["ratings"])
+    config = DeepAEConfig(hidden=(8,), dropout=0, refeed=0, input_dropout=0.5, visible_weight=0, lr=1e-9)
+    net, batch = network(table.n_items, config), one_batch(table)
+    scales = deepae.dropout_scales(batch.ratings, 0.5, generator(1, "epoch"))
+    y = outputs(net, batch.dense(batch.ratings * scales))
+    squares = (y[batch.rows, batch.columns] - batch.ratings) ** 2
+    loss = net.train_losses(batch, generator(1, "epoch"))[0].item()
+    assert loss == pytest.approx(squares[scales == 0].mean().item(), rel=1e-4)
+
+
+def test_a_loss_of_hidden_ratings_alone_needs_hidden_ratings():
+    with pytest.raises(ConfigError, match=r"visible-weight: expected more than 0 without input_dropout"):
+        configure(
+            "deepae",
+            dataset="mine",
+            split="random90",
+            flags={"input_dropout": 0.0, "visible_weight": 0.0},
+            preset="general",
+        )
+
+
 @pytest.mark.parametrize("orientation", ["user", "item"])
 def test_a_network_of_residuals_whose_weights_are_zero_predicts_the_biases(orientation):
     data = planted(seed=9)
@@ -652,7 +676,8 @@ def test_the_size_of_the_data_decides_weight_decay_and_batch_size_and_both_are_n
     model = general(orientation="user", epochs=1)
     model.fit(data.train, data.valid, Context(note=notes.append))
     users = np.count_nonzero(data.train.seen_users)
-    assert notes == [f"{-(-users // 32)} rows per batch, weight decay {0.5 / len(data.train) ** 0.5:.2g}"]
+    size, decay = -(-users // GENERAL["batches"]), GENERAL["relative_decay"] / len(data.train) ** 0.5
+    assert notes == [f"{size} rows per batch, weight decay {decay:.2g}"]
 
 
 @pytest.mark.parametrize(
