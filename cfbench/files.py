@@ -21,7 +21,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 from cfbench.errors import CfbenchError, WriteError
-from cfbench.folder_exchange import HIDDEN_SUFFIX, put_folder, remove_scratch
+from cfbench.folder_exchange import HIDDEN_SUFFIX, put_folder, remove_hidden, remove_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -264,8 +264,17 @@ def try_lock(path: Path) -> Iterator[bool]:
         yield acquired
     finally:
         if acquired:  # remove before the release: afterwards another process may have created its own folder
-            shutil.rmtree(hidden, ignore_errors=True)
+            _remove_lock(hidden)
         lock.release()
+
+
+def _remove_lock(hidden: Path) -> None:
+    """Remove a lock's file and then its folder, unless another process has just put its own lock there."""
+    for remove in (hidden / _LOCK_NAME).unlink, hidden.rmdir:
+        for _ in range(2):  # disks and network file systems may fail once
+            with suppress(OSError):
+                remove()
+                break
 
 
 def _acquire_in(hidden: Path, lock: BaseFileLock) -> bool:
@@ -309,7 +318,7 @@ def _create_locked_folder(path: Path) -> tuple[Path, BaseFileLock]:
         lock = FileLock(hidden / _LOCK_NAME)
         if _try_acquire(lock):
             return hidden, lock
-        shutil.rmtree(hidden, ignore_errors=True)
+        remove_hidden(hidden)
     hidden.mkdir()
     return hidden, lock
 

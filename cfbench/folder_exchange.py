@@ -62,7 +62,13 @@ def remove_scratch(scratch: Path) -> None:
     if all((scratch.parent / old.name).exists() for old in replaced.glob("*")):
         with suppress(OSError):  # so that `restore_replaced` never finds a folder that is half removed
             replaced.rename(scratch / "removed")
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_hidden(scratch)
+
+
+def remove_hidden(folder: Path) -> None:
+    """Remove a hidden folder as far as possible. The second try is for disks and network file systems that fail once."""
+    for _ in range(2):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exchange(first: Path, second: Path) -> bool:

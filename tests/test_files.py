@@ -164,6 +164,24 @@ def test_without_file_locks_nothing_is_removed_and_everything_is_written(tmp_pat
     assert [name.split(".")[1:2] for name in names(tmp_path)] == [["killed"], [], []]
 
 
+@pytest.mark.parametrize("step", ["unlink", "rmdir"])
+def test_a_disk_that_fails_once_when_a_hidden_folder_is_removed_leaves_nothing(step, tmp_path, monkeypatch):
+    real, failures = getattr(os, step), []
+
+    def fail_once(path, *arguments, **options):
+        if not failures:
+            failures.append(path)
+            raise OSError(errno.EIO, "failed once")
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, step, fail_once)
+    write_atomically(tmp_path / "file", "whole")
+    with try_lock(tmp_path / "locked"):
+        failures.clear()
+    assert failures
+    assert names(tmp_path) == ["file"]
+
+
 def test_hidden_files_of_other_programs_are_never_removed(tmp_path):
     for name in (".other", ".other.new", ".other.abcdefgh.tmp"):
         (tmp_path / name).mkdir()
