@@ -66,7 +66,7 @@ def remove_scratch(scratch: Path) -> None:
 
 
 def remove_hidden(folder: Path) -> None:
-    """Remove a hidden folder as far as possible. The second try is for disks and network file systems that fail once."""
+    """Remove a hidden folder as far as possible. Disks and network file systems may fail once."""
     for _ in range(2):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StoredRuns:
-    """The finished and diverged runs of a data set in a results folder, read once."""
+    """The finished and diverged runs of a data set in a results folder, read again once a run is made."""
 
     def __init__(self, results: Results, dataset: Dataset) -> None:
         self.results, self.dataset = results, dataset
@@ -35,14 +35,18 @@ class StoredRuns:
                 return record
         return None
 
-    def make(self, planned: PlannedRun, listener: RunListener) -> SweepResult:
-        """Make a run unless it is there; raises what `sweep.make_run` raises."""
+    def make(self, planned: PlannedRun, listener: RunListener, *, wait: bool = True) -> SweepResult | None:
+        """Make a run unless it is there, perhaps by another process; raises what `sweep.make_run` raises.
+
+        None means that another process makes it at this moment, and that `wait` is false.
+        """
+        self._by_split.pop(planned.split, None)
         record = self.find(planned)
         if record is not None:
             return SweepResult(planned, record, existed=True, fault=record.outcome.message)
-        result = sweep.make_run(planned, self.dataset, self.results, listener)
-        if result.record is not None and result.record.outcome.status in _COMPLETE:
-            self._of_split(planned.split).append(result.record)
+        make = sweep.make_run if wait else sweep.make_free_run
+        result = make(planned, self.dataset, self.results, listener)
+        self._by_split.pop(planned.split, None)
         return result
 
     def _of_split(self, split: str) -> list[Record]:

@@ -127,21 +127,29 @@ def _carry_out(grids: Sequence[Grid], work: GridWork) -> None:
 
 def _make_missing(grid: Grid, times: ArmTimes, missing: list[GridRun], work: GridWork) -> int:
     """Make the missing runs of a grid, and return how many of them the time did not suffice for."""
-    total, made = len(grid.runs), len(grid.runs) - len(missing)
-    for index, run in enumerate(missing):
+    from cfbench.runs.sweep import make_all
+
+    total, rest = len(grid.runs), list(missing)
+
+    def make(place: int, run: GridRun, wait: bool) -> SweepResult | None:
         if work.is_over:
-            return len(missing) - index
-        left = numbers.duration(times.left(missing[index:]))
-        position = f"{grid.experiment.name} {made + index + 1}/{total} {run}"
-        stopped = f"stopped at run {made + index + 1} of {total}; resume it with: {work.resume}"
-        with run_progress(f"{position} (about {left} left)", lambda _: stopped) as listener:  # noqa: B023 (called within)
-            result = work.stored.make(run.planned, listener)
-        console.say(f"{position}: {_describe(result)}")
+            return None
+        position = f"{grid.experiment.name} {total - len(missing) + place}/{total} {run}"
+        stopped = f"stopped at run {total - len(missing) + place} of {total}; resume it with: {work.resume}"
+        left = numbers.duration(times.left(rest))
+        with run_progress(f"{position} (about {left} left)", lambda _: stopped) as listener:
+            result = work.stored.make(run.planned, listener, wait=wait)
+        console.say(f"{position}: {_describe(result) if result else 'another process makes this run'}")
+        return result
+
+    for place, result in make_all(missing, make):
+        run = missing[place - 1]
+        rest.remove(run)
         if result.record is None or result.record.outcome.status == "failed":
             work.failures.append(result)
         else:
             times.learn(run, result.record)
-    return 0
+    return len(rest)
 
 
 def _describe(result: SweepResult) -> str:
