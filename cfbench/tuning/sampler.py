@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NumberedSampler(BaseSampler):
-    """Optuna's multivariate TPE, seeded by the study's seed and the trial's number, so no two processes draw alike.
+    """Optuna's multivariate TPE, seeded by the study's seed and the trial's place, so no two processes draw alike.
 
     It draws again when the values were tried before: a fit with the same seed would have the same error.
 
@@ -28,13 +28,12 @@ class NumberedSampler(BaseSampler):
     def __init__(self, seed: int) -> None:
         self._seed, self._tpe = seed, TPESampler()
 
-    def _draw_seed(self, trial: FrozenTrial, draw: int) -> int:
-        number = trial.system_attrs.get("failed_trial", trial.number)  # the first one, if its process was killed
-        return int(np.random.SeedSequence([self._seed, number, draw]).generate_state(1)[0])
+    def _draw_seed(self, place: int, draw: int) -> int:
+        return int(np.random.SeedSequence([self._seed, place, draw]).generate_state(1)[0])
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The search space of TPE. Optuna calls this first for each trial."""
-        self._tpe = TPESampler(seed=self._draw_seed(trial, 0))
+        self._tpe = TPESampler(seed=self._draw_seed(_place(study, trial), 0))
         return self._tpe.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -43,9 +42,10 @@ class NumberedSampler(BaseSampler):
         """The values of TPE; random values as long as there are too few trials for TPE."""
         tried = [other.params for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         values: dict[str, Any] = {}
+        place = _place(study, trial)
         for draw in range(self.TPE_DRAWS + self.RANDOM_DRAWS):
             sampler_type = TPESampler if draw < self.TPE_DRAWS else RandomSampler
-            sampler = sampler_type(seed=self._draw_seed(trial, draw))
+            sampler = sampler_type(seed=self._draw_seed(place, draw))
             values = sampler.sample_relative(study, trial, search_space) or {
                 name: sampler.sample_independent(study, trial, name, span) for name, span in search_space.items()
             }
@@ -58,3 +58,13 @@ class NumberedSampler(BaseSampler):
     ) -> Any:
         """A value of TPE for a hyper-parameter outside the relative search space."""
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _place(study: Study, trial: FrozenTrial) -> int:
+    """The place of a trial, counted from 0, among those that repeat no trial of a killed process.
+
+    So a kill changes no values: a trial that is repeated has the place of the first one, and the next one the next.
+    """
+    first = trial.system_attrs.get("failed_trial", trial.number)
+    others = study.get_trials(deepcopy=False)
+    return sum(other.number < first and "failed_trial" not in other.system_attrs for other in others)

@@ -66,6 +66,19 @@ def test_a_trial_whose_process_was_killed_before_its_values_were_stored_tries_th
     assert study_file("killed").trials()[2].params == expected
 
 
+def test_the_trials_after_a_killed_one_try_the_values_of_a_study_without_kills(
+    bowl, study_file, start_trial, dead_process
+):
+    bowl("tune bowl --trials 4 --study whole")
+    bowl("tune bowl --trials 1 --study killed")
+    study = study_file("killed").open()
+    start_trial(study, dead_process(study_file("killed")))
+    bowl("tune bowl --trials 4 --study killed")
+    tried = {name: [t.params for t in study_file(name).trials() if t.value is not None] for name in ("whole", "killed")}
+    assert len(tried["whole"]) == 4
+    assert tried["killed"] == tried["whole"]
+
+
 def test_an_interrupted_trial_whose_next_process_is_killed_runs_again(
     interrupt_fit, terminal, tune, study_file, start_trial, dead_process
 ):
