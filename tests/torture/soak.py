@@ -63,7 +63,7 @@ def complaint(line, status, text, *, alone=False):
     errors = [each for each in text.splitlines() if each.startswith("error: ")]
     if "Traceback" in text:
         return f"{line}: a traceback: {text[-600:]}"
-    if status not in ({0} if alone else {0, 1, 130, -signal.SIGKILL}):
+    if status not in ({0} if alone else {0, 1, 130, -signal.SIGKILL, -signal.SIGINT}):
         return f"{line}: status {status}: {text[-300:]}"
     if status == 1 and len(errors) != 1:
         return f"{line}: {len(errors)} lines of errors: {text[-300:]}"
