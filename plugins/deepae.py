@@ -81,7 +81,7 @@ def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: 
     shown = x.masked_scatter(rated, x[rated] * scales)  # (B, n)
     if config.standardize:
         shown = show_rated(x, rated) * x.masked_scatter(rated, scales).repeat_interleave(2, 1)  # (B, 2n)
-    weights = rated * torch.where(hidden, 1.0, config.visible_weight)  # (B, n)
+    weights = rated * torch.where(hidden, 1.0, config.visible_weight if config.input_dropout else 1.0)  # (B, n)
     y = f(shown)  # (B, n)
     yield (weights * (y - x) ** 2).sum() / weights.sum()  # equation 1, if all weights are equal
     for _ in range(config.refeed):
@@ -487,7 +487,10 @@ class DeepAEConfig(Config):
         0.0, ge=0, lt=1, description="rate on a batch's ratings as input; the loss uses all of them"
     )
     visible_weight: Annotated[float, Tunable(0, 1)] = Field(
-        1.0, ge=0, le=1, description="weight in the loss of ratings that the input shows; those it hides have weight 1"
+        1.0,
+        ge=0,
+        le=1,
+        description="with input_dropout: weight in the loss of a rating that the input shows; one it hides has 1",
     )
     residuals: Annotated[bool, Tunable(choices=(False, True))] = Field(
         False, description="learn the ratings minus the predictions of the biases, instead of the ratings"
@@ -538,13 +541,6 @@ class DeepAEConfig(Config):
     on_divergence: Literal["backoff", "stop"] = Field(
         "backoff", description="go back to the best epoch and halve the learning rate, at most three times; or stop"
     )
-
-    @field_validator("visible_weight")
-    @classmethod
-    def _check_visible_weight(cls, visible_weight: float, info: ValidationInfo) -> float:
-        if visible_weight == 0 and not info.data.get("input_dropout"):
-            raise ValueError("expected more than 0 without input_dropout, because the input then shows all ratings")
-        return visible_weight
 
     @field_validator("standardize")
     @classmethod

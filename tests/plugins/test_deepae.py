@@ -126,7 +126,6 @@ def plain_layers(net):
 @settings(max_examples=12, derandomize=True)
 def test_losses_and_gradients_are_those_of_the_specification(activation, refeed, sparse, options):
     options["standardize"] &= not options["tied"]
-    options["visible_weight"] = options["visible_weight"] if options["input_dropout"] else 1.0
     config = DeepAEConfig(activation=activation, refeed=refeed, lr=0.01, momentum=0.0, **options)
     table = table_of(VECTORS["ratings"])
     if config.residuals:
@@ -554,17 +553,6 @@ def test_the_loss_of_hidden_ratings_alone_does_not_depend_on_those_that_the_inpu
     squares = (y[batch.rows, batch.columns] - batch.ratings) ** 2
     loss = net.train_losses(batch, generator(1, "epoch"))[0].item()
     assert loss == pytest.approx(squares[scales == 0].mean().item(), rel=1e-4)
-
-
-def test_a_loss_of_hidden_ratings_alone_needs_hidden_ratings():
-    with pytest.raises(ConfigError, match=r"visible-weight: expected more than 0 without input_dropout"):
-        configure(
-            "deepae",
-            dataset="mine",
-            split="random90",
-            flags={"input_dropout": 0.0, "visible_weight": 0.0},
-            preset="general",
-        )
 
 
 @pytest.mark.parametrize("orientation", ["user", "item"])
