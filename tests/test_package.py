@@ -61,6 +61,7 @@ def test_every_folder_with_modules_is_a_package():
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.online
 def test_the_wheel_holds_only_cfbench_with_its_plugins_presets_cards_and_template(tmp_path):
     source = tmp_path / "source"

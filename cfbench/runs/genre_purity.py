@@ -28,7 +28,7 @@ NEIGHBOURS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class ShareEstimate:
     """A number that was computed from m items, with its delete-one jackknife.
 
     B. Efron and C. Stein, "The Jackknife Estimate of Variance", Annals of Statistics 9(3), 1981, prove that its
@@ -40,9 +40,9 @@ class Estimate:
     without: Floats
     """(m,) the number without each of the items."""
 
-    def __sub__(self, other: Estimate) -> Estimate:
+    def __sub__(self, other: ShareEstimate) -> ShareEstimate:
         """The difference of two numbers that were computed from the same items."""
-        return Estimate(self.value - other.value, self.without - other.without)
+        return ShareEstimate(self.value - other.value, self.without - other.without)
 
     @property
     def error(self) -> float:
@@ -63,9 +63,9 @@ class GenrePurity:
     """How often an item shares a genre with its nearest neighbours, and with other items at all."""
 
     items: int
-    purity: Estimate
+    purity: ShareEstimate
     """The mean share of neighbours that have a genre of the item."""
-    chance: Estimate
+    chance: ShareEstimate
     """The mean share of all other items that have one."""
 
 
@@ -91,10 +91,10 @@ def genre_purity(vectors: NDArray[np.float32], genres: Flags, k: int = NEIGHBOUR
     first, next_one = shared[:, :k], shared[:, k:]
     shares = first.mean(1)
     changes = np.bincount(neighbours[:, :k].ravel(), ((next_one - first) / k).ravel(), m)  # in the other items' shares
-    purity = Estimate(float(shares.mean()), (shares.sum() - shares + changes) / (m - 1))
+    purity = ShareEstimate(float(shares.mean()), (shares.sum() - shares + changes) / (m - 1))
     others = count_sharing(genres)
     chance = others.sum() / (m * (m - 1))
-    return GenrePurity(m, purity, Estimate(float(chance), (others.sum() - 2 * others) / ((m - 1) * (m - 2))))
+    return GenrePurity(m, purity, ShareEstimate(float(chance), (others.sum() - 2 * others) / ((m - 1) * (m - 2))))
 
 
 def _shared(genres: Flags, neighbours: NDArray[np.int64]) -> Flags:

@@ -573,6 +573,7 @@ def test_a_thousand_damaged_archives_give_the_same_rows_or_a_clear_error(tmp_pat
     assert refused > 500
 
 
+@pytest.mark.slow
 def test_a_thousand_damaged_texts_are_read_as_they_stand_or_refused(tmp_path):
     draw, refused = random.Random(6), 0
     for _ in range(1000):

@@ -402,7 +402,7 @@ def test_milestones_multiply_the_learning_rate_after_their_epoch():
     assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "bf16"])
 def test_averaged_weights_predict_better_where_steps_are_too_large_to_settle(precision):
     data, best = planted(seed=2, noise=0.5), {}
     for average in (0, 10):
@@ -624,7 +624,8 @@ def error(scores, ratings):
     return metrics.rmse(ratings.scale.clip(scores), ratings.ratings)
 
 
-@pytest.mark.parametrize("orientation", ["item", pytest.param("user", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("orientation", ["item", "user"])
 def test_the_general_preset_beats_biases_on_sparse_ratings_by_more_than_2_percent(orientation):
     train, valid, test = shaped_like_filmtrust(seed=1)
     model = general(orientation=orientation)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cfbench.errors import UsageError
-from cfbench.runs.genre_purity import Estimate, count_sharing, genre_purity
+from cfbench.runs.genre_purity import ShareEstimate, count_sharing, genre_purity
 
 
 def planted_genres(seed, m=60, g=5):
@@ -71,7 +71,7 @@ def test_codes_without_meaning_have_the_purity_of_chance_within_the_interval():
 
 def test_the_error_of_a_mean_is_the_usual_one():
     x = np.random.default_rng(1).normal(size=40)
-    mean = Estimate(x.mean(), (x.sum() - x) / 39)
+    mean = ShareEstimate(x.mean(), (x.sum() - x) / 39)
     assert mean.error == pytest.approx(x.std(ddof=1) / np.sqrt(40))
 
 

@@ -50,7 +50,7 @@ def new_user_predictions(terminal, ratings, items):
 @pytest.mark.parametrize(
     "line",
     [
-        "run deepae --preset general --epochs 3", PAPER,
+        pytest.param("run deepae --preset general --epochs 3", marks=pytest.mark.slow), PAPER,
         pytest.param("run autorec --hidden 8 --epochs 3", marks=pytest.mark.slow),
     ],
 )  # fmt: skip

@@ -94,7 +94,7 @@ def start(tiny, name, *, seed=0, flags=None, split="random90", listener=None, de
     return run.start(request, tiny, Results(Path("results")), listener or Listener())
 
 
-SMALL = {"hidden": "16", "epochs": "8", "batch_size": "16", "dropout": "0.3", "lr": "0.01"}
+SMALL = {"hidden": "16", "epochs": "8", "batches": "6", "dropout": "0.3", "lr": "0.01"}
 
 
 def test_a_model_receives_no_test_rating_before_it_is_scored(tiny, fake):
@@ -488,7 +488,7 @@ from cfbench.data import card
 card.SHIPPED_FOLDER = Path("cards").absolute()
 cli.main(sys.argv[1:])
 """
-COMMAND = "run deepae --dataset tiny --hidden 32 --batch-size 8 --refeed 1 --epochs 80 --patience 0 --lr 0.002"
+COMMAND = "run deepae --dataset tiny --hidden 32 --batches 10 --refeed 1 --epochs 80 --patience 0 --lr 0.002"
 
 
 def spawn(*line, before=""):

@@ -34,6 +34,7 @@ def test_the_roofline_counts_every_product_and_every_optimizer_step():
     assert test.iterations == 30
 
 
+@pytest.mark.slow
 def test_bench_prints_its_measurements(empty_terminal):
     command = "bench --users 256 --items 120 --rounds 1 --precision fp32"
     rows = json.loads(empty_terminal(f"{command} --json").out)
