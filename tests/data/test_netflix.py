@@ -477,6 +477,7 @@ def attempt(path):
         return None, str(error)
 
 
+@pytest.mark.slow
 def test_a_thousand_mutations_are_read_correctly_or_refused_in_one_line(tmp_path):
     rng = random.Random(5)
     inner = a_tar(mv(GOOD))

@@ -229,7 +229,8 @@ cli.main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("reports", [pytest.param(5, marks=pytest.mark.slow), 15])
+@pytest.mark.slow
+@pytest.mark.parametrize("reports", [5, 15])
 def test_a_run_killed_in_either_fit_is_resumed_to_the_same_bits(tiny, terminal, reports):
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in DEEPAE.items() if name != "residuals")
     command = f"run deepae --residuals {flags} --patience 0 --device cpu --refit --seed 1"

@@ -1,6 +1,7 @@
 """`cfbench studies rm`: a study that no process works on can be removed, with all of its files."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,10 @@ def test_a_study_is_removed_with_all_of_its_files_and_the_others_stay(terminal, 
     size = sum(path.stat().st_size for path in FOLDER.glob("a.db*") if path.is_file() and ".db.db" not in path.name)
     first, second = json.loads(terminal("studies --json").out)
     assert (first["study"], first["bytes"], second["study"]) == ("a", size, "a.db")
-    assert f" {size / 1000:.1f} kB" in terminal("studies").out
+    assert re.search(r" a .* \d+\.\d kB", terminal("studies").out)  # SQLite empties its log at any moment
     answer = terminal("studies rm a --yes")
-    assert (answer.status, answer.err) == (0, f"removed study a (1 trial, {size / 1000:.1f} kB)\n")
+    assert answer.status == 0
+    assert re.fullmatch(r"removed study a \(1 trial, \d+\.\d kB\)\n", answer.err)
     assert names(terminal) == ["a.db"]
     assert {path.name for path in FOLDER.iterdir()} <= {f"a.db.db{end}" for end in ("", "-wal", "-shm", ".locks")}
     add_study("a")
