@@ -8,7 +8,6 @@ numbers reveal a wrong download.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +27,7 @@ from cfbench.errors import CardError, UnknownNameError
 from cfbench.files import data_home
 from cfbench.folder_exchange import restore_replaced
 from cfbench.ratings import Scale  # noqa: TC001 (pydantic reads the annotation at run time)
+from cfbench.toml_file import read_toml
 
 SHIPPED_FOLDER = Path(__file__).parents[1] / "datasets"
 """The folder of the cards that cfbench ships."""
@@ -173,11 +173,7 @@ def publish_new_cards() -> dict[str, Path]:
 def read(path: Path) -> Card:
     """Read a card file; raises `CardError` with the file and every wrong field."""
     try:
-        card = Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise CardError(f"cannot read {path}: {error.strerror}; expected a card, a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CardError(f"{path} is not TOML: {error}") from error
+        card = Card.model_validate(read_toml(path, CardError, expected="a card, a TOML file"))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors())
         raise CardError(f"{path}: {wrong}") from error

@@ -26,7 +26,6 @@ why = "..."                             # why this recipe is not the paper's; em
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from cfbench.errors import UnknownNameError, UsageError
 from cfbench.experiments.claims import Claim, Measure  # noqa: TC001 (pydantic reads the annotations at run time)
+from cfbench.toml_file import read_toml
 
 SHIPPED_FOLDER = Path(__file__).parent
 """The folder of the experiments that cfbench ships."""
@@ -169,11 +169,7 @@ def load(name: str) -> Experiment:
 def read_experiment(path: Path) -> Experiment:
     """Read an experiment's file; raises `UsageError` naming the file and every wrong field."""
     try:
-        experiment = Experiment.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as fault:
-        raise UsageError(f"cannot read {path}: {fault.strerror}") from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise UsageError(f"{path} is not TOML: {fault}") from fault
+        experiment = Experiment.model_validate(read_toml(path, UsageError))
     except ValidationError as fault:
         lines = (f"{'.'.join(map(str, e['loc'])) or 'experiment'}: {_explain(e)}" for e in fault.errors())
         raise UsageError("\n".join(f"{path}: {line}" for line in lines)) from fault

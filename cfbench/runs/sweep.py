@@ -20,7 +20,6 @@ a sweep whose file has grown makes only the new runs.
 
 from __future__ import annotations
 
-import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -34,6 +33,7 @@ from cfbench.runs import run
 from cfbench.runs.exposure import find_exposure
 from cfbench.runs.interruption import InterruptedRunError
 from cfbench.runs.setup import configure, new_request
+from cfbench.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -115,11 +115,7 @@ class SweepResult:
 def read_sweep(path: Path) -> Sweep:
     """Read a sweep's file; raises `UsageError` naming the file and every wrong field."""
     try:
-        return Sweep.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as fault:
-        raise UsageError(f"cannot read {path}: {fault.strerror}") from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise UsageError(f"{path} is not TOML: {fault}") from fault
+        return Sweep.model_validate(read_toml(path, UsageError))
     except ValidationError as fault:
         lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in fault.errors())
         raise UsageError("\n".join(f"{path}: {line}" for line in lines)) from fault

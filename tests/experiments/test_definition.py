@@ -62,6 +62,7 @@ def test_every_wrong_field_of_a_file_is_named(write):
             "overrides of the plugin 'svd', which no arm has",
         ),
         ("name =", "name", "is not TOML"),
+        ("name =", f"name = {'[' * 9999}", "is not TOML"),
     ],
 )
 def test_names_that_do_not_fit_are_refused(write, old, new, message):

@@ -159,6 +159,7 @@ def test_ctrl_c_in_a_sweep_says_how_to_resume_it_and_the_same_command_does(write
     ("text", "messages"),
     [
         ("datasets = [", ["s.toml is not TOML: "]),
+        ("datasets = " + "[" * 9999, ["s.toml is not TOML: "]),
         ("", ["s.toml: datasets: Field required", "s.toml: plugins: Field required"]),
         ('datasets = ["tiny"]\nseed = 1\n[[plugins]]\nname = "bias"', ["s.toml: seed: Extra inputs are not permitted"]),
         ('datasets = ["tiyn"]\n[[plugins]]\nname = "bias"', ["no data set 'tiyn'; did you mean 'tiny'?"]),
