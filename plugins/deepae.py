@@ -76,13 +76,10 @@ def losses(f: Function, x: Tensor, rated: Tensor, config: DeepAEConfig, random: 
     `visible_weight` below 1, not in the paper, the network learns to predict ratings more from others than from
     themselves (Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.2.2: emphasis on what is hidden).
     """
-    scales = dropout_scales(x[rated], config.input_dropout, random)  # (cells,)
-    hidden = rated.masked_scatter(rated, scales == 0)  # (B, n)
-    shown = x.masked_scatter(rated, x[rated] * scales)  # (B, n)
-    if config.standardize:
-        shown = show_rated(x, rated) * x.masked_scatter(rated, scales).repeat_interleave(2, 1)  # (B, 2n)
-    weights = rated * torch.where(hidden, 1.0, config.visible_weight if config.input_dropout else 1.0)  # (B, n)
-    y = f(shown)  # (B, n)
+    scales = torch.zeros_like(x).masked_scatter(rated, dropout_scales(x[rated], config.input_dropout, random))  # (B, n)
+    y = f(show_rated(x, rated) * scales.repeat_interleave(2, 1) if config.standardize else x * scales)  # (B, n)
+    visible_weight = config.visible_weight if config.input_dropout else 1.0
+    weights = rated * torch.where(scales > 0, visible_weight, 1.0)  # (B, n)
     yield (weights * (y - x) ** 2).sum() / weights.sum()  # equation 1, if all weights are equal
     for _ in range(config.refeed):
         x = drop(y.detach(), config.noise, random)  # (B, n): the output before the step
