@@ -53,9 +53,9 @@ def _print_arms(experiment: Experiment) -> None:
 
 
 def _settings(arm: Arm) -> str:
-    settings = [f"preset {arm.preset}"] if arm.preset else []
-    settings += [f"{name}={numbers.hyper_parameter(value)}" for name, value in arm.overrides.items()]
-    return " ".join([*settings, *(f"{name}×{factor}" for name, factor in arm.multiply.items())])
+    parts = [f"preset {arm.preset}" if arm.preset else "", numbers.settings(arm.overrides)]
+    parts += [f"{name}×{factor}" for name, factor in arm.multiply.items()]
+    return " ".join(filter(None, parts))
 
 
 def _published(arm: Arm) -> str:
@@ -66,9 +66,7 @@ def _published(arm: Arm) -> str:
 def _print_scales(experiment: Experiment) -> None:
     for name, scale in experiment.scales.items():
         splits = ", ".join(scale.splits) if scale.splits else "its default split"
-        recipes = [
-            f"{key}={numbers.hyper_parameter(value)}" for o in scale.overrides.values() for key, value in o.items()
-        ]
-        recipe = f": {' '.join(recipes)}" if recipes else ""
+        recipe = " ".join(map(numbers.settings, scale.overrides.values()))
+        details = (f": {recipe}" if recipe else "") + (f". {scale.why}" if scale.why else "")
         dataset = "any other data set" if name == "*" else name
-        console.result(f"{dataset}, {splits}, {scale.seeds} seeds{recipe}{f'. {scale.why}' if scale.why else ''}")
+        console.result(f"{dataset}, {splits}, {scale.seeds} seeds{details}")

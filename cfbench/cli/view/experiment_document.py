@@ -106,10 +106,7 @@ def _results(report: ExperimentReport) -> Iterator[str]:
 
 def _recipe(scale: ExperimentScale) -> str:
     """What differs from the recipe of the paper, and why."""
-    settings = [
-        f"{plugin} {' '.join(f'{name}={numbers.hyper_parameter(value)}' for name, value in values.items())}"
-        for plugin, values in scale.overrides.items()
-    ]
+    settings = [f"{plugin} {numbers.settings(values)}" for plugin, values in scale.overrides.items()]
     if not settings:
         return "The recipe of the paper."
     return f"Unlike in the paper: {', '.join(settings)}. {scale.why}".rstrip()

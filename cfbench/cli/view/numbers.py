@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from math import isnan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NONE = "–"
 
@@ -52,6 +56,11 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
+
+
+def settings(values: Mapping[str, object]) -> str:
+    """Hyper-parameters with their values, such as `hidden=16,8 lr=0.01`."""
+    return " ".join(f"{name}={hyper_parameter(value)}" for name, value in values.items())
 
 
 def hyper_parameter(value: object) -> str:
