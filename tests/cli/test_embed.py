@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
 
 ALS = "run als --factors 3 --epochs 4"
@@ -96,37 +95,16 @@ def test_a_run_whose_model_is_not_stored_names_the_command_that_makes_it_again(t
     assert ": cfbench run als " in result.err
 
 
-class ByGenre:
-    """The code of an item of tiny is the direction of its genre, and a little of its own; that of users is missing."""
-
-    parameters = 1
-
-    def fit(self, train, valid, context):
-        self._seen = train.seen_items.copy()
-
-    def predict(self, pairs):
-        return np.full(len(pairs), 3, np.float32)
-
-    def state(self):
-        return {"seen": self._seen}
-
-    def restore(self, state, train, context):
-        self._seen = state["seen"]
-
-    def embeddings(self, side):
-        if side == "user":
-            return None
-        numbers = np.array([int(name[1:]) for name in store.open_dataset(card.load("tiny")).catalogue.items["id"]])
-        codes = np.column_stack([numbers % 2, 1 - numbers % 2, 0.01 * np.sin(numbers)])
-        return (codes * self._seen[:, None]).astype(np.float32)
+def by_genre_codes(seen):
+    """The code of an item of tiny is the direction of its genre, and a little of its own."""
+    numbers = np.array([int(name[1:]) for name in store.open_dataset(card.load("tiny")).catalogue.items["id"]])
+    return np.column_stack([numbers % 2, 1 - numbers % 2, 0.01 * np.sin(numbers)])
 
 
 @pytest.fixture
-def by_genre(terminal, register):
+def by_genre(run_coded):
     """A terminal where the last run has codes that are the genres of the items."""
-    register("genre", Plugin("codes by genre", "none", Config, lambda _: ByGenre(), random=False))
-    assert terminal("run genre").status == 0
-    return terminal
+    return run_coded("genre", by_genre_codes)
 
 
 def known_chance():

@@ -7,43 +7,22 @@ import json
 import numpy as np
 import pytest
 
-from cfbench.contract import Config, Plugin
 from cfbench.data import card, store
 
 FILMS = 39
 """The items of tiny that have a rating."""
 
 
-class OnACircle:
-    """The code of item k is a point at k² degrees; that of users is missing. Items are seen if they are rated."""
-
-    parameters = 1
-
-    def fit(self, train, valid, context):
-        self._seen = train.seen_items.copy()
-
-    def predict(self, pairs):
-        return np.full(len(pairs), 3, np.float32)
-
-    def state(self):
-        return {"seen": self._seen}
-
-    def restore(self, state, train, context):
-        self._seen = state["seen"]
-
-    def embeddings(self, side):
-        angles = np.radians(np.arange(len(self._seen)) ** 2 / 10)
-        codes = np.column_stack([np.cos(angles), np.sin(angles)]) * np.arange(1, len(angles) + 1)[:, None]
-        codes[~self._seen] = 0
-        return codes.astype(np.float32) if side == "item" else None
+def circle_codes(seen):
+    """The code of item k is a point at k² / 10 degrees."""
+    angles = np.radians(np.arange(len(seen)) ** 2 / 10)
+    return np.column_stack([np.cos(angles), np.sin(angles)]) * np.arange(1, len(angles) + 1)[:, None]
 
 
 @pytest.fixture
-def circle(terminal, register):
+def circle(run_coded):
     """A terminal where the last run has codes on a circle."""
-    register("circle", Plugin("circle", "none", Config, lambda _: OnACircle(), random=False))
-    assert terminal("run circle").status == 0
-    return terminal
+    return run_coded("circle", circle_codes)
 
 
 def rows(result):
@@ -113,14 +92,13 @@ def test_what_cannot_be_done_is_one_line(circle, line, message):
     assert len(result.err.splitlines()) == 1
 
 
-def test_an_item_without_a_training_rating_is_neither_accepted_nor_listed(terminal, register):
+def test_an_item_without_a_training_rating_is_neither_accepted_nor_listed(terminal, run_coded):
     """One user rates the items u and v, and the split moves the rating of v out of the training part."""
-    register("circle", Plugin("circle", "none", Config, lambda _: OnACircle(), random=False))
     lines = [f"u{user},i{item},{1 + (user * item) % 5},train" for user in range(8) for item in range(8)]
     lines += ["u1,unseen,3,test", "u2,i0x,3,valid"]
     (terminal.folder / "mine.csv").write_text("user,item,rating,part\n" + "\n".join(lines))
     assert terminal("import mine.csv --name mine --part-column part").status == 0
-    assert terminal("run circle").status == 0
+    run_coded("circle", circle_codes)
     result = terminal("similar circle --item unseen")
     assert (result.status, len(result.err.splitlines())) == (2, 1)
     assert "item 'unseen' has no training rating in split own" in result.err
