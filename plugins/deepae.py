@@ -21,7 +21,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias, cast
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, PositiveInt, ValidationInfo, field_validator
 
 from cfbench.contract import Config, Plugin, Tunable
 from cfbench.learning.lazy import F, autoencoder, dense_rows, layers, precision, torch, training
@@ -441,7 +441,8 @@ def learning_rate(config: DeepAEConfig, epoch: int) -> float:
 
 def batch_size(config: DeepAEConfig, rows: int) -> int:
     """The number of examples per batch, if there are `rows` examples."""
-    return math.ceil(rows / config.batches) or 1 if config.batches else config.batch_size
+    size = config.batch_size
+    return max(1, math.ceil(rows * size if size < 1 else size))
 
 
 def build(config: DeepAEConfig) -> RowModel:
@@ -455,6 +456,12 @@ def build(config: DeepAEConfig) -> RowModel:
             backoffs=training.BACKOFFS[config.on_divergence],
         ),
     )  # fmt: skip
+
+
+def _number_or_share(size: float) -> float:
+    if size > 1 and size != int(size):
+        raise ValueError("expected a whole number of examples, or a share of them below 1")
+    return int(size) if size >= 1 else size
 
 
 class DeepAEConfig(Config):
@@ -522,10 +529,9 @@ class DeepAEConfig(Config):
     average: Annotated[int, Tunable(choices=(0, 10, 20))] = Field(
         0, ge=0, description="use the moving average of the weights over about this many epochs; 0: the weights"
     )
-    batch_size: Annotated[PositiveInt, Tunable(choices=(32, 64, 128, 256))] = Field(
-        128, description="examples per batch"
+    batch_size: Annotated[int | float, AfterValidator(_number_or_share), Tunable(choices=(32, 64, 128, 256))] = Field(
+        128, gt=0, description="examples per batch; a number below 1 is a share of all examples"
     )
-    batches: int = Field(0, ge=0, description="batches per epoch, which then decide batch_size; 0: batch_size decides")
     epochs: PositiveInt = Field(100, description="highest number of epochs")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

@@ -81,9 +81,9 @@ def _measure(test: SpeedTest, config: Any, device: str, rounds: int) -> dict[str
     evaluation = statistics.median(test.evaluate() for _ in range(rounds))
     products, traffic = test.roofline(speed)
     return {
-        "device": device, "precision": config.precision, "hidden": list(config.hidden), "batch": config.batch_size,
+        "device": device, "precision": config.precision, "hidden": list(config.hidden), "batch": test.batch_size,
         "flops": speed.flops, "bandwidth": speed.bandwidth, "iteration_seconds": iteration,
-        "users_per_second": config.batch_size / iteration, "roofline_products_seconds": products,
+        "users_per_second": test.batch_size / iteration, "roofline_products_seconds": products,
         "roofline_steps_seconds": traffic, "share_of_roofline": (products + traffic) / iteration,
         "evaluation_seconds_per_user": evaluation,
     }  # fmt: skip

@@ -156,7 +156,7 @@ class RowModel:
         """Train with early stopping on `valid`; raises `DivergedError`."""
         self.prepare(train_part, context)
         if self._standardize:
-            context.note(f"{self._batch_size} rows per batch, weight decay {self.optimizer.weight_decay:.2g}")
+            context.note(f"{self.batch_size} rows per batch, weight decay {self.optimizer.weight_decay:.2g}")
         self._valid, self._valid_query = valid, self._query(valid.pairs)
         train(self, context, self._schedule, scale=train_part.scale)
 
@@ -179,7 +179,7 @@ class RowModel:
             rows.n_columns, len(train_part), train_part.scale, partial(self._column_sets, train_part)
         )
         self._network = self._build_network(training_rows, random, context.device)
-        self._batch_size = self._choose_batch_size(int(np.count_nonzero(self._cells.lengths)))
+        self.batch_size = self._choose_batch_size(int(np.count_nonzero(self._cells.lengths)))
 
     def _column_sets(self, train_part: Ratings) -> Batch:
         sets = train_part.rows("user" if self._by_item else "item")
@@ -213,18 +213,18 @@ class RowModel:
         random = generator(self._seed, f"epoch {number}", self._device)
         rated_rows = torch.from_numpy(np.flatnonzero(self._cells.lengths))
         rows = rated_rows[torch.randperm(len(rated_rows), generator=order)]
-        batches = self._cells.batches(rows, self._batch_size)
+        batches = self._cells.batches(rows, self.batch_size)
         losses = torch.stack(
             [self._network.train_batch(batch, random) for batch in self._show_progress(number, batches, len(rows))]
         )
-        counts = self._cells.counts(rows, self._batch_size)
+        counts = self._cells.counts(rows, self.batch_size)
         values = losses.cpu().numpy().astype(np.float64)  # on the host, because MPS has no float64
         mean = float((values * counts).sum() / counts.sum())
         return float(self._unit) * math.sqrt(mean) if math.isfinite(mean) else math.nan
 
     def _show_progress(self, epoch: int, batches: Iterator[Batch], n_rows: int) -> Iterator[Batch]:
         """The batches of an epoch; reports each one that has been learned."""
-        total = math.ceil(n_rows / self._batch_size)
+        total = math.ceil(n_rows / self.batch_size)
         for finished, batch in enumerate(batches, 1):
             yield batch
             self._report_batch(epoch, finished, total)

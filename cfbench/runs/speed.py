@@ -86,8 +86,12 @@ class SpeedTest:
     @property
     def iterations(self) -> int:
         """The number of batches in an epoch."""
-        size: int = self._config.batch_size
-        return -(-int(self._ratings.seen_users.sum()) // size)
+        return -(-int(self._ratings.seen_users.sum()) // self.batch_size)
+
+    @property
+    def batch_size(self) -> int:
+        """The number of users in a batch."""
+        return self._model.batch_size
 
     def train(self) -> float:
         """Seconds per iteration, over one epoch."""
@@ -106,6 +110,6 @@ class SpeedTest:
         matrices = 2 * sum(outer * inner for outer, inner in pairwise(sizes))
         steps = 1 + getattr(self._config, "refeed", 0)
         # forward, and backward to weights and to inputs, except to the network's input
-        flops = 2 * self._config.batch_size * (3 * matrices - sizes[0] * sizes[1])
+        flops = 2 * self.batch_size * (3 * matrices - sizes[0] * sizes[1])
         traffic = self._model.parameters * STEP_BYTES[getattr(self._config, "optimizer", "adam")]
         return steps * flops / speed.flops, steps * traffic / speed.bandwidth

@@ -144,11 +144,13 @@ def _parse_interval(plugin: Plugin[Any], start: Config, name: str, text: str) ->
         raise ConfigError(f"--range {name}={text}: {name} is not a number; give choices, such as {name}=A|B")
     log = text.endswith(":log")
     low_text, _, high_text = text.removesuffix(":log").partition(":")
-    low, high = (float(_parse_value(plugin, start, name, end)) for end in (low_text, high_text))
+    ends = [_parse_value(plugin, start, name, end) for end in (low_text, high_text)]
+    low, high = map(float, ends)
     if not low < high or (log and low <= 0):
         also = ", and LOW above 0 for log" if log else ""
         raise ConfigError(f"--range {name}={text}: expected LOW below HIGH{also}")
-    return Dimension(integer=_is_integer(plugin.config.model_fields[name]), range=Tunable(low, high, log=log))
+    is_integer = all(isinstance(end, int) for end in ends)
+    return Dimension(integer=is_integer, range=Tunable(low, high, log=log))
 
 
 def _parse_value(plugin: Plugin[Any], start: Config, name: str, text: str) -> Any:

@@ -665,8 +665,15 @@ def test_the_size_of_the_data_decides_weight_decay_and_batch_size_and_both_are_n
     model = general(orientation="user", epochs=1)
     model.fit(data.train, data.valid, Context(note=notes.append))
     users = np.count_nonzero(data.train.seen_users)
-    size, decay = -(-users // GENERAL["batches"]), GENERAL["relative_decay"] / len(data.train) ** 0.5
+    size, decay = -(-users // 64), GENERAL["relative_decay"] / len(data.train) ** 0.5
     assert notes == [f"{size} rows per batch, weight decay {decay:.2g}"]
+
+
+def test_a_batch_size_of_the_command_line_replaces_that_of_the_preset():
+    setup = configure("deepae", dataset="something-else", split="random90", flags={"batch_size": "7"}, preset=None)
+    model, data, notes = setup.plugin.build(setup.config), planted(seed=3), []
+    model.prepare(data.train, Context(note=notes.append))
+    assert (setup.preset, model.batch_size) == ("general", 7)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from cfbench.runs.setup import configure, new_request
 DEEPAE = {
     "hidden": "16",
     "epochs": "12",
-    "batches": "6",
+    "batch_size": "0.16",
     "lr": "0.01",
     "schedule": "one-cycle",
     "residuals": "true",

@@ -31,6 +31,16 @@ def test_an_assignment_without_a_value_is_an_error(bowl_plugin):
         parse_assignments(bowl_plugin, ["x="], "--fix")
 
 
+@pytest.mark.parametrize(
+    ("text", "is_integer"),
+    [("batch_size=16:64", True), ("batch_size=0.01:0.1", False), ("lr=1:2", False), ("epochs=2:4", True)],
+)
+def test_a_range_between_integers_draws_integers_where_the_hyper_parameter_can_be_one(text, is_integer):
+    plugin = registry.load("deepae")
+    name = text.partition("=")[0]
+    assert build_space(plugin, plugin.config(), [], [text])[name].integer == is_integer
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_the_config_of_each_plugin_accepts_all_values_of_its_ranges(name):
     plugin = registry.import_plugin(name)

@@ -94,7 +94,7 @@ def flag_value(field: FieldInfo) -> str:
         return "|".join(choices)
     if get_origin(kind) is tuple:
         return "NAME,NAME,…" if get_args(kind)[0] is str else "N,N,…"
-    return {int: "N", float: "X"}.get(kind, "TEXT")
+    return {int: "N", float: "X", int | float: "X"}.get(kind, "TEXT")
 
 
 def _choices(field: FieldInfo) -> list[str]:
