@@ -8,7 +8,6 @@ often.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +16,6 @@ from cfbench.leaderboard.row import Row, start_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
-    from typing import Any
 
     from cfbench.runs.costs import Costs
     from cfbench.runs.record import Record
@@ -95,23 +93,21 @@ def _choice_level(row: Row) -> int:
 
 def add_settings(rows: list[Row]) -> list[Row]:
     """The rows, each with the hyper-parameters, and the code, that differ between the rows of its plugin."""
-    configs_by_plugin = defaultdict(list)
-    for row in rows:
-        configs_by_plugin[row.plugin].append(_code_and_config(row))
-    names_by_plugin = {plugin: _differing_names(configs) for plugin, configs in configs_by_plugin.items()}
-    return [replace(row, settings=_format_settings(_code_and_config(row), names_by_plugin[row.plugin])) for row in rows]
+    rows_by_plugin = _group_by(rows, lambda row: row.plugin)
+    settings = {id(row): text for group in rows_by_plugin for row, text in zip(group, _settings(group), strict=True)}
+    return [replace(row, settings=settings[id(row)]) for row in rows]
 
 
-def _code_and_config(row: Row) -> dict[str, Any]:
-    """The start of the hash of the plugin's source, as if it were a hyper-parameter, and the hyper-parameters."""
-    return {"code": row.newest.request.plugin.source[:7] or "unknown"} | row.config
+def _settings(rows: list[Row]) -> list[str]:
+    """The text of what differs between the rows of one plugin, for each of them.
 
-
-def _differing_names(configs: list[dict[str, Any]]) -> list[str]:
-    """The hyper-parameters whose values differ between the configs; a config of an older record may lack some."""
+    The record of an older version lacks newer hyper-parameters. They have the default that another record shows, or
+    are left out.
+    """
+    requests = [row.newest.request for row in rows]
+    defaults = {name: r.config[name] for r in requests for name in r.config if r.origins.get(name) == "default"}
+    # the start of the hash of the plugin's source is shown as if it were a hyper-parameter
+    configs = [{"code": r.plugin.source[:7] or "unknown"} | defaults | r.config for r in requests]
     names = dict.fromkeys(name for config in configs for name in config)
-    return [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
-
-
-def _format_settings(config: dict[str, Any], names: list[str]) -> str:
-    return " ".join(f"{name}={format_value(config.get(name))}" for name in names)
+    differing = [name for name in names if len({str(config.get(name)) for config in configs}) > 1]
+    return [" ".join(f"{n}={format_value(config[n])}" for n in differing if n in config) for config in configs]

@@ -198,7 +198,13 @@ def test_a_row_shows_the_settings_that_differ_between_the_configs_of_its_plugin(
     runs.add(0.7, run="a", config={"lr": 0.1, "hidden": [16, 8]})
     runs.add(0.8, run="b", config={"lr": 0.1, "hidden": [16], "new": True})
     runs.add(0.9, run="c", config={"lr": 0.3}, plugin="deepae")
-    assert [row.settings for row in runs.board().rows] == ["hidden=16,8 new=None", "hidden=16 new=True", ""]
+    assert [row.settings for row in runs.board().rows] == ["hidden=16,8", "hidden=16 new=True", ""]
+
+
+def test_an_older_record_has_the_default_of_a_hyper_parameter_that_it_lacks(runs):
+    runs.add(0.7, run="a", config={"lr": 0.1})
+    runs.add(0.8, run="b", config={"lr": 0.2, "new": True, "newer": 1}, origins={"new": "default", "newer": "flag"})
+    assert [row.settings for row in runs.board().rows] == ["lr=0.1", "lr=0.2 newer=1"]
 
 
 def test_a_tuned_config_is_called_tuned_even_if_the_search_started_from_it(runs):
