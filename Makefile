@@ -23,13 +23,12 @@ demo: $(VENV)/.user  ## download MovieLens 100K, train bias and deepae on it, pr
 	@echo "    . $(abspath $(BIN))/activate    # or: make shell"
 	@echo "    cfbench show last"
 
-reproduce: $(VENV)/.user  ## test the paper's claims on MovieLens (three hours; it continues where it was stopped), write docs/reproduction.md
+reproduce: $(VENV)/.figures  ## test the paper's claims on MovieLens (three hours; it continues where it was stopped), write docs/reproduction.md
 	$(BIN)/cfbench download ml-100k
 	$(BIN)/cfbench download ml-1m
 	$(BIN)/cfbench experiment run all --dataset ml-100k
 	$(BIN)/cfbench experiment run all --dataset ml-1m
-	$(BIN)/cfbench experiment report --dataset ml-100k --dataset ml-1m --format md > docs/reproduction.md.new
-	mv docs/reproduction.md.new docs/reproduction.md
+	$(BIN)/cfbench experiment report --dataset ml-100k --dataset ml-1m --format md --out docs/reproduction.md --figures docs/figures
 
 shell: $(VENV)/.user  ## start a shell that finds cfbench
 	@echo "cfbench --help lists the commands; exit leaves this shell"
@@ -84,6 +83,10 @@ $(BIN)/python:
 $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing cfbench and its libraries into $(VENV): a few minutes, and more where PyTorch comes with CUDA"
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.figures: $(VENV)/.user
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.user

@@ -4,6 +4,7 @@ name = "dropout"
 place = 4                               # in the list of experiments
 title = "Dropout on the code"
 claims = [...]                          # see `cfbench.experiments.claims`
+panels = [{ curve = "valid" }]          # of the figure; default: the test RMSE of each arm
 
 [common.deepae]                         # hyper-parameters of all arms with this plugin
 hidden = [512, 512, 1024]
@@ -88,6 +89,22 @@ class ExperimentScale(_Closed):
     """Why these are not the paper's."""
 
 
+class Panel(_Closed):
+    """A panel of an experiment's figure: learning curves, or a measure of each arm."""
+
+    curve: Literal["train", "valid"] | None = None
+    """The RMSE of training or validation ratings, over the epochs."""
+    measure: Measure | None = None
+    joined: bool = False
+    """Whether a line joins the arms, because they have an order."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.curve is None) == (self.measure is None) or (self.joined and self.measure is None):
+            raise ValueError("expected curve, or measure with or without joined")
+        return self
+
+
 class Experiment(_Closed):
     """An experiment: what is claimed, what is compared, and how much of it is run on which data set."""
 
@@ -98,6 +115,8 @@ class Experiment(_Closed):
     setup: str = Field(min_length=1)
     """What all arms have in common, and how they differ, in one or two sentences."""
     claims: tuple[Claim, ...]
+    panels: Annotated[tuple[Panel, ...], Field(min_length=1)] = (Panel(measure="test"),)
+    """What the figure shows."""
     common: dict[str, Overrides] = {}
     """For each plugin, hyper-parameters of all its arms."""
     arms: tuple[Arm, ...]

@@ -1,7 +1,4 @@
-"""A map of codes: users or items as points in two dimensions, coloured by genre or by the number of ratings.
-
-matplotlib draws it without a window, so that no screen is needed.
-"""
+"""A map of codes: users or items as points in two dimensions, coloured by genre or by the number of ratings."""
 
 from __future__ import annotations
 
@@ -11,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from cfbench import advice
 from cfbench.errors import UsageError
-from cfbench.files import atomic_file, write_errors
+from cfbench.report.drawing import ENDINGS, STYLES, Style, drawing_style, require, require_matplotlib, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Method: TypeAlias = Literal["pca", "umap"]
-ENDINGS = (".png", ".svg")
 SHOWN_GENRES = 6
 OTHERS = "others"
-STYLES = (
-    ("#0072B2", "o"), ("#D55E00", "^"), ("#009E73", "s"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P")
-)  # fmt: skip
-"""A colour and a marker for each genre: the colours of M. Okabe and K. Ito, which colour-blind people tell apart."""
-OTHER_STYLE = ("#BBBBBB", ".")
+OTHER_STYLE = Style("#BBBBBB", ".")
 LARGEST_VECTOR_DRAWING = 10_000
 """More points than this become an image inside an SVG, which would be too large otherwise."""
 
@@ -54,17 +45,9 @@ def check_drawing(path: Path, method: Method) -> None:
     """Raise `UsageError` if the ending is neither .png nor .svg, or if a library is missing."""
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"{path} must end in .png or .svg, which chooses the format; such as --plot codes.svg")
-    _require("matplotlib", "a drawing", "cfbench-recsys[report]")
+    require_matplotlib()
     if method == "umap":
-        _require("umap", "--method umap", "umap-learn")
-
-
-def _require(module: str, what: str, package: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        name = package if module == "umap" else module
-        raise UsageError(f"{what} needs {name}, which is not installed; install it with: {advice.pip_install(package)}")
+        require("umap", "--method umap", "umap-learn")
 
 
 def project(codes: NDArray[np.float32], method: Method = "pca") -> tuple[NDArray[np.float64], tuple[str, str]]:
@@ -109,20 +92,14 @@ def main_genres(genres: Sequence[tuple[str, ...]]) -> list[str]:
 
 def draw(code_map: CodeMap, path: Path) -> None:
     """Write the map to a .png or .svg file, which appears only when it is complete; raises `WriteError`."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "cfbench", "svg.fonttype": "none", "font.size": 10}):
+    with drawing_style():
         figure = Figure(figsize=(7.5, 6), layout="constrained")
         axes = figure.add_subplot()
         _scatter_by_genre(axes, code_map) if code_map.genres else _scatter_by_ratings(figure, axes, code_map)
         axes.set(xlabel=code_map.axes[0], ylabel=code_map.axes[1], title=code_map.title)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-        as_svg = path.suffix.lower() == ".svg"
-        metadata = {"Description": code_map.command} | ({"Date": None} if as_svg else {})
-        with write_errors(path), atomic_file(path) as unfinished:
-            figure.savefig(unfinished, format="svg" if as_svg else "png", dpi=150, metadata=metadata)
+        save(figure, path, code_map.command)
 
 
 def _scatter_by_genre(axes: Any, code_map: CodeMap) -> None:
@@ -130,11 +107,11 @@ def _scatter_by_genre(axes: Any, code_map: CodeMap) -> None:
     names = [name for name, _ in Counter(code_map.genres).most_common() if name != OTHERS]
     styles = dict(zip(names, STYLES, strict=False)) | {OTHERS: OTHER_STYLE}
     for name in (*names, OTHERS):
-        points, (colour, marker) = code_map.points[genres == name], styles[name]
+        points, style = code_map.points[genres == name], styles[name]
         if len(points):
             axes.scatter(
-                *points.T, s=16, c=colour, marker=marker, linewidths=0, alpha=0.75, label=f"{name} ({len(points):,})",
-                zorder=1 if name == OTHERS else 2, rasterized=_is_large(code_map),
+                *points.T, s=16, c=style.colour, marker=style.marker, linewidths=0, alpha=0.75,
+                label=f"{name} ({len(points):,})", zorder=1 if name == OTHERS else 2, rasterized=_is_large(code_map),
             )  # fmt: skip
     legend = axes.legend(title="genre", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     for handle in legend.legend_handles:

@@ -13,6 +13,7 @@ PLANTED = """
 name = "planted"
 title = "What is known of planted ratings"
 setup = "Biases, the mean, and a small network."
+panels = [{ curve = "train" }, { measure = "test" }]
 [[claims]]
 text = "Biases are better than the mean."
 kind = "order"
@@ -117,6 +118,27 @@ def test_planted_ratings_give_the_planted_verdicts(planted):
     assert page.startswith("# The paper, tested")
     assert "- **does not hold**: The mean is better than biases.\n  - mean − biases: +" in page
     assert "    cfbench experiment run planted --dataset tiny\n" in page
+
+
+def test_a_page_shows_the_figures_which_are_the_same_when_they_are_drawn_again(planted):
+    planted("experiment run planted.toml --dataset tiny --seeds 2 --quiet")
+    line = "experiment report planted.toml --dataset tiny --format md --out pages/page.md --figures pages/figures"
+    assert planted(line).err.splitlines() == ["drew 1 figures in pages/figures", "wrote pages/page.md"]
+    assert "![What is known of planted ratings, tiny](figures/planted-tiny.svg)" in Path("pages/page.md").read_text()
+    drawing, picture = Path("pages/figures/planted-tiny.svg"), Path("pages/figures/planted-tiny.png")
+    first = drawing.read_bytes()
+    for text in ("huge rate (2 of 2 diverged)", "network", "biases, 10.01", "training RMSE", "the paper's test RMSE"):
+        assert text in first.decode(), text
+    command = "cfbench experiment report planted.toml --dataset tiny --figures pages/figures"
+    assert f"<dc:description>{command}</dc:description>" in first.decode()
+    assert command.encode() in picture.read_bytes()
+    assert planted(line).status == 0
+    assert drawing.read_bytes() == first
+
+
+def test_a_page_in_a_file_is_one_of_markdown(planted):
+    result = planted("experiment report planted.toml --out page.md")
+    assert (result.status, "add --format md" in result.err) == (2, True)
 
 
 def test_a_dry_run_lists_the_runs_and_makes_none(planted):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
@@ -13,7 +16,6 @@ from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from cfbench.experiments.definition import Experiment
     from cfbench.experiments.report import ExperimentReport
@@ -30,6 +32,15 @@ def report(
                      "and that is downloaded, or else the current one."),
     ] = None,
     form: Annotated[ReportFormat, typer.Option("--format", help="The output format; md is a whole page.")] = "text",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", show_default=False, help="Write the page to this file.")
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="FOLDER", show_default=False,
+                     help="Draw a figure of each experiment and data set in this folder, as .svg and .png; the page "
+                     "of md then shows them."),
+    ] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -39,26 +50,72 @@ def report(
     missing. Intervals are 95 %: over users and seeds for the test RMSE, over seeds for what learning curves say. One
     seed decides nothing.
 
-    Examples: cfbench experiment report depth --dataset ml-1m; cfbench experiment report --format md
+    Examples: cfbench experiment report depth --dataset ml-1m; cfbench experiment report --figures figures; cfbench
+    experiment report --format md --out page.md --figures figures
     """
     from cfbench.cli.view import experiment_page
     from cfbench.experiments.documents import report_data
 
     experiments = choose_experiments(names)
     form = "json" if json else form
+    if out is not None and form != "md":
+        raise typer.BadParameter("--out is for the page; add --format md")
+    if figures is not None:
+        from cfbench.report.drawing import require_matplotlib
+
+        require_matplotlib()
     reports = _build_reports(experiments, dataset, results)
+    drawn = _draw(reports, figures) if figures is not None else {}
     if form == "json":
         console.print_json([report_data(report) for report in reports])
     elif form == "md":
-        from cfbench.cli.view.experiment_document import page
-
-        console.document(page(experiments, reports))
+        _write_page(experiments, reports, drawn, out)
     else:
         for each in reports:
             experiment_page.print_report(each, results)
         if not reports:
             download = advice.command("download", "NAME")
             console.say(f"no data set of these experiments is downloaded; `{download}` gets one")
+
+
+def _draw(reports: Sequence[ExperimentReport], folder: Path) -> dict[ExperimentReport, Path]:
+    """Draw the reports that have runs; return the .svg file of each."""
+    from cfbench.files import write_errors
+    from cfbench.report.experiment_figures import draw_experiment
+
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for report in reports:
+        if report.made:
+            name, dataset = report.grid.experiment.name, report.grid.dataset
+            word = str(report.grid.experiment.word)
+            words = ("cfbench", "experiment", "report", word, "--dataset", dataset, "--figures", str(folder))
+            drawn[report] = folder / f"{name}-{dataset}.svg"
+            for path in (drawn[report], folder / f"{name}-{dataset}.png"):
+                draw_experiment(report, path, shlex.join(words))
+    console.say(f"drew {len(drawn)} figures in {folder}")
+    return drawn
+
+
+def _write_page(
+    experiments: Sequence[Experiment],
+    reports: Sequence[ExperimentReport],
+    drawn: dict[ExperimentReport, Path],
+    out: Path | None,
+) -> None:
+    """Print the page, or write it to a file that appears only when it is complete; its links are relative to it."""
+    from cfbench.cli.view.experiment_document import page
+    from cfbench.files import atomic_file, write_errors
+
+    links = {report: Path(os.path.relpath(path, out.parent if out else ".")) for report, path in drawn.items()}
+    text = page(experiments, reports, links)
+    if out is None:
+        console.document(text)
+        return
+    with write_errors(out), atomic_file(out) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    console.say(f"wrote {out}")
 
 
 def _build_reports(

@@ -8,7 +8,8 @@ from cfbench.cli.view import experiment_page, numbers, tables
 from cfbench.cli.view.tables import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from cfbench.experiments.claims import Claim
     from cfbench.experiments.definition import Experiment, ExperimentScale
@@ -27,7 +28,8 @@ A claim **holds** if the 95 % interval of every difference that it is about lies
 hold** if one of them is significantly the other way round, after Holm's correction. Otherwise it is **undecided**: an
 interval covers no difference, or seeds are missing, because one seed decides nothing. The interval of a test RMSE is
 over users and seeds, that of a learning curve's value over seeds. A seed whose training diverged counts as infinitely
-bad; where that happens, seeds are compared by their ranks.
+bad; where that happens, seeds are compared by their ranks. In the figures, a curve is the mean over seeds, and its band
+reaches from the lowest to the highest seed; a seed whose training diverged has a thin line that ends in ×.
 
 The paper's values are for the Netflix Prize. They stand beside the measured ones for their order, not for their size;
 ≈ marks a value that was read off a figure, and * a mean without the seeds that diverged.
@@ -45,11 +47,16 @@ advisable. The same commands continue after an interruption, and the runs then a
 """
 
 
-def page(experiments: Sequence[Experiment], reports: Sequence[ExperimentReport]) -> str:
-    """The whole page: an introduction, all verdicts, a section for each experiment, and the Netflix Prize."""
+def page(
+    experiments: Sequence[Experiment], reports: Sequence[ExperimentReport], figures: Mapping[ExperimentReport, Path]
+) -> str:
+    """The whole page: an introduction, all verdicts, a section for each experiment, and the Netflix Prize.
+
+    `figures` has the file of a report's figure, relative to the page, for each report that has one.
+    """
     parts = [INTRODUCTION, "## All verdicts\n", _verdicts(reports)]
     for experiment in experiments:
-        parts += _section(experiment, [report for report in reports if report.grid.experiment is experiment])
+        parts += _section(experiment, [report for report in reports if report.grid.experiment is experiment], figures)
     parts += [NETFLIX, "".join(_netflix_lines(experiments))]
     return "\n".join(parts)
 
@@ -76,12 +83,16 @@ def _seeds(verdict: Verdict) -> str:
     return "1 seed" if verdict.seeds == 1 else f"{verdict.seeds} seeds"
 
 
-def _section(experiment: Experiment, reports: Sequence[ExperimentReport]) -> Iterator[str]:
+def _section(
+    experiment: Experiment, reports: Sequence[ExperimentReport], figures: Mapping[ExperimentReport, Path]
+) -> Iterator[str]:
     yield f"## {experiment.title}\n"
     yield f"{experiment.setup}\n"
     yield "".join(f"- {claim.text} ({_source(claim)})\n" for claim in experiment.claims)
     for report in reports:
         yield from _results(report)
+        if report in figures:
+            yield f"![{experiment.title}, {report.grid.dataset}]({figures[report].as_posix()})\n"
 
 
 def _source(claim: Claim) -> str:
