@@ -41,6 +41,16 @@ class DeviceSpeed:
     """Bytes read and written per second by a copy that is larger than the caches."""
 
 
+@dataclass(frozen=True)
+class ProblemSize:
+    """What an iteration of an autoencoder costs depends on this and on its config."""
+
+    columns: int
+    """The length of a row: the number of items, or of users where items are the rows."""
+    batch_size: int
+    parameters: int
+
+
 def timed(work: Callable[[], object], device: str = "cpu") -> float:
     """Seconds of one call, including the work on the device."""
     start = time.perf_counter()
@@ -62,6 +72,17 @@ def measure_device(device: str, precision: Precision) -> DeviceSpeed:
     target = torch.empty_like(source)
     copies = [timed(lambda: target.copy_(source), device) for _ in range(12)]
     return DeviceSpeed(device, precision, 2 * size**3 / min(products), 2 * source.nbytes / min(copies))
+
+
+def iteration_roofline(config: Any, size: ProblemSize, speed: DeviceSpeed) -> tuple[float, float]:
+    """Seconds of the matrix products and of the memory traffic of an iteration of an autoencoder."""
+    sizes = [size.columns, *config.hidden]
+    matrices = 2 * sum(outer * inner for outer, inner in pairwise(sizes))
+    steps = 1 + getattr(config, "refeed", 0)
+    # forward, and backward to weights and to inputs, except to the network's input
+    flops = 2 * size.batch_size * (3 * matrices - sizes[0] * sizes[1])
+    traffic = size.parameters * STEP_BYTES[getattr(config, "optimizer", "adam")]
+    return steps * flops / speed.flops, steps * traffic / speed.bandwidth
 
 
 def netflix_shaped(users: int, items: int = 17_768, *, rated: int = 207, seed: int = 0) -> Ratings:
@@ -106,10 +127,5 @@ class SpeedTest:
 
     def roofline(self, speed: DeviceSpeed) -> tuple[float, float]:
         """Seconds of an iteration's matrix products and of its memory traffic (see the module's docstring)."""
-        sizes = [self._ratings.n_items, *self._config.hidden]
-        matrices = 2 * sum(outer * inner for outer, inner in pairwise(sizes))
-        steps = 1 + getattr(self._config, "refeed", 0)
-        # forward, and backward to weights and to inputs, except to the network's input
-        flops = 2 * self.batch_size * (3 * matrices - sizes[0] * sizes[1])
-        traffic = self._model.parameters * STEP_BYTES[getattr(self._config, "optimizer", "adam")]
-        return steps * flops / speed.flops, steps * traffic / speed.bandwidth
+        size = ProblemSize(self._ratings.n_items, self.batch_size, self._model.parameters)
+        return iteration_roofline(self._config, size, speed)

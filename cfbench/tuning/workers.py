@@ -160,7 +160,7 @@ def main() -> int:
         stop_without_parent()
         run_trials(WorkerJob.model_validate_json(sys.stdin.buffer.read()), stop_without_parent)
     except CfbenchError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.writelines(f"error: {line}\n" for line in str(error).splitlines())
         return error.exit_code
     except KeyboardInterrupt:
         return 130

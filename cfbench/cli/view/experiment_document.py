@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from cfbench.cli.view import experiment_page, numbers, tables
 from cfbench.cli.view.tables import Column
+from cfbench.experiments.grid import plan_grid
+from cfbench.experiments.netflix_hours import DEVICE, netflix_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,10 +42,15 @@ NETFLIX = """\
 
 `cfbench download netflix` gets the data, and `cfbench download netflix --from-file PATH` takes a copy of your own.
 Each experiment has the paper's recipe there: 100 epochs, batches of 128 users, the learning rate halved after epochs
-24, 36, 48, 66 and 72. The command estimates its time from a short trial before it starts, and `cfbench bench deepae`
-compares the speed of a device with its roofline. On two cores without a GPU, an epoch of the largest network takes
-349 s and 6.2 GB of memory (docs/performance.md), so that a run of 100 epochs takes about 10 hours: a GPU is
-advisable. The same commands continue after an interruption, and the runs then appear in the sections above.
+24, 36, 48, 66 and 72. The commands continue after an interruption, and `cfbench experiment report` adds the runs to
+this page.
+
+The hours are computed, not measured: an {device} needs at least so many for all training iterations, if each matrix
+product and each optimizer step runs at the device's published peak, in float32. Small kernels and validation make a run
+slower, by a factor that only a measurement tells: each command estimates its time from a short trial before it starts,
+and `cfbench bench deepae --device cuda` compares a device with its own roofline. Weights, momentum, gradients and
+ratings of the largest network take about 2 GB on the device. On two cores without a GPU, an epoch of it takes 349 s and
+6.2 GB of memory (docs/performance.md), so that a run of 100 epochs takes about 10 hours.
 """
 
 
@@ -57,7 +64,7 @@ def page(
     parts = [INTRODUCTION, "## All verdicts\n", _verdicts(reports)]
     for experiment in experiments:
         parts += _section(experiment, [report for report in reports if report.grid.experiment is experiment], figures)
-    parts += [NETFLIX, "".join(_netflix_lines(experiments))]
+    parts += [NETFLIX.format(device=DEVICE), _netflix_table(experiments)]
     return "\n".join(parts)
 
 
@@ -123,7 +130,13 @@ def _recipe(scale: ExperimentScale) -> str:
     return f"Unlike in the paper: {', '.join(settings)}. {scale.why}".rstrip()
 
 
-def _netflix_lines(experiments: Sequence[Experiment]) -> Iterator[str]:
-    for experiment in experiments:
-        if experiment.is_made_for("netflix"):
-            yield f"    cfbench experiment run {experiment.name} --dataset netflix --device cuda\n"
+def _netflix_table(experiments: Sequence[Experiment]) -> str:
+    """A row for each experiment that has a grid for the Netflix Prize."""
+    made_for_it = [experiment for experiment in experiments if experiment.is_made_for("netflix")]
+    costs = [netflix_hours(plan_grid(experiment, "netflix")) for experiment in made_for_it]
+    commands = [f"`cfbench experiment run {each.name} --dataset netflix --device cuda`" for each in made_for_it]
+    return tables.markdown([
+        Column("command", commands),
+        Column("runs", [str(cost.runs) for cost in costs], right=True),
+        Column("hours at least", [f"{cost.hours:.1f}" for cost in costs], right=True),
+    ])  # fmt: skip
