@@ -571,5 +571,5 @@ PLUGIN = Plugin(
         "netflix": "paper-full",
         "*": "general",
     },
-    quick={"hidden": (16, 8), "dropout": 0.3, "epochs": 60, "batch_size": 16, "lr": 0.01, "patience": 0},
+    quick={"hidden": (16, 8), "dropout": 0.3, "epochs": 30, "batch_size": 16, "lr": 0.01, "patience": 0},
 )
