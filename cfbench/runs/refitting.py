@@ -51,7 +51,7 @@ def refit_model(job: Job, first: Fit, checkpoint: Path, progress: FitProgress) -
     if len(second.curve) != (epochs or 0):
         raise PluginError(
             f"plugin {job.request.plugin.name!r} fitted {len(second.curve)} epochs, expected the {epochs or 0} that "
-            "Context.epochs asked for"
+            "Context.epochs demands"
         )
     return second
 

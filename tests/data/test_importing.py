@@ -28,34 +28,6 @@ def text(separator=",", rows=ROWS, header=HEADER):
     return "\n".join(lines) + "\n"
 
 
-def rows_of(name="mine"):
-    """The rows of a prepared data set under their own ids."""
-    dataset = store.open_dataset(card.load(name))
-    table, catalogue = dataset.ratings, dataset.catalogue
-    users, items = catalogue.users["id"].to_list(), catalogue.items["id"].to_list()
-    times = [None] * len(table) if table.times is None else table.times.tolist()
-    columns = zip(table.users, table.items, table.ratings.tolist(), times, strict=True)
-    return [(users[u], items[i], r, t) for u, i, r, t in columns]
-
-
-@pytest.fixture
-def imported(empty_terminal):
-    """Write a file and import it; returns the rows, or the message if the file is refused."""
-
-    def run(content, options="", file="r.csv"):
-        path = empty_terminal.folder / file
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        answer = empty_terminal(f"import {file} --name mine {options}")
-        if answer.status == 0:
-            return rows_of()
-        assert answer.err.startswith("error: ")
-        assert answer.err.count("\n") == 1, answer.err
-        assert "mine" not in card.names()
-        return answer.err
-
-    return run
-
-
 @pytest.mark.parametrize("separator", [",", "\t", "::", "|", ";", " ", "   "])
 def test_each_separator_is_inferred(imported, separator):
     assert imported(text(separator)) == ROWS
@@ -164,14 +136,14 @@ def test_duplicates_keep_the_last_rating_in_the_file_or_their_mean(imported):
     assert card.load("mine").scale.step == 0
 
 
-def test_bad_rows_are_dropped_and_counted_only_with_skip_bad(imported, empty_terminal):
+def test_bad_rows_are_dropped_and_counted_only_with_skip_bad(imported, imported_rows, empty_terminal):
     content = "user,item,rating\na,x,1\nb,,2\nc,x,good\nd,x,3\n"
     message = imported(content)
     assert "line 3: the item is empty" in message
     assert "2 bad rows in all, on lines 3, 4" in message
     answer = empty_terminal("import r.csv --name mine --skip-bad")
     assert "dropped 2 bad rows of r.csv, on lines 3, 4" in answer.err
-    assert rows_of() == [("a", "x", 1, None), ("d", "x", 3, None)]
+    assert imported_rows() == [("a", "x", 1, None), ("d", "x", 3, None)]
 
 
 def test_titles_are_imported(imported, empty_terminal):
@@ -220,7 +192,7 @@ def change_version(home):
 
 
 @pytest.mark.parametrize("damage", [lose_folder, lose_column, lose_titles, change_version])
-def test_a_damaged_imported_data_set_can_be_imported_again(imported, empty_terminal, damage):
+def test_a_damaged_imported_data_set_can_be_imported_again(imported, imported_rows, empty_terminal, damage):
     imported(text())
     damage(empty_terminal.folder / "home")
     again = f"`cfbench import FILE --name mine --force` (it was imported from {empty_terminal.folder / 'r.csv'})"
@@ -232,7 +204,7 @@ def test_a_damaged_imported_data_set_can_be_imported_again(imported, empty_termi
         answer = empty_terminal(line)
         assert (answer.status, again in answer.err, "cfbench download" in answer.err) == (1, True, False)
     assert empty_terminal("import r.csv --name mine --force").status == 0
-    assert rows_of() == ROWS
+    assert imported_rows() == ROWS
 
 
 def test_the_page_of_a_lost_imported_data_set_says_how_to_import_it(imported, empty_terminal):
@@ -345,14 +317,14 @@ def test_an_invalid_name_is_refused(empty_terminal):
     pairs=st.sets(st.tuples(st.integers(0, 99), st.integers(-99, 99)), min_size=2, max_size=30),
     separator=st.sampled_from([",", "\t", "::", "|", ";", " "]), header=st.sampled_from([HEADER, None]),
 )  # fmt: skip
-def test_a_written_file_is_imported_equal(tmp_path, monkeypatch, pairs, separator, header):
+def test_a_written_file_is_imported_equal(tmp_path, monkeypatch, imported_rows, pairs, separator, header):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     rows = [(str(u), str(i), float(n % 2), n) for n, (u, i) in enumerate(sorted(pairs))]
     (tmp_path / "r.txt").write_text(text(separator, rows, header))
     importing.import_file(
         importing.ImportOptions(tmp_path / "r.txt", "mine", LayoutOptions(), force=True), SilentListener()
     )
-    assert rows_of() == rows
+    assert imported_rows() == rows
 
 
 def test_a_mutated_file_is_imported_or_refused_in_one_line(tmp_path, monkeypatch):
