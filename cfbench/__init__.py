@@ -1,12 +1,51 @@
 """cfbench: which model predicts these ratings best, and at what cost?
 
+    import cfbench
+
+    data = cfbench.load("ml-100k", download=True)
+    run = cfbench.run("bias", data)
+    print(run.scores.rmse, run.predictions)
+    print(cfbench.compare(data))
+
+These names do what the commands of the same names do (docs/python.md). They are loaded when they are first used:
+importing this package loads nothing heavy.
+
 A rating passes through the rooms in this order:
 
     card → fetch → reader → Ratings → split → plugin.fit → plugin.predict → metrics → run record → leaderboard
     └───────────── data ────────────┘ └─ learning and plugins ─┘└──────── runs ───────┘
 
-The vocabulary of all rooms is in errors, files, memory, ratings, contract and metrics. Importing this package loads
-nothing heavy.
+The vocabulary of all rooms is in errors, files, memory, ratings, contract and metrics.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cfbench.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from cfbench.api.board import compare
+    from cfbench.api.datasets import Data, load
+    from cfbench.api.running import register, run
+    from cfbench.api.runs import Run
+
+__all__ = ["Data", "Run", "compare", "load", "register", "run"]
+
+_MODULES = {
+    "Data": "datasets", "Run": "runs", "compare": "board", "load": "datasets", "register": "running", "run": "running",
+}  # fmt: skip
+"""The module of `cfbench.api` that has a name."""
+
+
+if not TYPE_CHECKING:  # type checkers then report a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"cfbench.api.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,6 +19,7 @@
     │   └── PredictionError     predictions have the wrong shape or are not finite
     ├── RecordError         a stored run cannot be read
     │   └── TakenRunError       another process works on the run, or has finished it
+    ├── StoppedRunError     the machine or a file stopped a run, which can be resumed
     └── WriteError          a folder cannot be written, or the disk is full
 
 A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it
@@ -128,6 +129,14 @@ class RecordError(CfbenchError):
 
 class TakenRunError(RecordError):
     """A run cannot be resumed, because another process works on it or has finished it."""
+
+
+class StoppedRunError(CfbenchError):
+    """The machine or a file stopped a run, which can be resumed. The Python API raises it; see `runs.interruption`."""
+
+
+class RunWarning(UserWarning):
+    """Something that a reader should know before believing the scores of a run."""
 
 
 class SkippedRunsWarning(UserWarning):

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cfbench import __version__, advice
+from cfbench import advice
 from cfbench.cli import console, streams, verbosity
 from cfbench.errors import CfbenchError, UsageError
+from cfbench.version import __version__
 
 ClickError: Any = typer.BadParameter.__mro__[2]
 """ClickException, the root of all errors of Click. Typer may carry its own copy of Click, so it is found this way."""

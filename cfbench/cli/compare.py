@@ -219,8 +219,8 @@ def _print_missing_rankings(ranked_board: RankedBoard, results: Results) -> None
     if items is None:
         return
     if items.without_model:
-        from cfbench.cli.run.flags import command_of
         from cfbench.runs.costs import members_of
+        from cfbench.runs.rerun import command_of
 
         plugins = ", ".join(dict.fromkeys(record.request.plugin.name for record in items.without_model))
         requests = [record.request for record in items.without_model]

@@ -78,8 +78,7 @@ def say_notes(notes: Iterable[str]) -> None:
 
 def say_doubts(record: Record) -> None:
     """Print a line on standard error for each reason to doubt the scores of a run, and its warning."""
-    lines = [record.outcome.warning, *(f"doubtful: {doubt.detail}" for doubt in record.outcome.doubts)]
-    for line in filter(None, dict.fromkeys(lines)):
+    for line in record.notes:
         warn(line)
 
 

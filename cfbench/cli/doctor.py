@@ -28,10 +28,10 @@ def doctor(results: ResultsOption = DEFAULT_RESULTS, json: JsonOption = False) -
 def _facts(results: Path) -> dict[str, str]:
     import torch  # noqa: F401 (the machine's description counts its threads)
 
-    from cfbench import __version__
     from cfbench.data import store
     from cfbench.files import data_home
     from cfbench.runs.machine import describe_machine
+    from cfbench.version import __version__
 
     machine = describe_machine()
     downloaded = [card.name for card in readable_cards() if store.is_ready(card)]

@@ -12,8 +12,8 @@ from cfbench.cli import console
 from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
-    from cfbench.cli.stored_model import StoredModel
     from cfbench.runs.embedding import Embedding
+    from cfbench.runs.stored_model import StoredModel
 
 Sides: TypeAlias = Literal["users", "items"]
 
@@ -63,10 +63,10 @@ def embed(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         raise typer.BadParameter("what for? give a file, as in --out codes.parquet or --plot codes.svg, or --purity")
     if purity and of == "users":
         raise typer.BadParameter("--purity is that of items, because users have no genres; leave --of users out")
-    from cfbench.cli.stored_model import load_model
     from cfbench.data.exporting import check_format
     from cfbench.report.code_map import check_drawing
     from cfbench.runs.embedding import embed as compute_codes
+    from cfbench.runs.stored_model import load_model
 
     if out is not None:
         check_format(out)

@@ -153,9 +153,9 @@ def _format_of(out: Path) -> ModelFormat:
 
 def _export_model(run: str | None, out: Path, kind: ModelFormat, results: Path) -> None:
     """Write the model of a run."""
-    from cfbench.cli.stored_model import load_model
     from cfbench.runs.model_export import describe_model, write_model
     from cfbench.runs.results import Results
+    from cfbench.runs.stored_model import load_model
 
     if run is None:
         command = advice.command("export", "model", "last", "--out", out, results=results)

@@ -71,7 +71,7 @@ def _write(name: str, folder: Path) -> None:
 
 
 def _template_values(name: str) -> dict[str, str]:
-    from cfbench import __version__
+    from cfbench.version import __version__
 
     words = name.split("-")
     return {

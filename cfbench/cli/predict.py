@@ -11,8 +11,8 @@ from cfbench.cli import completion
 from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, RatingsOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
-    from cfbench.cli.stored_model import StoredModel
     from cfbench.cli.view.rows import Row
+    from cfbench.runs.stored_model import StoredModel
 
 
 def predict(
@@ -53,8 +53,8 @@ def predict(
         wanted = "USER,ITEM pairs" if ratings is None else "ITEMs"
         raise typer.BadParameter(f"nothing to predict: give {wanted} or --file PATH")
     users_and_items = None if ratings is not None else [_parse_pair(text, where) for where, text in lines]
-    from cfbench.cli.stored_model import load_model
     from cfbench.cli.view.predictions import print_predictions
+    from cfbench.runs.stored_model import load_model
 
     stored = load_model(run, results, device, ratings)
     if users_and_items is None:
@@ -83,14 +83,11 @@ def _parse_pair(text: str, where: str) -> tuple[str, str]:
 
 def _predict_pairs(stored: StoredModel, users_and_items: list[tuple[str, str]]) -> list[Row]:
     from cfbench.cli.view.predictions import prediction_rows
-    from cfbench.ratings import Pairs
-    from cfbench.runs import fitting
 
-    catalogue = stored.dataset.catalogue
-    items = catalogue.item_codes([item for _, item in users_and_items])
-    users = catalogue.user_codes([user for user, _ in users_and_items])
-    rows = prediction_rows(stored.dataset, items, fitting.predict(stored.plugin, stored.model, Pairs(users, items)))
-    return [{"user": user, **row} for (user, _), row in zip(users_and_items, rows, strict=True)]
+    users, items = [user for user, _ in users_and_items], [item for _, item in users_and_items]
+    scores = stored.predict(users, items)
+    rows = prediction_rows(stored.dataset, stored.dataset.catalogue.item_codes(items), scores)
+    return [{"user": user, **row} for user, row in zip(users, rows, strict=True)]
 
 
 def _predict_items(stored: StoredModel, ids: list[str]) -> list[Row]:

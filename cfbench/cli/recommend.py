@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from cfbench.cli.stored_model import StoredModel
+    from cfbench.runs.stored_model import StoredModel
 
 
 def recommend(
@@ -35,9 +35,9 @@ def recommend(
     """
     if (user is None) == (ratings is None):
         raise typer.BadParameter("whose items? give either --user ID or --ratings PATH")
-    from cfbench.cli.stored_model import load_model
     from cfbench.cli.view.predictions import prediction_rows, print_predictions
     from cfbench.runs.recommend import recommend as highest_predictions
+    from cfbench.runs.stored_model import load_model
 
     stored = load_model(run, results, device, ratings)
     code, rated = _user_and_rated_items(stored, user)

@@ -10,10 +10,10 @@ from cfbench.cli import completion, console
 from cfbench.cli.options import DEFAULT_RESULTS, DeviceOption, JsonOption, ResultsOption, RunArgument
 
 if TYPE_CHECKING:
-    from cfbench.cli.stored_model import StoredModel
     from cfbench.cli.view.rows import Row
     from cfbench.ratings import Catalogue
     from cfbench.runs.embedding import Embedding
+    from cfbench.runs.stored_model import StoredModel
 
 
 def similar(
@@ -42,9 +42,9 @@ def similar(
     """
     if (item is None) == (user is None):
         raise typer.BadParameter("similar to what? give either --item ID or --user ID")
-    from cfbench.cli.stored_model import load_model
     from cfbench.cli.view.rows import print_rows
     from cfbench.runs.embedding import embed
+    from cfbench.runs.stored_model import load_model
 
     stored = load_model(run, results, device, None)
     codes = embed(stored.plugin, stored.model, stored.train, "user" if item is None else "item")

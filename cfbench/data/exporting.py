@@ -64,6 +64,11 @@ def check_format(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
+def export_frame(export: Export) -> pl.DataFrame:
+    """The ratings as one frame, with the columns and types of a Parquet file."""
+    return _block(export, slice(None), as_text=False)
+
+
 def write_export(export: Export, path: Path) -> list[str]:
     """Write a file, which appears only when it is complete, and return its columns.
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from cfbench.leaderboard import Metric
+    from cfbench.leaderboard import Metric, SliceBy
     from cfbench.leaderboard.item_ranking import ItemRankings
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
@@ -150,10 +150,21 @@ def table_columns(metric: Metric, *, pareto: bool = False, k: int | None = None)
     return columns
 
 
+CSV_KEYS = tuple(dict.fromkeys([*_FIRST_KEYS, *(column.key for column in COLUMNS if column.key is not None)]))
+"""The columns of CSV, in order."""
+
+
 def row_data(row: RankedRow) -> dict[str, Any]:
     """A row as plain data for scripts: one value for each column that has a key."""
     values = {column.key: column.value(row) for column in COLUMNS if column.key is not None}
-    return {key: values[key] for key in dict.fromkeys([*_FIRST_KEYS, *values])}
+    return {key: values[key] for key in CSV_KEYS}
+
+
+def csv_rows(rows: Sequence[RankedRow], by: SliceBy | None) -> list[dict[str, Any]]:
+    """The lines of a leaderboard as CSV: one for each row or, with `by`, for each slice of each row."""
+    if by is None:
+        return [row_data(row) for row in rows]
+    return [{"place": row.place, "plugin": row.row.plugin} | part._asdict() for row in rows for part in row.slices]
 
 
 def board_data(ranked_board: RankedBoard) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from cfbench.runs import registry
 from cfbench.runs.arrays import STATE
 from cfbench.runs.costs import Costs
 from cfbench.runs.job import reopen
-from cfbench.runs.source import source_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +121,7 @@ class _RankingReader:
 
 def _code_of(request: Request) -> str:
     """The hash of the code that predicts now; empty for predictions that were made elsewhere."""
-    return "" if request.imported else source_hash(registry.locate(request.plugin.name).module)
+    return "" if request.imported else registry.locate(request.plugin.name).source
 
 
 def _mean(rankings: list[ItemRanking]) -> ItemRanking:

@@ -248,6 +248,12 @@ class Record(_Frozen):
         return self.request.run
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know before believing the scores: the warning, then the doubts, one line each."""
+        lines = [self.outcome.warning, *(f"doubtful: {doubt.detail}" for doubt in self.outcome.doubts)]
+        return tuple(filter(None, dict.fromkeys(lines)))
+
+    @property
     def scored(self) -> bool:
         """Whether it has a test score."""
         return self.outcome.rmse is not None

@@ -1,18 +1,22 @@
 """The registry of plugins: finds them, imports them, and makes their configs.
 
-Plugins are the modules of the folder `plugins/` and the entry points `cfbench.plugins` of installed packages. A plugin
-is named like its module (or entry point), with `-` for `_`. Only this module imports a plugin, and only when a command
-names it. A TOML file of the same name beside the module has its presets: tables of hyper-parameters. The user's own
-presets are in `presets/<plugin>.toml` in the data folder. A preset with the name of a data set is its default there.
+Plugins are the modules of the folder `plugins/` and the entry points `cfbench.plugins` of installed packages; a script
+or a notebook can register more of them for its own process. A plugin is named like its module (or entry point), with
+`-` for `_`. Only this module imports a plugin, and only when a command names it. A TOML file of the same name beside
+the module has its presets: tables of hyper-parameters. The user's own presets are in `presets/<plugin>.toml` in the
+data folder. A preset with the name of a data set is its default there.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
 import re
+import secrets
+import sys
 import tomllib
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -23,11 +27,13 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from pydantic import ValidationError
 
-from cfbench import __version__, advice, plugins
+from cfbench import advice, plugins
 from cfbench.contract import Config, FoldIn, Plugin
-from cfbench.errors import CfbenchError, ConfigError, PluginError, UnknownNameError
+from cfbench.errors import CfbenchError, ConfigError, PluginError, UnknownNameError, UsageError
 from cfbench.files import data_home
 from cfbench.runs.plugin_calls import contained
+from cfbench.runs.source import source_hash
+from cfbench.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -51,6 +57,13 @@ class PluginLocation:
     """Name and version of the distribution that has it."""
     shadowed: tuple[str, ...] = ()
     """Other packages that offer a plugin of this name; they are ignored."""
+    own_source: str = ""
+    """In place of the hash of the module's source, for a plugin whose module has no file of its own."""
+
+    @property
+    def source(self) -> str:
+        """The hash of the plugin's source: two runs are the same only if it is equal."""
+        return self.own_source or source_hash(self.module)
 
     @property
     def summary(self) -> str:
@@ -74,6 +87,10 @@ class PluginLocation:
         except Exception:  # noqa: BLE001 (find_spec imports the package around the module, which may raise anything)
             return None
         return Path(spec.origin) if spec and spec.origin else None
+
+
+_registered: dict[str, tuple[PluginLocation, Plugin[Any]]] = {}
+"""The plugins that are known in this process only, by their names."""
 
 
 @cache
@@ -100,15 +117,44 @@ def _entry_point_location(point: EntryPoint) -> PluginLocation:
     return PluginLocation(point.name.replace("_", "-"), point.module, point.attr or "PLUGIN", package)
 
 
+def register(name: str, plugin: Plugin[Any]) -> None:
+    """Make a plugin known in this process only, in place of an earlier one that was registered under this name.
+
+    Its module may be a script or a notebook. Raises `UsageError` if an installed plugin has this name, `PluginError`
+    for a name that no plugin can have.
+    """
+    if name in locations():
+        raise UsageError(f"{locations()[name].package} has a plugin {name!r} already; choose another name")
+    module = plugin.config.__module__
+    location = PluginLocation(name, module, package="registered in Python", own_source=_source_in_process(module))
+    _check_name(location)
+    _registered[name] = (location, plugin)
+
+
+def _source_in_process(module: str) -> str:
+    """Return the hash of a script's source, and in a notebook a text that no other process has; empty for a module."""
+    if source_hash(module):
+        return ""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else secrets.token_hex(32)
+
+
+def is_registered(name: str) -> bool:
+    """Return whether a plugin is known in this process only."""
+    return name in _registered
+
+
 def names() -> list[str]:
     """Return the names of all plugins."""
-    return list(locations())
+    return sorted({*locations(), *_registered})
 
 
 def locate(name: str) -> PluginLocation:
     """Return where a plugin is; raises `UnknownNameError`."""
+    if name in _registered:
+        return _registered[name][0]
     if name not in locations():
-        raise UnknownNameError("plugin", name, locations(), advice=f"see `{advice.command('plugins')}`")
+        raise UnknownNameError("plugin", name, names(), advice=f"see `{advice.command('plugins')}`")
     return locations()[name]
 
 
@@ -134,11 +180,10 @@ def is_random(name: str) -> bool:
 
 def import_plugin(name: str) -> Plugin[Any]:
     """Import a plugin, whether its libraries are installed or not; raises `UnknownNameError`, `PluginError`."""
+    if name in _registered:
+        return _registered[name][1]
     location = locate(name)
-    if not NAME.fullmatch(name):
-        raise PluginError(
-            f"{location.package} names a plugin {name!r}; a name consists of a-z, 0-9 and -, and starts with a letter"
-        )
+    _check_name(location)
     try:
         with contained(f"the import of plugin {name!r}"):
             module = importlib.import_module(location.module)
@@ -158,6 +203,15 @@ def import_plugin(name: str) -> Plugin[Any]:
             f"plugin {name!r}: {location.module}.{location.attribute} is a {kind}, expected cfbench.contract.Plugin"
         )
     return plugin
+
+
+def _check_name(location: PluginLocation) -> None:
+    """Raise `PluginError` for a name that no plugin can have."""
+    if not NAME.fullmatch(location.name):
+        raise PluginError(
+            f"{location.package} names a plugin {location.name!r}; a name consists of a-z, 0-9 and -, and starts with "
+            "a letter"
+        )
 
 
 def _one_line(fault: Exception) -> str:

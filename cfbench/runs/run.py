@@ -21,7 +21,6 @@ from cfbench.runs.interruption import InterruptedRunError, outer_cause
 from cfbench.runs.job import open_job, resolve_request
 from cfbench.runs.record import Doubt, Record, read_record
 from cfbench.runs.same_run import only_process
-from cfbench.runs.source import source_hash
 from cfbench.runs.work import History, carry_out
 
 if TYPE_CHECKING:
@@ -195,7 +194,7 @@ def predict_the_same(one: Request, other: Request) -> bool:
 def _count_resumption(request: Request, folder: Path) -> History:
     """Count one more resumption of a run, and doubt it if the plugin has changed since; raises `WriteError`."""
     plugin, doubts = request.plugin, tuple[Doubt, ...]()
-    if plugin.source and plugin.source != source_hash(registry.locate(plugin.name).module):
+    if plugin.source and plugin.source != registry.locate(plugin.name).source:
         doubts = (CODE_CHANGED,)
     with write_errors(folder), (folder / "resumed").open("ab") as file:
         file.write(b"\n")

@@ -12,7 +12,6 @@ from cfbench.runs import registry
 from cfbench.runs.device import choose_device
 from cfbench.runs.exposure import find_exposure
 from cfbench.runs.record import DatasetFacts, PluginFacts, Request, SplitFacts, new_run_id
-from cfbench.runs.source import source_hash
 
 if TYPE_CHECKING:
     from cfbench.contract import Config, Plugin
@@ -67,7 +66,7 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
         run=new_run_id(setup.name),
         started=datetime.now(UTC),
         plugin=PluginFacts(
-            name=setup.name, title=plugin.title, package=location.package, source=source_hash(location.module),
+            name=setup.name, title=plugin.title, package=location.package, source=location.source,
             random=plugin.random, uses_times=plugin.uses_times and ratings.times is not None,
         ),
         dataset=dataset_facts(dataset), split=split_facts(split),

@@ -312,8 +312,8 @@ SCENARIOS = {
     "cli/runs.py:runs": list_runs,
     "cli/runs.py:_print_list": list_an_interrupted_run,
     "cli/runs.py:discard": discard_no_run,
-    "cli/stored_model.py:_require_models": predict_with_a_stopped_run,
-    "cli/run/flags.py:command_of": predict_without_the_model,
+    "runs/stored_model.py:_require_models": predict_with_a_stopped_run,
+    "runs/rerun.py:command_of": predict_without_the_model,
     "cli/view/board_page.py:_explain_marks": compare_a_preset_of_another_split,
     "cli/sweep.py:_run_all": interrupt_a_sweep,
     "cli/synth.py:synth": synthesize,
@@ -337,7 +337,7 @@ LONG = {
     *(place for place in SCENARIOS if place.startswith(("tuning/", "cli/tune/", "leaderboard/"))),
     "cli/studies.py:studies", "cli/compare.py:_print_messages", "cli/view/board_page.py:_explain_marks",
     "cli/export.py:_export_model",
-    "cli/run/command.py:describe_stop", "cli/stored_model.py:_require_models", "cli/synth.py:synth",
+    "cli/run/command.py:describe_stop", "runs/stored_model.py:_require_models", "cli/synth.py:synth",
     "data/fetch.py:download_command", "runs/imported_predictions.py:_wanted", "cli/import_.py:import_",
 }  # fmt: skip
 """The scenarios that tune, use torch or prepare data take seconds each."""

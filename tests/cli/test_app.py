@@ -20,6 +20,7 @@ def run_python(*arguments):
 
 def test_importing_cfbench_and_its_command_line_loads_no_heavy_library():
     heavy = ["torch", "optuna", "pandas", "polars", "numpy", "pydantic", "requests", "implicit", "surprise"]
+    heavy += ["cfbench.api"]
     code = f"import sys, cfbench, cfbench.cli; print([name for name in {heavy} if name in sys.modules])"
     assert run_python("-c", code).strip() == "[]"
 

@@ -541,6 +541,6 @@ def test_a_run_that_is_resumed_with_other_code_is_marked(add, terminal, monkeypa
     terminal("run faulty --time-limit 0.1")
     (name,) = Results(Path("results")).unfinished()
     add(Bias)
-    monkeypatch.setattr("cfbench.runs.run.source_hash", lambda module: "edited")
+    monkeypatch.setattr("cfbench.runs.registry.source_hash", lambda module: "edited")
     assert terminal(f"run --resume {name}").status == 0
     assert read_doubts()[1] == ["its code changed while it was stopped"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cfbench.cli.stored_model import load_model
 from cfbench.data.parts import TRAIN
 from cfbench.ratings import Pairs
 from cfbench.runs import fitting, model_export
+from cfbench.runs.stored_model import load_model
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 PAPER = "run deepae --preset paper-3m --hidden 16,8 --epochs 30 --batch-size 16 --lr 0.002"

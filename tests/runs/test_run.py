@@ -656,7 +656,7 @@ def test_a_finished_run_is_found_by_plugin_package_source_config_seed_and_split(
     with monkeypatch.context() as patch:
         patch.setattr(registry, "locate", lambda name: replace(location, package="cfbench-recsys 99.0"))
         assert finished() is None
-    monkeypatch.setattr("cfbench.runs.setup.source_hash", lambda module: "an edited bias")
+    monkeypatch.setattr("cfbench.runs.registry.source_hash", lambda module: "an edited bias")
     assert finished() is None
 
 

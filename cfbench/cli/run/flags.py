@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from cfbench import advice
 from cfbench.cli.plain import plain, plain_help
 from cfbench.cli.view import numbers
-from cfbench.errors import CfbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from pydantic.fields import FieldInfo
 
     from cfbench.contract import Config
-    from cfbench.runs.record import Request
 
 
 def option_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
@@ -42,32 +37,6 @@ def set_signature(function: Callable[..., None], parameters: list[inspect.Parame
     """Give a function that takes any keyword the signature from which Typer makes a command."""
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by inspect.signature
     function.__annotations__ = {each.name: each.annotation for each in parameters}
-
-
-def config_options(config: type[Config], values: dict[str, Any], device: str) -> list[str]:
-    """Return the options that give a config these values, without those that are the defaults on the device."""
-    defaults = config().for_device(device).model_dump(mode="json")
-    options = []
-    for name, value in values.items():
-        flag = name.replace("_", "-")
-        if value == defaults.get(name):
-            continue
-        if isinstance(value, bool):
-            options.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            options.append(f"--{flag}={numbers.hyper_parameter(value)}")
-    return options
-
-
-def command_of(request: Request, results: Path) -> str:
-    """Return the command line that makes a stored run again."""
-    from cfbench.runs import registry
-
-    words = ["run", request.plugin.name, "--seed", str(request.seed), "--no-preset"]
-    words += ["--refit"] if request.refit else []
-    with suppress(CfbenchError):  # a plugin that is no longer installed
-        words += config_options(registry.load(request.plugin.name).config, request.config, request.device)
-    return advice.command(*words, dataset=request.dataset.name, split=request.split.name, results=results)
 
 
 def _flag(name: str, field: FieldInfo, panel: str) -> Any:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cfbench import advice
 from cfbench.cli import console
-from cfbench.cli.run.flags import config_options
 from cfbench.cli.tune.progress import describe_outcome
 from cfbench.cli.view.numbers import NONE, duration, hyper_parameter, score
 
@@ -146,6 +145,8 @@ def warn_of_edges(summary: StudySummary, options: list[str], results: Path) -> N
 
 def _run_options(best: BestTrial, setup: Setup) -> list[str]:
     """The options that make `cfbench run` use the best config."""
+    from cfbench.runs.rerun import config_options
+
     options = ["--no-preset", *(["--refit"] if setup.refit else [])]
     return options + config_options(setup.plugin.config, best.config, setup.device)
 

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cfbench.cli.view import board_columns, slices, tables
-from cfbench.leaderboard.columns import row_data
+from cfbench.leaderboard.columns import csv_rows
 
 if TYPE_CHECKING:
     from cfbench.leaderboard import SliceBy
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def csv_text(rows: list[RankedRow], *, by: SliceBy | None) -> str:
     """The rows as CSV, with all digits: one line for each row or, with `by`, for each slice of each row."""
-    lines = [row_data(row) for row in rows]
-    if by:
-        lines = [{"place": row.place, "plugin": row.row.plugin} | part._asdict() for row in rows for part in row.slices]
+    lines = csv_rows(rows, by)
     stream = io.StringIO()
     writer = csv.DictWriter(stream, lines[0] if lines else ["place"], lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""The model of a stored run, which `cfbench predict`, `recommend` and others load."""
+"""The model of a stored run, to predict, recommend, embed or export."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 from cfbench import advice
 from cfbench.errors import RecordError
+from cfbench.ratings import Pairs
+from cfbench.runs.arrays import STATE
+from cfbench.runs.costs import members_of
+from cfbench.runs.fitting import predict
+from cfbench.runs.job import reopen
+from cfbench.runs.recommend import NewUser, read_ratings
+from cfbench.runs.rerun import command_of
+from cfbench.runs.results import Results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.contract import Predictor
     from cfbench.data.store import Dataset
-    from cfbench.ratings import Ratings
+    from cfbench.ratings import Ratings, Scores
     from cfbench.runs.record import Record
-    from cfbench.runs.results import Results
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +45,22 @@ class StoredModel:
         split, ratings = self.dataset.split(self.split), self.dataset.ratings
         return split.train_and_valid(ratings) if self.refit else split.train(ratings)
 
+    def predict(self, users: list[str], items: list[str]) -> Scores:
+        """(n,) predictions of n pairs, clipped to the scale, given ids of the source; an item may be a title.
+
+        Raises `UnknownNameError` for an id that the data set does not have, and what the plugin raises.
+        """
+        catalogue = self.dataset.catalogue
+        item_codes = catalogue.item_codes(items)
+        pairs = Pairs(catalogue.user_codes(users), item_codes)
+        return self.dataset.ratings.scale.clip(predict(self.plugin, self.model, pairs))
+
 
 def load_model(run: str, results: Path, device: str, ratings: Path | None) -> StoredModel:
     """Load the model of a run. With a file of `ratings`, it predicts for the new user who gave them.
 
     Raises `UnknownNameError`, `RecordError`, `PluginError`, `DeviceError`, and `RowError` for a bad line in `ratings`.
     """
-    from cfbench.runs.job import reopen
-    from cfbench.runs.recommend import NewUser, read_ratings
-    from cfbench.runs.results import Results
-
     stored_runs = Results(results)
     record, folder = stored_runs.find(run)
     _require_models(record, folder, stored_runs)
@@ -61,9 +74,6 @@ def load_model(run: str, results: Path, device: str, ratings: Path | None) -> St
 
 def _require_models(record: Record, folder: Path, results: Results) -> None:
     """Raise `RecordError` if a run, or one that it blends, has no model: published results leave the models out."""
-    from cfbench.runs.arrays import STATE
-    from cfbench.runs.costs import members_of
-
     run, status = record.run, record.outcome.status
     if status == "stopped":
         resume = advice.command("run", "--resume", run, results=results.root)
@@ -76,9 +86,6 @@ def _require_models(record: Record, folder: Path, results: Results) -> None:
 
 
 def _require_file(record: Record, folder: Path, results: Results, role: str = "") -> None:
-    from cfbench.cli.run.flags import command_of
-    from cfbench.runs.arrays import STATE
-
     if record.request.imported is not None or (folder / STATE).exists():
         return
     then = "blend the new run in its place" if role else "use `last`"

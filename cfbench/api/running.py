@@ -1,0 +1,144 @@
+"""Starts runs in the process of the caller, in silence."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, Literal
+
+from cfbench.api.datasets import as_data
+from cfbench.api.places import open_results
+from cfbench.api.runs import Run
+from cfbench.errors import RunWarning, StoppedRunError, UsageError
+from cfbench.runs import registry
+from cfbench.runs import run as harness
+from cfbench.runs.exposure import describe_exposures
+from cfbench.runs.interruption import InterruptedRunError
+from cfbench.runs.run import SilentRunListener
+from cfbench.runs.setup import configure, new_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from cfbench.api.datasets import Data
+    from cfbench.contract import Epoch, Plugin
+    from cfbench.data.store import Dataset
+    from cfbench.runs.record import Request
+    from cfbench.runs.results import Results
+
+
+def run(  # noqa: PLR0913 (each has a name)
+    plugin: str,
+    data: Data | str,
+    /,
+    *,
+    split: str | None = None,
+    seed: int = 0,
+    preset: str | Literal[False] | None = None,
+    device: str = "auto",
+    refit: bool = False,
+    skip_finished: bool = False,
+    results: str | Path | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+    **hyper_parameters: Any,
+) -> Run:
+    """Train a plugin on a split, score it on the test part, and store the run, as `cfbench run` does.
+
+    `data` is a data set or its name. `preset` names a preset, by default that of the data set; False starts from the
+    plugin's defaults. Every other keyword is a hyper-parameter (`cfbench plugins NAME` lists them). `progress` is
+    called after each epoch; an exception of it stops the run and passes on. With `skip_finished` an equal run that is
+    finished is returned. An equal run that was stopped, as by Ctrl-C, is resumed.
+
+    A `RunWarning` says what to know before believing the scores. Raises `UnknownNameError`, `ConfigError`,
+    `DeviceError`, `SplitError`, `PluginError` for a fault of the plugin, and `StoppedRunError`. A model that diverges
+    is no error: see `Run.status`.
+
+    >>> cfbench.run("deepae", data, refeed=1, epochs=20, seed=1, progress=print).scores
+    """
+    opened = as_data(data)
+    name = opened.one_split(split)
+    _check_seed(seed)
+    setup = configure(
+        plugin, dataset=opened.name, split=name, flags=hyper_parameters, preset=preset or None,
+        use_preset=preset is not False, device=device, refit=refit,
+    )  # fmt: skip
+    cut = opened.dataset.split(name)
+    request = new_request(setup, opened.dataset, cut, seed)
+    mismatch = f"these ratings differ from those published under this name: {'; '.join(cut.mismatches)}"
+    exposure = describe_exposures([(name, request.exposure)])
+    _warn([setup.device_note, *exposure, mismatch if cut.mismatches else ""])
+    stored = make_run(request, opened.dataset, open_results(results), progress, skip_finished=skip_finished)
+    _warn(stored.notes)
+    return stored
+
+
+def make_run(
+    request: Request, dataset: Dataset, results: Results, progress: Callable[[Epoch], None] | None, *,
+    skip_finished: bool,
+) -> Run:  # fmt: skip
+    """Carry out a request; see `run`."""
+    listener = _Watcher(progress)
+    with _stops_as_errors(listener):
+        if skip_finished:
+            record, _ = harness.ensure(request, dataset, results, listener)
+            return Run(record, results.place(record.request), results)
+        return Run(*harness.start_or_resume(request, dataset, results, listener), results)
+
+
+def register(name: str, plugin: Plugin[Any]) -> None:
+    """Make your own plugin known under a name, in this process only, so that `run`, `tune` and `Run.open` find it.
+
+    Registering the same name again replaces it. A package announces a plugin to all processes (docs/plugins.md).
+    Raises `UsageError` if an installed plugin has this name, `PluginError` for a name that no plugin can have.
+
+    >>> cfbench.register("item-mean", PLUGIN)
+    """
+    registry.register(name, plugin)
+
+
+class _Watcher(SilentRunListener):
+    """Passes epochs on to a function, and stops the run if the function raises an exception."""
+
+    def __init__(self, progress: Callable[[Epoch], None] | None) -> None:
+        self._progress, self._output = progress, sys.stdout
+        self.fault: Exception | None = None
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Call the function. Models let an interrupt pass, and it leaves the run so that it can be resumed."""
+        if self._progress is None:
+            return
+        try:
+            with redirect_stdout(self._output):  # the output of a plugin's code goes to standard error
+                self._progress(epoch)
+        except Exception as fault:
+            self.fault = fault
+            raise KeyboardInterrupt from fault
+
+
+@contextmanager
+def _stops_as_errors(listener: _Watcher) -> Iterator[None]:
+    """Turn the end of a run that can be resumed into `KeyboardInterrupt`, `StoppedRunError` or the listener's fault."""
+    try:
+        yield
+    except InterruptedRunError as stop:
+        epochs = f" after epoch {stop.epoch}" if stop.epoch else ""
+        message = f"run {stop.run} is stopped{epochs}; the same call resumes it"
+        if listener.fault is not None:
+            listener.fault.add_note(message)
+            raise listener.fault from None
+        if not stop.reason:
+            raise KeyboardInterrupt(message) from None
+        raise StoppedRunError(f"{stop.reason}: {message}") from stop.fault
+
+
+def _warn(lines: Iterable[str]) -> None:
+    """Warn of each line that is not empty, at the line that called the API."""
+    for line in filter(None, lines):
+        warnings.warn(line, RunWarning, stacklevel=3)
+
+
+def _check_seed(seed: int) -> None:
+    if not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"seed {seed!r}: expected a whole number from 0")

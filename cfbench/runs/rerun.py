@@ -1,0 +1,41 @@
+"""The command line that makes a stored run again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from cfbench import advice
+from cfbench.contract import format_value
+from cfbench.errors import CfbenchError
+from cfbench.runs import registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cfbench.contract import Config
+    from cfbench.runs.record import Request
+
+
+def config_options(config: type[Config], values: dict[str, Any], device: str) -> list[str]:
+    """Return the options that give a config these values, without those that are the defaults on the device."""
+    defaults = config().for_device(device).model_dump(mode="json")
+    options = []
+    for name, value in values.items():
+        flag = name.replace("_", "-")
+        if value == defaults.get(name):
+            continue
+        if isinstance(value, bool):
+            options.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            options.append(f"--{flag}={format_value(value)}")
+    return options
+
+
+def command_of(request: Request, results: Path) -> str:
+    """Return the command line that makes a stored run again."""
+    words = ["run", request.plugin.name, "--seed", str(request.seed), "--no-preset"]
+    words += ["--refit"] if request.refit else []
+    with suppress(CfbenchError):  # a plugin that is no longer installed
+        words += config_options(registry.load(request.plugin.name).config, request.config, request.device)
+    return advice.command(*words, dataset=request.dataset.name, split=request.split.name, results=results)
