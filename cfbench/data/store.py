@@ -28,7 +28,15 @@ from cfbench.data.fetch import download_command, exclusive_lock, fetch, find_cac
 from cfbench.data.manifest import Manifest, dataset_folder, file_stamp, read_manifest, verified_file
 from cfbench.data.split import Split, make_split
 from cfbench.errors import CountError, DataError, WriteError
-from cfbench.files import DATA_VARIABLE, atomic_folder, data_home, make_folder, write_atomically, write_errors
+from cfbench.files import (
+    DATA_VARIABLE,
+    atomic_folder,
+    data_home,
+    make_folder,
+    remove_leftovers,
+    write_atomically,
+    write_errors,
+)
 from cfbench.ratings import Catalogue, Ratings
 
 if TYPE_CHECKING:
@@ -83,6 +91,7 @@ class Dataset:
         """Return a split, cut once and then read from the cache. Raises `UnknownNameError`, `SplitError`."""
         definition, name = self.card.split(name), self.card.canonical_name(name)
         path = self._split_path(name)
+        remove_leftovers(path.parent)  # of a process that was killed when its split was already visible
         split = split_cache.read_split(path, name, definition, self.ratings)
         if split is None:
             split = make_split(name, definition, self.ratings)

@@ -401,6 +401,15 @@ def test_another_definition_or_other_ratings_have_another_cache_file(dataset, ho
     assert len(cached_files(home)) == 3
 
 
+def test_the_leftover_of_a_process_killed_after_its_split_was_visible_is_removed_by_the_next_reader(dataset, home):
+    dataset.split("random90")
+    leftover = home / "splits" / dataset.card.name / f".random90.parts.x{files.HIDDEN_SUFFIX}"
+    leftover.mkdir()
+    (leftover / ".lock").touch()
+    assert dataset.split("random90").fingerprint
+    assert not leftover.exists()
+
+
 def test_a_split_that_cannot_be_cached_is_still_cut(dataset, home):
     (home / "splits").write_text("a file in the way")
     assert dataset.split("random90").report["test"] == 6
