@@ -43,6 +43,8 @@ class ExperimentReport:
     splits: tuple[SplitReport, ...]
     missing: tuple[GridRun, ...]
     """The runs that have not been made."""
+    outdated: int
+    """How many of them have been made by other code of their plugin, and do not count."""
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -81,7 +83,8 @@ def build_report(grid: Grid, stored: StoredRuns) -> ExperimentReport:
             arms.append(report_arm(arm, name, records, stored, test_part))
         splits.append(SplitReport(name, split.definition.protocol, tuple(arms), _judge_all(grid, name, arms)))
     missing = tuple(run for run in grid.runs if found[run] is None)
-    return ExperimentReport(grid, _measures(experiment.arms, experiment.claims), tuple(splits), missing)
+    outdated = sum(stored.is_outdated(run.planned) for run in missing)
+    return ExperimentReport(grid, _measures(experiment.arms, experiment.claims), tuple(splits), missing, outdated)
 
 
 def _judge_all(grid: Grid, split: str, arms: list[ArmReport]) -> tuple[Verdict, ...]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfbench.runs import sweep
-from cfbench.runs.run import predict_the_same
+from cfbench.runs.run import differ_in_code_at_most, predict_the_same
 from cfbench.runs.setup import new_request
 from cfbench.runs.sweep import SweepResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cfbench.data.store import Dataset
-    from cfbench.runs.record import Record
+    from cfbench.runs.record import Record, Request
     from cfbench.runs.results import Results
     from cfbench.runs.run import RunListener
     from cfbench.runs.sweep import PlannedRun
@@ -29,9 +31,16 @@ class StoredRuns:
 
     def find(self, planned: PlannedRun) -> Record | None:
         """Return the newest run that predicts the same as this one, or None if it has not been made."""
+        return self._find(planned, predict_the_same)
+
+    def is_outdated(self, planned: PlannedRun) -> bool:
+        """Whether a run has been made by other code of its plugin alone, such as an earlier version."""
+        return self.find(planned) is None and self._find(planned, differ_in_code_at_most) is not None
+
+    def _find(self, planned: PlannedRun, is_same: Callable[[Request, Request], bool]) -> Record | None:
         request = new_request(planned.setup, self.dataset, self.dataset.split(planned.split), planned.seed)
         for record in reversed(self._of_split(planned.split)):
-            if predict_the_same(record.request, request):
+            if is_same(record.request, request):
                 return record
         return None
 

@@ -183,12 +183,15 @@ def predict_the_same(one: Request, other: Request) -> bool:
 
     A record without a hash of the plugin's source is older than this hash, and nobody knows which code made it.
     """
-    if one.refit != other.refit:
-        return False
     first, second = one.plugin, other.plugin
-    same_code = (first.name, first.package, first.source) == (second.name, second.package, second.source)
-    same_work = (one.config, one.seed, one.split.fingerprint) == (other.config, other.seed, other.split.fingerprint)
-    return same_code and same_work
+    same_code = (first.package, first.source) == (second.package, second.source)
+    return same_code and differ_in_code_at_most(one, other)
+
+
+def differ_in_code_at_most(one: Request, other: Request) -> bool:
+    """Return whether both requests have the same plugin, config, seed and split, whatever the code of the plugin."""
+    first, second = ((r.plugin.name, r.config, r.seed, r.split.fingerprint, r.refit) for r in (one, other))
+    return first == second
 
 
 def _count_resumption(request: Request, folder: Path) -> History:

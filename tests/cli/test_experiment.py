@@ -141,6 +141,16 @@ def test_a_page_in_a_file_is_one_of_markdown(planted):
     assert (result.status, "add --format md" in result.err) == (2, True)
 
 
+def test_runs_of_other_code_do_not_count_and_the_report_says_so(planted):
+    planted("experiment run planted.toml --dataset tiny --seeds 1 --quiet")
+    for path in (planted.folder / "results").glob("*/*/bias/*/record.json"):
+        record = json.loads(path.read_text())
+        record["request"]["plugin"]["source"] = "0" * 64
+        path.write_text(json.dumps(record))
+    out = planted("experiment report planted.toml").out
+    assert "3 of 30 runs of planted on tiny, 6 seeds (2 of the others were made by other code of their plugin" in out
+
+
 def test_a_dry_run_lists_the_runs_and_makes_none(planted):
     lines = planted("experiment run planted.toml --dataset tiny --seeds 2 --dry-run").out.splitlines()
     assert lines[0] == "planted: 'biases' on tiny, random90, seed 0"

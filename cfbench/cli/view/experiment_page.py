@@ -48,6 +48,8 @@ def _state(report: ExperimentReport, results: Path) -> str:
     text = f"{report.made} of {len(grid.runs)} runs of {grid.experiment.name} on {grid.dataset}, {grid.seeds} seeds"
     if not report.missing:
         return text
+    if report.outdated:
+        text += f" ({report.outdated} of the others were made by other code of their plugin, and do not count)"
     command = advice.command("experiment", "run", grid.experiment.word, dataset=grid.dataset, results=results)
     return f"{text}; the others: {command}"
 
