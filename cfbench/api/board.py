@@ -49,8 +49,8 @@ def compare(  # noqa: PLR0913 (each has a name)
         raise UsageError("ranking adds columns, and by returns slices instead; leave out one of them")
     card, stored_runs = data.card if isinstance(data, Data) else cards.load(data), open_results(results)
     ranked_board = load_ranked_board(
-        card.name, split or card.default_split, stored_runs, metric=metric, clusters=clusters, by=by, plugins=plugins,
-        all_runs=all_runs,
+        card.name, split or card.default_split, stored_runs, metric=metric, clusters=clusters, by=(by,) if by else (),
+        plugins=plugins, all_runs=all_runs,
     )  # fmt: skip
     if ranking:
         from cfbench.leaderboard.stored_rankings import add_item_rankings

@@ -9,8 +9,8 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.dataset_choice import dataset_card
-from cfbench.cli.view import numbers
 from cfbench.leaderboard import Metric, SliceBy
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,7 +9,7 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.options import DeviceOption, JsonOption
-from cfbench.cli.view.numbers import hyper_parameter
+from cfbench.report.numbers import hyper_parameter
 
 if TYPE_CHECKING:
     from cfbench.contract import Config, Plugin

@@ -13,8 +13,8 @@ from cfbench.cli.baseline import check_leaderboard, slices_or_allowance
 from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
 from cfbench.cli.progress import FileProgress
-from cfbench.cli.view import numbers
 from cfbench.leaderboard import Clusters, Metric, SliceBy
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
@@ -135,7 +135,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
             stored_runs,
             metric=metric,
             clusters=clusters,
-            by=slices,
+            by=(slices,) if slices else (),
             plugins=plugin or [],
             all_runs=all_runs,
             listener=progress,

@@ -21,7 +21,7 @@ def confirm_removal(what: str, *, yes: bool) -> None:
         return
     if not (sys.stdin and sys.stdin.isatty()):
         raise UsageError(f"removing {what} needs --yes, because there is no terminal to ask on; nothing was removed")
-    from cfbench.cli.plain import plain
+    from cfbench.report.plain_text import plain
 
     try:
         agreed = typer.confirm(f"Remove {plain(what)}?", err=True)

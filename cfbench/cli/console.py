@@ -126,14 +126,14 @@ def document(text: str) -> None:
 
     `text` ends with a newline.
     """
-    from cfbench.cli.plain import plain
+    from cfbench.report.plain_text import plain
 
     sys.stdout.write(plain(text) if sys.stdout.isatty() else text)
 
 
 def print_json(data: Any) -> None:
     """Print data for scripts on standard output."""
-    from cfbench.cli.plain import CONTROL
+    from cfbench.report.plain_text import CONTROL
 
     text = json.dumps(_without_nan(data), indent=1, ensure_ascii=False, default=str, allow_nan=False)
     sys.stdout.write(CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")

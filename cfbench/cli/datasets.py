@@ -68,8 +68,9 @@ def _show_one(card: Card, *, json: bool) -> None:
     from cfbench.cli.view import dataset_page
     from cfbench.data import disk_use, store
     from cfbench.files import format_bytes
+    from cfbench.report.dataset_summary import summarize_dataset
 
-    page = dataset_page.make_page(card, store.open_dataset(card) if store.is_ready(card) else None)
+    page = summarize_dataset(card, store.open_dataset(card) if store.is_ready(card) else None)
     parts = disk_use.stored_parts(card.name)
     if json:
         console.print_json(page.as_json() | {"bytes": {part.name: part.bytes for part in parts}})
@@ -93,8 +94,8 @@ def _as_json(cards: list[Card]) -> list[dict[str, Any]]:
 
 
 def _columns(cards: list[Card]) -> list[Column]:
-    from cfbench.cli.view import numbers
     from cfbench.cli.view.tables import Column
+    from cfbench.report import numbers
 
     return [
         Column("data set", [card.name for card in cards]),
@@ -110,9 +111,9 @@ def _columns(cards: list[Card]) -> list[Column]:
 
 
 def _size(card: Card) -> str:
-    from cfbench.cli.view import numbers
     from cfbench.data import disk_use
     from cfbench.files import format_bytes
+    from cfbench.report import numbers
 
     count = disk_use.stored_bytes(card.name)
     return format_bytes(count) if count else numbers.NONE

@@ -8,7 +8,7 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption, RunArgument
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

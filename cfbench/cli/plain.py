@@ -7,33 +7,19 @@ through `console.print_json` or through `console.document`, which neutralise the
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.segment import Segment
 
+from cfbench.report.plain_text import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import ConsoleOptions, RenderableType
     from rich.text import Text
-
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""The control characters C0 (without tab and newline), DEL and C1, and those that reverse the direction of text."""
-
-
-def plain(text: str) -> str:
-    """Return a text with a visible character for each control character: `␛` for the escape character."""
-    return CONTROL.sub(lambda match: _picture(match[0]), text)
-
-
-def _picture(character: str) -> str:
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else "\ufffd"
 
 
 def plain_help(text: str) -> str:

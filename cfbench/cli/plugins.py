@@ -10,7 +10,7 @@ import typer
 from cfbench.cli import completion, console
 from cfbench.cli.options import JsonOption
 from cfbench.cli.run.flags import flag_value, range_text
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -17,8 +17,8 @@ from cfbench.cli.options import (
     ResultsOption,
     refuse_options_before_command,
 )
-from cfbench.cli.view import numbers
 from cfbench.files import format_bytes
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

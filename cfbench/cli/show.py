@@ -9,7 +9,6 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
-from cfbench.cli.view import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.scoring import Slice
     from cfbench.runs.costs import Cost
-    from cfbench.runs.machine import Machine
-    from cfbench.runs.record import Exposure, ImportedFacts, Outcome, Record, Refit, Request, Tuned
+    from cfbench.runs.record import Record
     from cfbench.runs.results import Results
 
 SLICES: tuple[SliceBy, ...] = ("rating", "user-activity")
@@ -85,11 +83,12 @@ def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices:
 
     from cfbench.cli.view.curve_page import print_run_curve
     from cfbench.cli.view.slices import print_slices
+    from cfbench.report.record_facts import record_facts
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _facts(record, cost).items():
+    for name, value in record_facts(record, cost).items():
         table.add_row(name, value)
     console.out().print(table)
     if curve:
@@ -97,133 +96,3 @@ def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices:
         print_run_curve(record, curve)
     for by, parts in slices.items():
         print_slices(parts, by)
-
-
-def _facts(record: Record, cost: Cost) -> dict[str, str]:
-    """The lines of the page, by their names."""
-    request = record.request
-    if request.imported is not None:
-        return _imported_facts(record, request.imported)
-    facts = _data_facts(record) | _score_facts(record.outcome) | _cost_facts(cost)
-    if cost.members:
-        facts["members"] = _describe_members(record.outcome, cost)
-    facts |= {
-        "seed": str(request.seed),
-        "device": _with_detail(request.device, record.machine.accelerator),
-        "preset": request.preset or "none",
-    } | _exposure_facts(request.exposure)
-    if request.tuned:
-        facts["tuned"] = _describe_search(request.tuned)
-    return (
-        facts
-        | _config_facts(request)
-        | {"started": f"{request.started:%Y-%m-%d %H:%M:%S} UTC"}
-        | _machine_facts(record.machine)
-    )
-
-
-def _imported_facts(record: Record, imported: ImportedFacts) -> dict[str, str]:
-    """The lines of a run whose predictions were made elsewhere: it has no costs, and no config."""
-    request, files = record.request, [file for file in (imported.test, imported.valid) if file is not None]
-    return _data_facts(record) | _score_facts(record.outcome) | {
-        "plugin": f"{request.plugin.name} ({request.plugin.title})",
-        "imported from": ", ".join(f"{file.name} (SHA-256 {file.sha256[:12]})" for file in files),
-        "imported": f"{request.started:%Y-%m-%d %H:%M:%S} UTC",
-        "seed": str(request.seed),
-    }  # fmt: skip
-
-
-def _data_facts(record: Record) -> dict[str, str]:
-    """The run, its plugin, and the ratings it learned from."""
-    request, outcome = record.request, record.outcome
-    plugin, dataset, split = request.plugin, request.dataset, request.split
-    return {
-        "run": record.run,
-        "status": f"{outcome.status}: {outcome.message}" if outcome.message else outcome.status,
-        "plugin": f"{plugin.name} ({plugin.title}; {plugin.package}, source {plugin.source[:12] or 'unknown'})",
-        "data set": f"{dataset.name}, version {dataset.card_version}, {dataset.fingerprint[:12]}",
-        "split": f"{split.name}, {split.fingerprint[:12]}",
-        "parts": ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in split.report.items()),
-    }
-
-
-def _score_facts(outcome: Outcome) -> dict[str, str]:
-    """The scores."""
-    valid_rmse = numbers.score(outcome.valid_rmse)
-    if outcome.epochs:
-        valid_rmse += f" in epoch {outcome.best_epoch} of {outcome.epochs}"
-    if outcome.refit:
-        valid_rmse += ", by the first fit"
-    return {
-        "test RMSE": numbers.score(outcome.rmse),
-        "test MAE": numbers.score(outcome.mae),
-        "validation RMSE": valid_rmse,
-        **_refit_facts(outcome.refit),
-        **({"warning": outcome.warning} if outcome.warning else {}),
-        **({"doubtful": "; ".join(doubt.detail for doubt in outcome.doubts)} if outcome.doubts else {}),
-    }
-
-
-def _cost_facts(cost: Cost | Outcome) -> dict[str, str]:
-    """The size of the model, and what the run took."""
-    wall_time, processor_time = numbers.duration(cost.fit_seconds), numbers.duration(cost.fit_cpu_seconds)
-    return {
-        "parameters": numbers.count(cost.parameters),
-        "fit": f"{wall_time} ({processor_time} of processor time)",
-        "predict": numbers.duration(cost.predict_seconds),
-        "peak memory": numbers.megabytes(cost.peak_memory),
-    }
-
-
-def _describe_members(outcome: Outcome, cost: Cost) -> str:
-    """Say that the cost includes the members, or why it is unknown, and what the run took without them."""
-    count, alone = numbers.count(cost.members), ", ".join(f"{k} {v}" for k, v in _cost_facts(outcome).items())
-    if cost.missing:
-        gone = f"{len(cost.missing)} of {count}: {', '.join(cost.missing)}"
-        return f"missing from the results are {gone}; so the cost is unknown; without members: {alone}"
-    return f"{count}; the cost above includes theirs; without members: {alone}"
-
-
-def _exposure_facts(exposure: Exposure | None) -> dict[str, str]:
-    if exposure is None:
-        return {}
-    counts = f"{exposure.validated:,} as validation, {exposure.trained:,} as training ratings"
-    seen = exposure.validated + exposure.trained
-    return {
-        "test ratings met": f"the preset's choice on {exposure.split} has seen {seen:,} of {exposure.test:,}: {counts}"
-    }
-
-
-def _refit_facts(refit: Refit | None) -> dict[str, str]:
-    if refit is None:
-        return {}
-    epochs = f", {refit.epochs} epochs" if refit.epochs else ""
-    seconds = numbers.duration(refit.seconds)
-    return {"second fit": f"to {refit.ratings:,} training and validation ratings{epochs}, {seconds} of the fit"}
-
-
-def _config_facts(request: Request) -> dict[str, str]:
-    """Each hyper-parameter, and where its value came from."""
-    values = {}
-    for name, value in request.config.items():
-        values[f"  {name}"] = f"{numbers.hyper_parameter(value)} ({request.origins.get(name, 'unknown')})"
-    return {"config": ""} | values
-
-
-def _machine_facts(machine: Machine) -> dict[str, str]:
-    threads = f", {machine.threads} threads" if machine.threads else ""
-    versions = {"python": machine.python, **machine.libraries}
-    return {
-        "machine": f"{machine.processor}, {machine.cores} cores{threads}, {machine.system}",
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
-
-
-def _with_detail(text: str, detail: str | None) -> str:
-    return f"{text} ({detail})" if detail else text
-
-
-def _describe_search(tuned: Tuned) -> str:
-    validation_part = f"the validation part of {tuned.dataset}, {tuned.split}"
-    best = f"best {numbers.score(tuned.valid_rmse)} (study {tuned.study})"
-    return f"{tuned.trials} trials in {numbers.duration(tuned.seconds)} on {validation_part}: {best}"

@@ -18,8 +18,8 @@ from cfbench.cli.options import (
     StorageOption,
     refuse_options_before_command,
 )
-from cfbench.cli.view.numbers import NONE, duration, score
 from cfbench.files import format_bytes
+from cfbench.report.numbers import NONE, duration, score
 
 if TYPE_CHECKING:
     from optuna import Study

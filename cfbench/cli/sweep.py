@@ -13,7 +13,7 @@ from cfbench.cli import console
 from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 from cfbench.cli.progress import run_progress
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from cfbench.runs.results import Results

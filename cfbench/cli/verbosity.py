@@ -35,7 +35,7 @@ class Log:
 
     def write(self, line: str) -> None:
         """Append a line, without control characters."""
-        from cfbench.cli.plain import plain
+        from cfbench.report.plain_text import plain
 
         if self._file is None:
             return

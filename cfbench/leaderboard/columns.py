@@ -164,15 +164,16 @@ def csv_rows(rows: Sequence[RankedRow], by: SliceBy | None) -> list[dict[str, An
     """The lines of a leaderboard as CSV: one for each row or, with `by`, for each slice of each row."""
     if by is None:
         return [row_data(row) for row in rows]
-    return [{"place": row.place, "plugin": row.row.plugin} | part._asdict() for row in rows for part in row.slices]
+    parts = [(row, part) for row in rows for part in row.slices.get(by, ())]
+    return [{"place": row.place, "plugin": row.row.plugin} | part._asdict() for row, part in parts]
 
 
 def board_data(ranked_board: RankedBoard) -> dict[str, Any]:
-    """A whole leaderboard as plain data for scripts, with the slices of each row where it has them."""
+    """A whole leaderboard as plain data for scripts, with the first slices of each row where it has them."""
     board, rows = ranked_board.board, []
     for row in ranked_board.rows:
-        slices = {"slices": [part._asdict() for part in row.slices]} if row.slices else {}
-        rows.append(row_data(row) | slices)
+        slices = [{"slices": [part._asdict() for part in parts]} for parts in row.slices.values()]
+        rows.append(row_data(row) | (slices[0] if slices else {}))
     return {
         "dataset": board.dataset, "split": board.split, "protocol": board.protocol, "metric": ranked_board.metric,
         "clusters": ranked_board.clusters,

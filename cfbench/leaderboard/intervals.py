@@ -69,25 +69,27 @@ def interval(estimate: Estimate, *, level: float = _LEVEL) -> Interval:
 
 
 def _plain_interval(estimate: Estimate, level: float) -> Interval:
-    from scipy.special import stdtrit
-
-    value, freedom = add(jackknife(estimate.effects), between_seeds([estimate]))
-    half_width = (stdtrit(freedom, (1 + level) / 2) * np.sqrt(value)).item()
-    return Interval(max(estimate.score - half_width, 0.0), estimate.score + half_width)
+    half = half_width(*add(jackknife(estimate.effects), between_seeds([estimate])), level=level)
+    return Interval(max(estimate.score - half, 0.0), estimate.score + half)
 
 
 def compare(first: Estimate, second: Estimate, *, level: float = _LEVEL) -> Comparison:
     """A paired t-test of the difference `first` - `second`; NaN where fewer than two users have test ratings."""
-    from scipy.special import stdtrit
-
     difference = first.score - second.score
     if not first.defined:
         return Comparison(difference, np.nan, np.nan, np.nan)
     effects = [a - b for a, b in zip(first.effects, second.effects, strict=True)]
     variance = add(jackknife(effects), between_seeds([first]), between_seeds([second]))
-    half_width = (stdtrit(variance.freedoms, (1 + level) / 2) * np.sqrt(variance.values)).item()
+    half = half_width(*variance, level=level)
     p = p_values(np.array([difference]), variance).item()
-    return Comparison(difference, difference - half_width, difference + half_width, p)
+    return Comparison(difference, difference - half, difference + half, p)
+
+
+def half_width(variance: Floats, freedom: Floats, *, level: float = _LEVEL) -> float:
+    """Half the width of a t interval, from one variance and its degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float((stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance)).item())
 
 
 def p_values(differences: Floats, variances: Variances) -> Floats:

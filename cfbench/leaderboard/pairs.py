@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cfbench.leaderboard.intervals import Variances, add, between_seeds, jackknife, p_values
+from cfbench.leaderboard.intervals import Comparison, Variances, add, between_seeds, half_width, jackknife, p_values
 from cfbench.ratings import blocks
 
 if TYPE_CHECKING:
@@ -41,6 +41,21 @@ class PairTests:
     scores: Floats
     p: Floats
     """(scores, scores) the adjusted p-value of each pair; 1 on the diagonal."""
+    variances: Variances
+    """(scores, scores) the variance of the difference of each pair; 0 on the diagonal."""
+
+    def in_order(self, order: Sequence[int]) -> PairTests:
+        """The same tests, with the scores in another order."""
+        index = np.ix_(order, order)
+        variances = Variances(*(values[index] for values in self.variances))
+        return PairTests(self.scores[list(order)], self.p[index], variances)
+
+    def compare(self, first: int, second: int) -> Comparison:
+        """The difference of two scores with its own interval, and with the p-value that is adjusted for all pairs."""
+        value, freedom = (values[first, second] for values in self.variances)
+        difference = float(self.scores[first] - self.scores[second])
+        half = half_width(value, freedom)
+        return Comparison(difference, difference - half, difference + half, float(self.p[first, second]))
 
     def places(self, alpha: float) -> list[PlaceRange]:
         """The places that each score may have: after all that are significantly better, before all that are worse.
@@ -60,26 +75,29 @@ def compare_all(estimates: Sequence[Estimate]) -> PairTests:
     """Test all pairs; each p-value is adjusted so that any false rejection has at most the probability of the level."""
     scores = np.array([estimate.score for estimate in estimates])
     first, second = np.triu_indices(len(estimates), 1)
-    p = np.ones((len(estimates), len(estimates)))
+    shape = (len(estimates), len(estimates))
+    p, variances = np.ones(shape), Variances(np.zeros(shape), np.ones(shape))
     if len(first):
-        raw_p = _pair_p_values(estimates, scores)
+        of_pairs = _pair_variances(estimates)
+        raw_p = p_values(scores[second] - scores[first], of_pairs)
         p[first, second] = p[second, first] = step_down(raw_p, _covariance(estimates))
-    return PairTests(scores, p)
+        for matrix, values in zip(variances, of_pairs, strict=True):
+            matrix[first, second] = matrix[second, first] = values
+    return PairTests(scores, p, variances)
 
 
-def _pair_p_values(estimates: Sequence[Estimate], scores: Floats) -> Floats:
-    """(pairs,) the p-value of each pair by itself, in the order of `np.triu_indices`."""
+def _pair_variances(estimates: Sequence[Estimate]) -> Variances:
+    """(pairs,) the variance of the difference of each pair, in the order of `np.triu_indices`."""
     effects = [np.stack(arrays) for arrays in zip(*(e.effects for e in estimates), strict=True)]
     seeds = between_seeds(estimates)
     rows = max(1, _NUMBERS_AT_A_TIME // max(array.shape[1] for array in effects))
-    p = []
+    parts = []
     for index in range(len(estimates) - 1):
         for block in blocks(len(estimates) - index - 1, rows):
             others = slice(index + 1 + block.start, index + 1 + block.stop)
             over_clusters = jackknife([array[others] - array[index] for array in effects])
-            variances = add(over_clusters, _take(seeds, others), _take(seeds, slice(index, index + 1)))
-            p.append(p_values(scores[others] - scores[index], variances))
-    return np.concatenate(p)
+            parts.append(add(over_clusters, _take(seeds, others), _take(seeds, slice(index, index + 1))))
+    return Variances(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _take(variances: Variances, rows: slice) -> Variances:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cfbench import advice
 from cfbench.data import card as cards
@@ -22,7 +22,8 @@ from cfbench.leaderboard.scoring import build_test_part, estimate_score, read_er
 from cfbench.runs.results import warn_of_skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from cfbench.data.card import Card
     from cfbench.data.progress import ProgressListener
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from cfbench.leaderboard.estimates import Estimate
     from cfbench.leaderboard.intervals import Comparison, Interval
     from cfbench.leaderboard.item_ranking import ItemRanking, ItemRankings
-    from cfbench.leaderboard.pairs import PlaceRange
+    from cfbench.leaderboard.pairs import PairTests, PlaceRange
     from cfbench.leaderboard.row import Row
     from cfbench.leaderboard.scoring import RunErrors, Slice, TestPart
     from cfbench.runs.record import Record
@@ -63,7 +64,8 @@ class RankedRow:
     """The RMSE over the test ratings of users without a training rating."""
     new_items: float | None = None
     """The RMSE over the test ratings of items without a training rating."""
-    slices: tuple[Slice, ...] = ()
+    slices: Mapping[SliceBy, tuple[Slice, ...]] = field(default_factory=dict)
+    """The RMSE over slices of the test ratings, for each way to slice them that was asked for."""
     items: ItemRanking | None = None
     """How well the row's models rank items, where that was computed."""
     on_front: bool = False
@@ -86,6 +88,8 @@ class RankedBoard:
     rows: list[RankedRow]
     has_ratings: bool
     """Whether the data set is downloaded, so that intervals and tests could be computed."""
+    tests: PairTests | None = None
+    """The tests of all pairs of ranked rows, in the order of their places; None where they could not be computed."""
     items: ItemRankings | None = None
     """What the rows' item rankings measure, where they were computed."""
 
@@ -97,7 +101,7 @@ def load_ranked_board(  # noqa: PLR0913 (each is an option of `compare`)
     *,
     metric: Metric = "rmse",
     clusters: Clusters = "user",
-    by: SliceBy | None = None,
+    by: Collection[SliceBy] = (),
     plugins: Collection[str] = (),
     all_runs: bool = False,
     listener: ProgressListener = SILENT,
@@ -112,29 +116,36 @@ def load_ranked_board(  # noqa: PLR0913 (each is an option of `compare`)
     data = store.open_dataset(card) if store.is_ready(card) else None
     fingerprints = None if data is None else {name: data.split(name).fingerprint for name in card.expand_split(split)}
     board = build_board(card, split, results, fingerprints, plugins=plugins, all_runs=all_runs)
-    rows = rank_rows(board, results, data, metric=metric, clusters=clusters, by=by, listener=listener)
-    return RankedBoard(board, card, metric, clusters, rows, has_ratings=data is not None)
+    rows, tests = rank_and_test(board, results, data, metric=metric, clusters=clusters, by=by, listener=listener)
+    return RankedBoard(board, card, metric, clusters, rows, has_ratings=data is not None, tests=tests)
 
 
-def rank_rows(
+def rank_rows(board: Leaderboard, results: Results, dataset: Dataset | None, **options: Any) -> list[RankedRow]:
+    """The rows that `rank_and_test` gives, which has the same options."""
+    return rank_and_test(board, results, dataset, **options)[0]
+
+
+def rank_and_test(
     board: Leaderboard,
     results: Results,
     dataset: Dataset | None,
     *,
     metric: Metric = "rmse",
     clusters: Clusters = "user",
-    by: SliceBy | None = None,
+    by: Collection[SliceBy] = (),
     listener: ProgressListener = SILENT,
-) -> list[RankedRow]:
-    """The rows in the order of the metric, followed by those that are not ranked; raises `UsageError`.
+) -> tuple[list[RankedRow], PairTests | None]:
+    """The rows in the order of the metric, followed by those that are not ranked, and the tests of all pairs.
 
-    `dataset` is None when it is not downloaded. `by` adds the RMSE over slices of the test ratings.
+    `dataset` is None when it is not downloaded. `by` adds the RMSE over slices of the test ratings. Raises
+    `UsageError`.
     """
     unranked_rows = [row for row in board.rows if not row.ranked]
+    tests = None
     if dataset is not None:
         test_parts = {name: build_test_part(dataset.ratings, dataset.split(name)) for name in board.fingerprints}
         reader = _ErrorReader(results, test_parts)
-        ranked_rows = _score_from_predictions(board, reader, metric, clusters, by, listener)
+        ranked_rows, tests = _score_from_predictions(board, reader, metric, clusters, by, listener)
         unranked_rows += reader.lost_rows
         warn_of_skipped(reader.faults)
     elif by or metric == "user-rmse":
@@ -144,10 +155,15 @@ def rank_rows(
         )
     else:
         ranked_rows = [RankedRow(row, row.rmse if metric == "rmse" else row.mae) for row in board.ranked]
-    ranked_rows.sort(key=lambda ranked_row: (ranked_row.score, ranked_row.row.newest.request.started))
+    order = sorted(range(len(ranked_rows)), key=lambda index: _score_order(ranked_rows[index]))
+    ranked_rows = [ranked_rows[index] for index in order]
     front = _front_places(ranked_rows)
     placed_rows = [replace(row, place=place, on_front=place in front) for place, row in enumerate(ranked_rows, 1)]
-    return placed_rows + [RankedRow(row, None) for row in unranked_rows]
+    return placed_rows + [RankedRow(row, None) for row in unranked_rows], tests and tests.in_order(order)
+
+
+def _score_order(row: RankedRow) -> tuple[float | None, datetime]:
+    return row.score, row.row.newest.request.started
 
 
 @dataclass
@@ -185,10 +201,10 @@ def _score_from_predictions(
     reader: _ErrorReader,
     metric: Metric,
     clusters: Clusters,
-    by: SliceBy | None,
+    by: Collection[SliceBy],
     listener: ProgressListener,
-) -> list[RankedRow]:
-    """The ranked rows with scores, intervals and tests from the predictions.
+) -> tuple[list[RankedRow], PairTests | None]:
+    """The ranked rows with scores, intervals and tests from the predictions, in the order of the leaderboard.
 
     Only the errors of one row's runs are in memory at a time; their sums stay.
     """
@@ -204,13 +220,13 @@ def _score_from_predictions(
     return _doubt(rows, estimates)
 
 
-def _doubt(rows: list[RankedRow], estimates: list[Estimate]) -> list[RankedRow]:
+def _doubt(rows: list[RankedRow], estimates: list[Estimate]) -> tuple[list[RankedRow], PairTests | None]:
     """The rows with their intervals, the places they may have, and their comparisons with the best row."""
     if not rows or not estimates[0].defined:
-        return rows
+        return rows, None
     best = min(range(len(rows)), key=lambda index: estimates[index].score)
     tests = compare_all(estimates)
-    return [
+    doubted = [
         replace(
             row,
             interval=interval(estimate),
@@ -220,9 +236,10 @@ def _doubt(rows: list[RankedRow], estimates: list[Estimate]) -> list[RankedRow]:
         )
         for row, estimate, p, places in zip(rows, estimates, tests.p[best], tests.places(ALPHA), strict=True)
     ]
+    return doubted, tests
 
 
-def _score_row(row: Row, seeds: list[list[RunErrors]], score: float, by: SliceBy | None) -> RankedRow:
+def _score_row(row: Row, seeds: list[list[RunErrors]], score: float, by: Collection[SliceBy]) -> RankedRow:
     """The row with its scores."""
     runs = [run for folds in seeds for run in folds]
     return RankedRow(
@@ -231,7 +248,7 @@ def _score_row(row: Row, seeds: list[list[RunErrors]], score: float, by: SliceBy
         user_rmse=statistics.mean(run.sum_by("user", "user-rmse").score for run in runs),
         new_users=score_new(runs, "user-activity"),
         new_items=score_new(runs, "item-popularity"),
-        slices=tuple(score_slices(runs, by)) if by else (),
+        slices={each: tuple(score_slices(runs, each)) for each in by},
     )
 
 

@@ -199,6 +199,11 @@ class Row:
 
     @property
     def note(self) -> str:
+        """The notes in one line."""
+        return ", ".join(self.notes)
+
+    @property
+    def notes(self) -> list[str]:
         """What a reader of the score should know: unusual statuses, missing folds or seeds, times, imports."""
         notes = self._ranked_notes() if self.ranked else self._unranked_notes()
         if self.one_seed:
@@ -217,7 +222,7 @@ class Row:
             notes.append(f"cost unknown: {imported} imported {'member' if imported == 1 else 'members'}")
         if self.is_imported:
             notes.append(IMPORTED)
-        return ", ".join(notes)
+        return notes
 
     def _ranked_notes(self) -> list[str]:
         statuses = dict.fromkeys(record.outcome.status for record in self.records)

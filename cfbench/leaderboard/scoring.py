@@ -110,8 +110,18 @@ class TestPart:
         spans = (f"{low:,}–{above - 1:,}" for low, above in pairwise(ACTIVITY_STARTS[1:]))
         return ["none", *spans, f"{ACTIVITY_STARTS[-1]:,} and more"]
 
+    @cached_property
+    def _slice_indexes(self) -> dict[SliceBy, NDArray[np.int64]]:
+        """What `slice_index` has computed: all runs of a leaderboard have the same slices."""
+        return {}
+
     def slice_index(self, by: SliceBy) -> NDArray[np.int64]:
         """(n,) the slice of each test rating, as an index into `slice_labels`."""
+        if by not in self._slice_indexes:
+            self._slice_indexes[by] = self._find_slices(by)
+        return self._slice_indexes[by]
+
+    def _find_slices(self, by: SliceBy) -> NDArray[np.int64]:
         if by == "rating":
             return _RatingSlices.of_scale(self.ratings.scale).index(self.ratings.ratings)
         if by == "user-activity":

@@ -328,7 +328,7 @@ SCENARIOS = {
     "runs/inventory.py:_find": remove_as_the_other_kind,
     "runs/inventory.py:remove_run": remove_a_run_that_is_gone,
     "runs/job.py:_run_command": predict_with_a_changed_plugin,
-    "leaderboard/ranking.py:rank_rows": slice_without_data,
+    "leaderboard/ranking.py:rank_and_test": slice_without_data,
     "leaderboard/stored_rankings.py:add_item_rankings": rank_items_without_data,
 }
 """What makes each function advise a command."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cfbench.cli.view.dataset_page import count_values, describe, make_page, print_page, split_lines
+from cfbench.cli.view.dataset_page import print_page
 from cfbench.data import card, store
 from cfbench.data.split_definitions import (
     HeldOut,
@@ -19,6 +19,7 @@ from cfbench.data.split_definitions import (
     TimeWindow,
 )
 from cfbench.ratings import Scale
+from cfbench.report.dataset_summary import count_values, describe, split_lines, summarize_dataset
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_every_split_of_a_small_data_set_is_cut_and_counted(terminal, tiny):
 def test_the_page_of_a_large_data_set_cuts_no_split_and_counts_those_that_are_cut(tiny, monkeypatch, capsys):
     report = tiny.split("random80").report
     monkeypatch.setattr(store.Dataset, "split", lambda *_: pytest.fail("the page cut a split"))
-    page = make_page(tiny.card, tiny, small=10)
+    page = summarize_dataset(tiny.card, tiny, small=10)
     assert {name: split.report for name, split in page.splits.items() if split.report} == {"random80": report}
     print_page(page)
     counted = [line for line in capsys.readouterr().out.splitlines() if " validation, " in line]
@@ -96,7 +97,7 @@ def test_the_page_of_a_large_data_set_cuts_no_split_and_counts_those_that_are_cu
 
 def test_an_impossible_split_says_why(tiny):
     timeless = replace(tiny, ratings=replace(tiny.ratings, times=None, known_fingerprint=None))
-    split = make_page(tiny.card, timeless).splits["last1"]
+    split = summarize_dataset(tiny.card, timeless).splits["last1"]
     reason = "leave-last-out needs timestamps, and this data set has none"
     assert (split.report, split.impossible) == (None, reason)
     assert split_lines(split)[1] == f"impossible for these ratings: {reason}"
@@ -105,7 +106,7 @@ def test_an_impossible_split_says_why(tiny):
 def test_a_split_whose_counts_differ_from_the_published_ones_says_so(tiny):
     other = RandomHoldout(expected={"train": 7, "test": tiny.split("random90").report["test"]})
     changed = tiny.card.model_copy(update={"splits": {"other": other}})
-    split = make_page(changed, replace(tiny, card=changed)).splits["other"]
+    split = summarize_dataset(changed, replace(tiny, card=changed)).splits["other"]
     assert split.as_json()["published_counts"] == other.expected
     count = split.report["train"]
     assert split_lines(split)[2] == f"not as published: train: expected 7, got {count:,}"
@@ -148,5 +149,5 @@ def test_every_kind_of_split_has_its_words(definition, words):
 
 def test_the_netflix_prize_shows_its_published_counts_before_it_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path))
-    full = make_page(card.load("netflix"), None).splits["full"]
+    full = summarize_dataset(card.load("netflix"), None).splits["full"]
     assert split_lines(full)[1] == "as published: 98,074,901 train, 2,250,481 held-out ratings"

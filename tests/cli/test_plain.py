@@ -14,9 +14,10 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.confirmation import confirm_removal
-from cfbench.cli.plain import CONTROL, PlainConsole, plain
+from cfbench.cli.plain import PlainConsole
 from cfbench.cli.view.tables import Column, rich_table
 from cfbench.contract import Config, Plugin
+from cfbench.report.plain_text import CONTROL, plain
 from cfbench.runs import registry
 
 ATTACK = "[/nope] [bold]x[/bold] :smile: \x1b]0;owned\x07\x1b[31mred\x9b2J\x7f\u202e"

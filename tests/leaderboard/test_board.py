@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cfbench.cli.view import numbers
 from cfbench.data import card
 from cfbench.data.card import Published
 from cfbench.errors import UnknownNameError
 from cfbench.leaderboard.board import build_board, published
+from cfbench.report import numbers
 from cfbench.runs.record import Tuned
 
 

@@ -54,6 +54,7 @@ def test_a_single_pair_keeps_its_p_value_and_several_are_those_of_compare(make_w
     world = make_world(np.random.default_rng(12), 80)
     models = [world.model() for _ in range(4)]
     assert compare_all(models[:2]).p[0, 1] == pytest.approx(compare(*models[:2]).p)
+    assert compare_all(models[:2]).compare(0, 1) == pytest.approx(compare(*models[:2]))
     raw = np.array([compare(models[a], models[b]).p for a, b in zip(*np.triu_indices(4, 1), strict=True)])
     adjusted = upper(compare_all(models).p)
     assert (adjusted >= raw - 1e-12).all()
@@ -96,7 +97,7 @@ def test_places_leave_room_for_all_that_do_not_differ():
     p = np.ones((4, 4))
     for a, b in [(0, 2), (0, 3), (1, 3)]:
         p[a, b] = p[b, a] = 0.01
-    assert PairTests(np.array([0.8, 0.9, 1.0, 1.1]), p).places(0.05) == [(1, 2), (1, 3), (2, 4), (3, 4)]
+    assert PairTests(np.array([0.8, 0.9, 1.0, 1.1]), p, None).places(0.05) == [(1, 2), (1, 3), (2, 4), (3, 4)]
 
 
 def test_the_places_of_models_far_apart_are_certain_and_of_equal_ones_open(make_world):
@@ -105,3 +106,12 @@ def test_the_places_of_models_far_apart_are_certain_and_of_equal_ones_open(make_
     assert compare_all(models).places(0.05) == [(1, 1), (2, 2), (3, 3)]
     assert compare_all([models[1]]).places(0.05) == [(1, 1)]
     assert compare_all([]).places(0.05) == []
+
+
+def test_tests_in_another_order_are_the_same_tests(make_world):
+    world = make_world(np.random.default_rng(5))
+    models = [world.model(factor=factor, seeds=2) for factor in (1.0, 1.1, 1.3)]
+    tests, turned = compare_all(models), compare_all(models).in_order([2, 0, 1])
+    assert turned.compare(0, 2) == tests.compare(2, 1)
+    assert turned.compare(0, 2)[:3] == pytest.approx(compare(models[2], models[1])[:3])
+    assert turned.places(0.05) == [tests.places(0.05)[index] for index in (2, 0, 1)]

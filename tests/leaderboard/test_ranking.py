@@ -94,8 +94,8 @@ def test_each_fold_is_scored_on_its_own_test_part_and_the_scores_are_averaged(ti
     ]
     assert row.score == pytest.approx(np.mean(expected), rel=1e-12)
     assert row.interval.low < row.score < row.interval.high
-    (sliced,) = tiny.rank("5fold", by="rating")
-    assert sum(part.ratings for part in sliced.slices) == len(tiny.dataset.ratings)
+    (sliced,) = tiny.rank("5fold", by=("rating",))
+    assert sum(part.ratings for part in sliced.slices["rating"]) == len(tiny.dataset.ratings)
 
 
 def test_intervals_over_users_and_items_are_wider_and_items_have_their_own(tiny):

@@ -13,8 +13,8 @@ from cfbench.ratings import Ratings, Scale
 def slices_and_errors(tiny, by):
     """The slices of the one stored run, and its errors."""
     record = tiny.add_noisy("bias", 0.7)
-    (row,) = tiny.rank(by=by)
-    return row.slices, tiny.predictions(record) - tiny.test_part().ratings
+    (row,) = tiny.rank(by=(by,))
+    return row.slices[by], tiny.predictions(record) - tiny.test_part().ratings
 
 
 def check_slice(part, members, errors):

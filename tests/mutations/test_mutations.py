@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from cfbench import cli
-from cfbench.cli.plain import CONTROL
 from cfbench.data import card, store
+from cfbench.report.plain_text import CONTROL
 from cfbench.runs import run as harness
 from cfbench.runs.results import Results
 from cfbench.runs.setup import configure, new_request

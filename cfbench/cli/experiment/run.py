@@ -15,7 +15,7 @@ from cfbench.cli.dataset_choice import dataset_card, open_or_download
 from cfbench.cli.experiment.options import NamesArgument, choose_experiments
 from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, DeviceOption, JsonOption, ResultsOption, parse_time
 from cfbench.cli.progress import run_progress
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import typer
 
 from cfbench.cli import completion, console
 from cfbench.cli.options import JsonOption
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from cfbench.experiments.definition import Arm, Experiment

@@ -24,8 +24,8 @@ from cfbench.cli.options import (
 from cfbench.cli.plain import plain_help
 from cfbench.cli.progress import after_epoch, run_progress
 from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
-from cfbench.cli.view import numbers
 from cfbench.errors import PluginError
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 import typer
 
-from cfbench.cli.plain import plain, plain_help
-from cfbench.cli.view import numbers
+from cfbench.cli.plain import plain_help
+from cfbench.report import numbers
+from cfbench.report.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.progress import after_epoch, run_progress
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset

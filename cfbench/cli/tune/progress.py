@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console, progress, verbosity
-from cfbench.cli.view.numbers import duration
+from cfbench.report.numbers import duration
 
 if TYPE_CHECKING:
     from types import TracebackType

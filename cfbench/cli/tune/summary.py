@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cfbench import advice
 from cfbench.cli import console
 from cfbench.cli.tune.progress import describe_outcome
-from cfbench.cli.view.numbers import NONE, duration, hyper_parameter, score
+from cfbench.report.numbers import NONE, duration, hyper_parameter, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

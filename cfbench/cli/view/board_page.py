@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from cfbench import advice
 from cfbench.cli import console
-from cfbench.cli.view import board_columns, numbers, slices, tables
-from cfbench.leaderboard.row import IMPORTED, KNOWS_DATE, MET_TEST, ONE_SEED, REFIT
+from cfbench.cli.view import board_columns, slices, tables
+from cfbench.leaderboard.row import MET_TEST
+from cfbench.report import numbers
+from cfbench.report.explanations import explain_intervals, explain_marks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cfbench.data.card import Published
-    from cfbench.leaderboard import Clusters, SliceBy
+    from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.item_ranking import ItemRankings
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
 
@@ -62,44 +64,16 @@ def _print_notes(rows: list[RankedRow]) -> None:
             console.result(f"{row.row.plugin}: {row.row.note}")
 
 
-SAMPLES: dict[Clusters, str] = {
-    "user": "other users like these, the same items",
-    "item": "other items like these, the same users",
-    "both": "other users and items like these",
-}
-"""For what the intervals and tests hold."""
-
-
 def _explain_marks(ranked_board: RankedBoard, results: Path, *, pareto: bool) -> None:
     """Print what the marks and notes mean, when the rows have any."""
-    rows = ranked_board.rows
-    _explain_intervals(ranked_board)
-    if any(row.tied for row in rows):
-        console.result("≈ does not differ significantly from the best: paired tests of all pairs, step-down max-t, 5 %")
-    if any(row.row.one_seed for row in rows):
-        console.result(f"{ONE_SEED}: the numbers hold for this seed; another seed can give others")
-    if pareto:
-        console.result("● no other model is both at least as good and fitted at least as fast")
-    if any(row.row.refit for row in rows):
-        console.result(
-            f"{REFIT}: once validation had chosen, the model was fitted again to training and validation ratings; its "
-            "validation RMSE is that of the first fit"
-        )
-    if example := next((row.row.newest.run for row in rows if row.row.met_test), None):
-        show = advice.command("show", example, results=results)
-        shares = sorted({f"{row.row.test_share_met:.0%}" for row in rows if row.row.test_share_met is not None})
-        share = f"{' to '.join(dict.fromkeys((shares[0], shares[-1])))} of the" if shares else "some"
-        console.result(
-            f"{MET_TEST}: the preset was chosen on another split, where {share} test ratings of this one were training "
-            f"or validation ratings; the record of a run counts them: {show}"
-        )
-    if any(row.row.uses_times for row in rows):
-        console.result(f"{KNOWS_DATE}: the model is given the time of each rating that it predicts")
-    for row in (row.row for row in rows if row.row.members):
-        members = numbers.count(row.members)
-        console.result(f"{row.plugin}: its cost and its parameters include those of its members ({members})")
-    if any(row.row.uses_imports for row in rows):
-        console.result(f"{IMPORTED}: the predictions were made elsewhere; how the model was trained is not known")
+    for mark in explain_intervals(ranked_board):
+        console.result(mark.line)
+    for mark in explain_marks(ranked_board.rows, pareto=pareto):
+        if mark.name == MET_TEST:
+            example = next(row.row.newest.run for row in ranked_board.rows if row.row.met_test)
+            console.result(f"{mark.line}: {advice.command('show', example, results=results)}")
+        else:
+            console.result(mark.line)
 
 
 def _explain_item_rankings(items: ItemRankings, rows: list[RankedRow]) -> None:
@@ -112,14 +86,6 @@ def _explain_item_rankings(items: ItemRankings, rows: list[RankedRow]) -> None:
         f"{items.task.liked:g}, without {left_out} users whose test ratings are all lower; equal predictions count as "
         f"the mean over their orders{dates}"
     )
-
-
-def _explain_intervals(ranked_board: RankedBoard) -> None:
-    """Print for what the intervals hold, when there are any."""
-    if any(row.interval for row in ranked_board.rows):
-        console.result(f"95 %, to best, places: for {SAMPLES[ranked_board.clusters]}")
-        if any(row.row.sd is not None for row in ranked_board.rows):
-            console.result("± seeds: the spread over seeds, which 95 %, to best and places include")
 
 
 def _published_table(published: list[Published]) -> Table:

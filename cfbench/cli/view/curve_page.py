@@ -6,9 +6,10 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console
-from cfbench.cli.view import curves, numbers, tables
+from cfbench.cli.view import curves, tables
 from cfbench.cli.view.tables import Column
 from cfbench.errors import UsageError
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

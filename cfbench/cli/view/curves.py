@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from cfbench.cli.view import numbers
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cfbench.cli.view import experiment_page, numbers, tables
+from cfbench.cli.view import experiment_page, tables
 from cfbench.cli.view.tables import Column
 from cfbench.experiments.grid import plan_grid
 from cfbench.experiments.netflix_hours import DEVICE, netflix_hours
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from cfbench import advice
 from cfbench.cli import console
-from cfbench.cli.view import numbers, tables
+from cfbench.cli.view import tables
 from cfbench.cli.view.tables import Column
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from pathlib import Path

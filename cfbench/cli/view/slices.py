@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfbench.cli import console
-from cfbench.cli.view import numbers, tables
+from cfbench.cli.view import tables
 from cfbench.cli.view.tables import Column
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,18 +31,18 @@ def slice_columns(rows: list[RankedRow], bar_width: int, by: SliceBy) -> list[Co
     Each RMSE has a bar of at most `bar_width` characters. All models have the same slices, because all of them are
     scored on the same test ratings.
     """
-    rows_with_slices = [row for row in rows if row.slices]
+    rows_with_slices = [row for row in rows if row.slices.get(by)]
     if not rows_with_slices:
         return []
-    largest = max(part.rmse for row in rows_with_slices for part in row.slices)
-    slices = rows_with_slices[0].slices
+    largest = max(part.rmse for row in rows_with_slices for part in row.slices[by])
+    slices = rows_with_slices[0].slices[by]
     columns = [
         Column(HEADINGS[by], [part.label for part in slices]),
         Column("tested", [f"{part.ratings:,}" for part in slices], priority=1, right=True),
     ]
     headings = _model_headings(rows_with_slices)
     for index, (heading, row) in enumerate(zip(headings, rows_with_slices, strict=True)):
-        cells = [_cell(part.rmse, largest, bar_width) for part in row.slices]
+        cells = [_cell(part.rmse, largest, bar_width) for part in row.slices[by]]
         columns.append(Column(heading, cells, priority=index))
     return columns
 

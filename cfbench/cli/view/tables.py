@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cfbench.cli import console
-from cfbench.cli.view import numbers
 from cfbench.errors import UnknownNameError
+from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -49,7 +49,7 @@ class Column:
         """The width on the terminal, in characters."""
         from rich.cells import cell_len
 
-        from cfbench.cli.plain import plain
+        from cfbench.report.plain_text import plain
 
         return max(cell_len(plain(text)) for text in [self.heading, *self.cells])
 
