@@ -33,6 +33,7 @@ COMMANDS = {
     "studies": "List the studies of `cfbench tune`, their best validation RMSE and their size; `rm` removes one.",
     "experiment": "Test the claims of the paper on data of your choice: each gets a verdict, with an interval.",
     "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
+    "report": "Write the leaderboard of a data set and split as one HTML file that needs no network.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
     "runs": "List all runs, also the unfinished ones, with their size; `rm` and `discard` remove some.",
@@ -50,7 +51,7 @@ COMMANDS = {
 """Every command with the first line of its help, in the order in which a newcomer needs them."""
 
 
-LONG_COMMANDS = {"download", "import", "run", "sweep", "tune", "compare", "experiment run"}
+LONG_COMMANDS = {"download", "import", "run", "sweep", "tune", "compare", "report", "experiment run"}
 """The commands that may work for minutes or hours, and have --quiet, --verbose and --log."""
 
 

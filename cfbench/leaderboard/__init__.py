@@ -1,6 +1,6 @@
 """Runs are ranked on leaderboards, which also say how uncertain each score is."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 # These types are here because the command line needs them for `--help`, before it loads anything heavy.
 Metric: TypeAlias = Literal["rmse", "mae", "user-rmse"]
@@ -10,3 +10,4 @@ Clusters: TypeAlias = Literal["user", "item", "both"]
 SliceBy: TypeAlias = Literal["user-activity", "item-popularity", "rating"]
 """What divides the test ratings into slices: the number of training ratings of the user or of the item, or the rating
 itself."""
+SLICES: tuple[SliceBy, ...] = get_args(SliceBy)

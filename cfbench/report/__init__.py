@@ -1,1 +1,1 @@
-"""What people look at: figures."""
+"""What people look at: figures and pages, and the words and formats that these share with the terminal."""

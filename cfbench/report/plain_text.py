@@ -22,3 +22,8 @@ def _picture(character: str) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else "\ufffd"
+
+
+def page_text(text: str) -> str:
+    """Return a text as a page may show it: `plain`, and without characters that XML does not have."""
+    return re.sub("[\ud800-\udfff\ufffe\uffff]", "\ufffd", plain(text))

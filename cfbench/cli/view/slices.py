@@ -8,6 +8,7 @@ from cfbench.cli import console
 from cfbench.cli.view import tables
 from cfbench.cli.view.tables import Column
 from cfbench.report import numbers
+from cfbench.report.explanations import row_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,20 +41,11 @@ def slice_columns(rows: list[RankedRow], bar_width: int, by: SliceBy) -> list[Co
         Column(HEADINGS[by], [part.label for part in slices]),
         Column("tested", [f"{part.ratings:,}" for part in slices], priority=1, right=True),
     ]
-    headings = _model_headings(rows_with_slices)
+    headings = row_labels(rows_with_slices)
     for index, (heading, row) in enumerate(zip(headings, rows_with_slices, strict=True)):
         cells = [_cell(part.rmse, largest, bar_width) for part in row.slices[by]]
         columns.append(Column(heading, cells, priority=index))
     return columns
-
-
-def _model_headings(rows: list[RankedRow]) -> list[str]:
-    """The name of each row's plugin, with the end of a run id where several rows have the same plugin."""
-    plugins = [row.row.plugin for row in rows]
-    return [
-        plugin if plugins.count(plugin) == 1 else f"{plugin} {row.row.newest.run.rpartition('-')[2]}"
-        for plugin, row in zip(plugins, rows, strict=True)
-    ]
 
 
 def _cell(rmse: float, largest: float, bar_width: int) -> str:
