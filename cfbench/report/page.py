@@ -16,6 +16,7 @@ from cfbench.report.explanations import METRIC_NAMES, SAMPLES, explain_all, row_
 from cfbench.report.headline import Headline, write_headline
 from cfbench.report.inline_svg import SERIES
 from cfbench.report.model_runs import ModelRuns, describe_runs
+from cfbench.report.study_page import StudyView, gather_studies
 from cfbench.runs.arrays import CURVE, read_curve
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Page:
     slice_legend: tuple[tuple[int, str], ...]
     pairs: PairMatrix | None
     models: tuple[ModelRuns, ...]
+    studies: tuple[StudyView, ...]
     data: DataFacts
 
 
@@ -117,6 +119,7 @@ def gather_page(ranked_board: RankedBoard, results: Results, dataset: Dataset | 
             describe_runs(row, line.anchor, line.label, ranked_board.board.split)
             for row, line in zip(ranked_board.rows, table.lines, strict=True)
         ),
+        studies=gather_studies(results.root, ranked_board.card.name),
         data=_data_facts(ranked_board, dataset),
     )
 
