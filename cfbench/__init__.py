@@ -25,14 +25,15 @@ from cfbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from cfbench.api.board import compare
-    from cfbench.api.datasets import Data, load
-    from cfbench.api.running import register, run
+    from cfbench.api.datasets import Data, from_frame, load
+    from cfbench.api.running import import_predictions, register, run
     from cfbench.api.runs import Run
 
-__all__ = ["Data", "Run", "compare", "load", "register", "run"]
+__all__ = ["Data", "Run", "compare", "from_frame", "import_predictions", "load", "register", "run"]
 
 _MODULES = {
-    "Data": "datasets", "Run": "runs", "compare": "board", "load": "datasets", "register": "running", "run": "running",
+    "Data": "datasets", "Run": "runs", "compare": "board", "from_frame": "datasets", "import_predictions": "running",
+    "load": "datasets", "register": "running", "run": "running",
 }  # fmt: skip
 """The module of `cfbench.api` that has a name."""
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cfbench.api.frames import to_polars
 from cfbench.data import card as cards
 from cfbench.data import store
 from cfbench.data.exporting import Export, export_frame
+from cfbench.data.importing import ImportOptions, import_ratings
 from cfbench.data.parts import TEST, TRAIN, VALID
+from cfbench.data.readers.table import LayoutOptions
+from cfbench.data.scales import parse_scale
 from cfbench.errors import UsageError
+from cfbench.ratings import Scale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import polars as pl
 
     from cfbench.data.card import Card
+    from cfbench.data.duplicates import DuplicatePolicy
     from cfbench.data.split import Split
     from cfbench.data.store import Dataset
-    from cfbench.ratings import Scale
 
 LOGGER = logging.getLogger("cfbench")
 """Receives what the command line would print as messages."""
@@ -45,7 +50,7 @@ class LoggedProgress:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set that is ready for use; `load` returns one."""
+    """A data set that is ready for use; `load` and `from_frame` return one."""
 
     dataset: Dataset
     """The data set as the rest of cfbench sees it: its card, and its ratings in codes."""
@@ -162,6 +167,50 @@ def load(name: str, *, download: bool = False, progress: Callable[[str, int, int
     if download:
         return Data(store.prepare(card, listener=LoggedProgress(progress)))
     return Data(store.open_dataset(card))
+
+
+def from_frame(  # noqa: PLR0913 (each has a name)
+    frame: Any,
+    *,
+    name: str,
+    user: str | None = None,
+    item: str | None = None,
+    rating: str | None = None,
+    time: str | None = None,
+    part: str | None = None,
+    scale: Sequence[float] | Scale | None = None,
+    duplicates: DuplicatePolicy = "error",
+    skip_bad: bool = False,
+    titles: Any = None,
+    force: bool = False,
+) -> Data:
+    """Make a data set of your own ratings, as `cfbench import` does, and store it under a name.
+
+    `frame` is a frame of polars or pandas, or any that offers the Arrow C stream interface, with one rating in each
+    row. `user`, `item`, `rating` and `time` name its columns; otherwise usual names are found. `part` names a column of
+    `train`, `valid` and `test`, which becomes the split `own`. `scale` is (low, high) or (low, high, step), by default
+    that of the ratings. `duplicates` says what becomes of a pair with several ratings: `error`, `last` or `mean`.
+    `titles` is a frame with the columns item and title.
+
+    The same ratings under the same name are opened again. Others under that name are refused, or replace the earlier
+    ones with `force`. Raises `UsageError`, `RowError`, `CountError` for duplicates, `SplitError`, `WriteError`.
+
+    >>> data = cfbench.from_frame(pl.read_csv("ratings.csv"), name="mine", user="customer", scale=(1, 5))
+    """
+    roles = {"user": user, "item": item, "rating": rating, "time": time, "part": part}
+    layout = LayoutOptions(columns={role: column for role, column in roles.items() if column is not None})
+    options = ImportOptions(
+        path=to_polars(frame), name=name, layout=layout,
+        scale=_read_scale(scale), duplicates=duplicates, skip_bad=skip_bad,
+        titles=None if titles is None else to_polars(titles), force=force,
+    )  # fmt: skip
+    return Data(import_ratings(options, LoggedProgress(), reuse=True))
+
+
+def _read_scale(scale: Sequence[float] | Scale | None) -> Scale | None:
+    if scale is None or isinstance(scale, Scale):
+        return scale
+    return parse_scale(":".join(f"{number}" for number in scale))
 
 
 def as_data(data: Data | str) -> Data:

@@ -7,13 +7,17 @@ import warnings
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, Literal
 
-from cfbench.api.datasets import as_data
+from cfbench.api.datasets import LoggedProgress, as_data
+from cfbench.api.frames import to_polars
 from cfbench.api.places import open_results
 from cfbench.api.runs import Run
+from cfbench.data.readers.table import LayoutOptions
 from cfbench.errors import RunWarning, StoppedRunError, UsageError
+from cfbench.runs import imported_predictions as importing
 from cfbench.runs import registry
 from cfbench.runs import run as harness
 from cfbench.runs.exposure import describe_exposures
+from cfbench.runs.imported_predictions import PredictionFiles
 from cfbench.runs.interruption import InterruptedRunError
 from cfbench.runs.run import SilentRunListener
 from cfbench.runs.setup import configure, new_request
@@ -96,6 +100,40 @@ def register(name: str, plugin: Plugin[Any]) -> None:
     >>> cfbench.register("item-mean", PLUGIN)
     """
     registry.register(name, plugin)
+
+
+def import_predictions(  # noqa: PLR0913 (each has a name)
+    frame: Any,
+    data: Data | str,
+    /,
+    *,
+    name: str,
+    split: str | None = None,
+    seed: int = 0,
+    valid: Any = None,
+    user: str | None = None,
+    item: str | None = None,
+    prediction: str | None = None,
+    results: str | Path | None = None,
+) -> Run:
+    """Score the predictions of another library on a split, and store them as a run, as `cfbench import-predictions`.
+
+    `frame` has one prediction for each rating of the test part, in any order, and `valid` the same for the validation
+    part. `name` is what the leaderboard calls the model, which is marked as imported. `user`, `item` and `prediction`
+    name the columns; otherwise usual names are found. Raises `UsageError`, `RowError`, and `CountError` for a rating
+    without a prediction or with several.
+
+    >>> cfbench.import_predictions(test.with_columns(prediction=theirs), data, name="their-svd", split="random90")
+    """
+    opened = as_data(data)
+    _check_seed(seed)
+    roles = {"user": user, "item": item, "prediction": prediction}
+    layout = LayoutOptions(columns={role: column for role, column in roles.items() if column is not None})
+    files = PredictionFiles(name, to_polars(frame), None if valid is None else to_polars(valid), seed, layout)
+    results_folder, cut = open_results(results), opened.dataset.split(opened.one_split(split))
+    record, folder = importing.import_predictions(files, opened.dataset, cut, results_folder, LoggedProgress())
+    _warn(record.notes)
+    return Run(record, folder, results_folder)
 
 
 class _Watcher(SilentRunListener):

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cfbench.api.models import RunModel
 from cfbench.api.places import open_results
 from cfbench.data.exporting import Export, export_frame
 from cfbench.runs.arrays import PREDICTIONS, read_curve
 from cfbench.runs.predicted import read_predicted_part
+from cfbench.runs.stored_model import load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +109,14 @@ class Run:
 
         kinds = {"epoch": pl.Int64, "train_rmse": pl.Float64, "valid_rmse": pl.Float64, "seconds": pl.Float64}
         return pl.DataFrame(read_curve(self.folder), schema=kinds)
+
+    @cached_property
+    def model(self) -> RunModel:
+        """The fitted model, restored from its file to the same bits.
+
+        Raises `RecordError` with the command that makes it again if it is not stored, `PluginError`, `DataError`.
+        """
+        return RunModel(load_model(self.id, self.results.root, "auto", None))
 
     def __repr__(self) -> str:
         rmse = self.scores.rmse

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cfbench.errors import DataError
-from cfbench.ratings import Catalogue, Ratings, Scale, lost_in_float32
+from cfbench.ratings import Catalogue, Ratings
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from cfbench.ratings import Codes
+    from cfbench.ratings import Codes, Scale
 
 
 class IdEncoder:
@@ -100,58 +100,3 @@ def encode_ratings(columns: pl.DataFrame, titles: pl.DataFrame | None, scale: Sc
     encoded: dict[str, Any] = dict(encoder.encode(columns))
     ratings = Ratings(**encoded, n_users=encoder.n_users, n_items=encoder.n_items, scale=scale)
     return ratings, encoder.catalogue(titles)
-
-
-def from_frame(frame: Any, *, scale: Scale | None = None) -> tuple[Ratings, Catalogue]:
-    """Ratings from a polars or pandas frame, or any other that offers the Arrow C stream interface.
-
-    The columns are `user`, `item`, `rating` and, if known, `time`: a date, a date and time, or seconds since 1970.
-
-    Without a `scale`, the scale reaches from the lowest to the highest rating. Raises `DataError` when a column is
-    missing or has gaps, when a rating is off the scale, or when a user rates an item twice.
-    """
-    import polars as pl
-
-    table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-    missing = [name for name in ("user", "item", "rating") if name not in table.columns]
-    if missing:
-        raise DataError(f"the frame has no column {missing[0]!r}; it needs user, item, rating and may have time")
-    table = table.select([name for name in ("user", "item", "rating", "time") if name in table.columns])
-    for column in table:
-        if column.null_count():
-            raise DataError(
-                f"column {column.name!r} of the frame has {column.null_count():,} gaps; drop or fill them first"
-            )
-    ratings = table["rating"].cast(pl.Float64).to_numpy()
-    lost = lost_in_float32(ratings)
-    if lost.any():
-        row = int(lost.argmax())
-        raise DataError(
-            f"float32, in which cfbench stores ratings, cannot tell rating {float(ratings[row])!r} in row {row} of the "
-            "frame from others; subtract a constant from all ratings, or multiply all of them by one"
-        )
-    scale = scale or Scale(low=float(ratings.min()), high=float(ratings.max()))
-    invalid = scale.invalid(ratings)
-    if invalid.any():
-        row = int(invalid.argmax())
-        raise DataError(f"rating {ratings[row]:g} in row {row} of the frame is off the scale {scale}; give its scale")
-    _refuse_repeated_pairs(table)
-    if "time" in table.columns and table["time"].dtype.is_temporal():
-        table = table.with_columns(pl.col("time").dt.epoch("s"))
-    return encode_ratings(table, None, scale)
-
-
-def _refuse_repeated_pairs(table: pl.DataFrame) -> None:
-    """Raise `DataError` with the first pair that occurs again: it is unclear which of its ratings counts."""
-    import polars as pl
-
-    pairs = table.select("user", "item").with_row_index("row")
-    repeated = pairs.filter(~pl.struct("user", "item").is_first_distinct())
-    if not len(repeated):
-        return
-    row, user, item = repeated.row(0)
-    first = pairs.filter((pl.col("user") == user) & (pl.col("item") == item))["row"][0]
-    raise DataError(
-        f"rows {first} and {row} of the frame both rate user {user!r} with item {item!r} ({len(repeated):,} rows "
-        "repeat a pair); keep one rating of each pair, as frame.unique(['user', 'item'], keep='last') does in polars"
-    )

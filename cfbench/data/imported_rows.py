@@ -8,6 +8,7 @@ stored.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from cfbench.data.id_codes import IdEncoder
 from cfbench.data.parts import PART_NAMES, PartCodes
 from cfbench.data.readers.bad_rows import MAX_LISTED, BadRows, RowCheck, find_bad_rows
-from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_table
+from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_source
 from cfbench.data.readers.values import parse_ids, to_seconds
 from cfbench.data.readers.wide import MatrixOptions, open_matrix
 from cfbench.errors import RowError
@@ -23,7 +24,6 @@ from cfbench.ratings import Catalogue, Codes, Scale, Times, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import polars as pl
     from numpy.typing import NDArray
@@ -35,9 +35,9 @@ _BLOCK_ROWS = 4_000_000
 
 @dataclass(frozen=True)
 class RatingsFile:
-    """A file of an import; all its ratings are in one part, unless `part` is None."""
+    """A file of an import, or a frame; all its ratings are in one part, unless `part` is None."""
 
-    path: Path
+    path: Path | pl.DataFrame
     part: int | None = None
 
 
@@ -141,10 +141,10 @@ def read_rows(files: Sequence[RatingsFile], options: ReadOptions, listener: Prog
 
 
 def _open(file: RatingsFile, options: ReadOptions, listener: ProgressListener) -> OpenTable:
-    if options.matrix is not None:
+    if options.matrix is not None and isinstance(file.path, Path):
         return open_matrix(file.path, options.layout, options.matrix, listener)
     roles = ("user", "item", "rating", "time", *(["part"] if "part" in options.layout.columns else []))
-    return open_table(file.path, options.layout, roles, listener)
+    return open_source(file.path, options.layout, roles, listener)
 
 
 def _refuse_other_columns(files: Sequence[str], columns: list[dict[str, Any]]) -> None:
@@ -230,11 +230,11 @@ def _check(block: TableBlock, parsed: pl.DataFrame, scale: Scale | None, bad: Ba
     return None if wrong is None else ~wrong
 
 
-def read_titles(path: Path, listener: ProgressListener) -> pl.DataFrame:
-    """Read a file of titles, `item` and `title`; raises `RowError` for a row without an item."""
+def read_titles(path: Path | pl.DataFrame, listener: ProgressListener) -> pl.DataFrame:
+    """Read a file or a frame of titles, `item` and `title`; raises `RowError` for a row without an item."""
     import polars as pl
 
-    opened = open_table(path, LayoutOptions(), ("item", "title"), listener)
+    opened = open_source(path, LayoutOptions(), ("item", "title"), listener)
     bad, frames = BadRows(opened.where, "correct the file"), []
     for block in opened.blocks(listener):
         titles = block.fields.select(

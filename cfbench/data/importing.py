@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cfbench.data import card, deeprecommender, store
 from cfbench.data.duplicates import DuplicatePolicy, refuse_pairs_in_two_parts, resolve_duplicates
+from cfbench.data.id_codes import encode_ratings
 from cfbench.data.imported_rows import ImportedRows, RatingsFile, ReadOptions, read_rows, read_titles
 from cfbench.data.parts import PART_NAMES, TEST, TRAIN, VALID
 from cfbench.data.readers.table import LayoutOptions
@@ -19,11 +21,12 @@ from cfbench.data.split_definitions import OWN_SPLIT, OwnParts
 from cfbench.errors import SplitError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import polars as pl
 
     from cfbench.data.parts import PartCodes
     from cfbench.data.progress import ProgressListener
     from cfbench.data.readers.wide import MatrixOptions
+    from cfbench.data.split_definitions import SplitDefinition
     from cfbench.data.store import Dataset
     from cfbench.ratings import Scale
 
@@ -32,14 +35,14 @@ if TYPE_CHECKING:
 class ImportOptions:
     """What to import, and how."""
 
-    path: Path
+    path: Path | pl.DataFrame
     name: str
     layout: LayoutOptions = field(default_factory=LayoutOptions)
     """What the person says about the file; the rest is inferred."""
     scale: Scale | None = None
     duplicates: DuplicatePolicy = "error"
     skip_bad: bool = False
-    titles: Path | None = None
+    titles: Path | pl.DataFrame | None = None
     force: bool = False
     test: Path | None = None
     """The file with the test part; `path` then has the training part."""
@@ -53,7 +56,7 @@ class ImportOptions:
     @property
     def files(self) -> list[RatingsFile]:
         """The files, in the order of the parts; raises `UsageError` for a folder that holds no parts."""
-        if self.deeprecommender:
+        if self.deeprecommender and isinstance(self.path, Path):
             return deeprecommender.find_files(self.path)
         if self.test is None:
             return [RatingsFile(self.path)]
@@ -62,16 +65,28 @@ class ImportOptions:
 
 
 def import_file(options: ImportOptions, listener: ProgressListener) -> Dataset:
-    """Read, check and store the files, write the card, and make the data set the current one.
+    """Import ratings, and make the data set the current one; raises what `import_ratings` raises."""
+    dataset = import_ratings(options, listener)
+    store.make_current(options.name)
+    return dataset
 
-    With `force`, what a person wrote into the card of an earlier import stays. Raises `UsageError`, `ArchiveError`,
-    `RowError`, `CountError` for duplicate pairs, `SplitError` for an empty part, `DataError`, `WriteError`.
+
+def import_ratings(options: ImportOptions, listener: ProgressListener, *, reuse: bool = False) -> Dataset:
+    """Read, check and store the files, and write the card.
+
+    With `force`, what a person wrote into the card of an earlier import stays. With `reuse`, an earlier import of the
+    same ratings is returned. Raises `UsageError`, `ArchiveError`, `RowError`, `CountError` for duplicate pairs,
+    `SplitError` for an empty part, `DataError`, `WriteError`.
     """
     _check_name(options)
     _check_parts(options)
-    _earlier_card(options)  # reading the files may take minutes
+    if not reuse:
+        _earlier_card(options)  # reading the files may take minutes
     rows, scale = _read(options, listener)
     titles = None if options.titles is None else read_titles(options.titles, listener)
+    same = _find_same(options.name, rows, scale, titles) if reuse else None
+    if same is not None:
+        return same
     new_card = _make_card(options, rows, scale)
     for summary in rows.summaries:
         listener.message(summary)
@@ -79,8 +94,24 @@ def import_file(options: ImportOptions, listener: ProgressListener) -> Dataset:
         new_card = update_card(new_card, _earlier_card(options), listener)
         dataset = store.write_imported(new_card, rows.blocks(), titles)
     store.mark_terms_shown(options.name)
-    store.make_current(options.name)
     return dataset
+
+
+def _find_same(name: str, rows: ImportedRows, scale: Scale, titles: pl.DataFrame | None) -> Dataset | None:
+    """Return an earlier import of that name with the same ratings, ids, titles, scale and parts; None if none is."""
+    import polars as pl
+
+    earlier = card.load(name) if name in card.names() else None
+    if earlier is None or not earlier.origin or not store.is_ready(earlier):
+        return None
+    dataset = store.open_dataset(earlier)
+    ratings, catalogue = encode_ratings(pl.concat(rows.blocks()), titles, scale)
+    own, other = _own_splits(rows).get(OWN_SPLIT), earlier.splits.get(OWN_SPLIT)
+    same_parts = own == (other and other.model_copy(update={"protocol": ""}))
+    same_ratings = (ratings.fingerprint, scale) == (dataset.ratings.fingerprint, dataset.ratings.scale)
+    users, items = dataset.catalogue.users, dataset.catalogue.items
+    is_same = same_parts and same_ratings and catalogue.users.equals(users) and catalogue.items.equals(items)
+    return dataset if is_same else None
 
 
 def _read(options: ImportOptions, listener: ProgressListener) -> tuple[ImportedRows, Scale]:
@@ -157,13 +188,22 @@ def _earlier_card(options: ImportOptions) -> card.Card | None:
 def _make_card(options: ImportOptions, rows: ImportedRows, scale: Scale) -> card.Card:
     """The card of the new data set; raises `SplitError` when the training or the test part is empty."""
     paths = [options.path] if options.deeprecommender else [file.path for file in options.files]
-    names = [os.fsencode(path.absolute()).decode(errors="backslashreplace") for path in paths]
-    origin = f"imported from {' and '.join(names)}"
-    splits = {} if rows.parts is None else {OWN_SPLIT: _own_parts(rows.parts, rows.where)}
+    origin = f"imported from {' and '.join(map(_describe_source, paths))}"
     return card.Card(
         name=options.name, title=options.name, homepage="", citation="your own data", licence="your own",
-        terms=f"Your own ratings, {origin}.", scale=scale, sources=(), origin=origin, splits=splits,
+        terms=f"Your own ratings, {origin}.", scale=scale, sources=(), origin=origin, splits=_own_splits(rows),
     )  # fmt: skip
+
+
+def _describe_source(source: Path | pl.DataFrame) -> str:
+    if not isinstance(source, Path):
+        return "a frame in Python"
+    return os.fsencode(source.absolute()).decode(errors="backslashreplace")
+
+
+def _own_splits(rows: ImportedRows) -> dict[str, SplitDefinition]:
+    """The person's own split, if the files say which part a rating is in; raises what `_own_parts` raises."""
+    return {} if rows.parts is None else {OWN_SPLIT: _own_parts(rows.parts, rows.where)}
 
 
 def _own_parts(parts: PartCodes, where: str) -> OwnParts:

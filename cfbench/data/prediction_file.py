@@ -9,7 +9,7 @@ import numpy as np
 
 from cfbench.data.column_files import pair_keys
 from cfbench.data.readers.bad_rows import BadRows, RowCheck, find_bad_rows
-from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_table
+from cfbench.data.readers.table import LayoutOptions, OpenTable, TableBlock, open_source
 from cfbench.data.readers.values import parse_ids
 from cfbench.errors import CountError, UsageError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import polars as pl
     from numpy.typing import NDArray
 
     from cfbench.data.progress import ProgressListener
@@ -53,14 +54,14 @@ class PredictedRatings:
 
 
 def read_predictions(
-    path: Path, layout: LayoutOptions, wanted: PredictedRatings, listener: ProgressListener
+    path: Path | pl.DataFrame, layout: LayoutOptions, wanted: PredictedRatings, listener: ProgressListener
 ) -> NDArray[np.float64]:
-    """(n,) the predictions of a file, in the order of the part.
+    """(n,) the predictions of a file or a frame, in the order of the part.
 
     Raises `RowError` for a row that is no prediction of a rating of the part, `CountError` when a pair has several
     predictions or none, `UsageError` when the file holds the ratings themselves, and what `open_table` raises.
     """
-    opened = open_table(path, layout, ROLES, listener)
+    opened = open_source(path, layout, ROLES, listener)
     bad = BadRows(opened.where, "give one finite prediction for each rating of the part")
     blocks = [columns for columns in _read_blocks(opened, wanted, bad, listener) if not bad]
     bad.raise_if_any()

@@ -39,7 +39,7 @@ def infer_scale(ratings: NDArray[np.float64], where: str) -> Scale:
     if len(values) == 1:
         raise DataError(f"every rating of {where} is {values[0]:g}, so its scale is unknown; give it with --scale")
     low, high, step = float(values[0]), float(values[-1]), 0.0
-    if len(values) <= 1000:
+    if len(values) <= 1000 and (high - low) * 10_000 < 2**53:  # float64 tells whole numbers apart up to there
         units = np.rint((values - low) * 10_000).astype(np.int64)
         divisor = int(np.gcd.reduce(units))
         is_exact = np.abs(units / 10_000 - (values - low)).max() < 1e-6

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cfbench import advice
 from cfbench.data.prediction_file import PredictedRatings, read_predictions
-from cfbench.data.readers.table import LayoutOptions
+from cfbench.data.readers.table import FRAME, LayoutOptions
 from cfbench.errors import SplitError, UsageError
 from cfbench.metrics import mae, rmse
 from cfbench.runs import machine, registry
@@ -21,7 +23,7 @@ from cfbench.runs.record import ImportedFacts, ImportedFile, Outcome, PluginFact
 from cfbench.runs.setup import dataset_facts, split_facts
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import polars as pl
 
     from cfbench.data.progress import ProgressListener
     from cfbench.data.split import Split
@@ -33,11 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """The files of predictions, and what the leaderboard calls the model that made them."""
+    """The files or frames of predictions, and what the leaderboard calls the model that made them."""
 
     name: str
-    test: Path
-    valid: Path | None = None
+    test: Path | pl.DataFrame
+    valid: Path | pl.DataFrame | None = None
     seed: int = 0
     """The seed of the model; runs with other seeds and the same name are one row."""
     layout: LayoutOptions = field(default_factory=LayoutOptions)
@@ -91,7 +93,11 @@ def _wanted(part: Part, split: Split, ratings: Ratings, dataset: Dataset) -> Pre
 
 
 def _read(
-    path: Path, files: PredictionFiles, dataset: Dataset, wanted: PredictedRatings, listener: ProgressListener
+    path: Path | pl.DataFrame,
+    files: PredictionFiles,
+    dataset: Dataset,
+    wanted: PredictedRatings,
+    listener: ProgressListener,
 ) -> Scores:
     """(n,) the predictions of a part, clipped to the scale as those of plugins are."""
     predictions = read_predictions(path, files.layout, wanted, listener)
@@ -100,8 +106,8 @@ def _read(
     if outside:
         before = rmse(predictions.astype(np.float32), wanted.ratings.ratings)
         listener.message(
-            f"{path}: {outside:,} predictions are outside the scale {scale} and are clipped to it; without that the "
-            f"RMSE is {before:.4f}"
+            f"{_name(path)}: {outside:,} predictions are outside the scale {scale} and are clipped to it; without that "
+            f"the RMSE is {before:.4f}"
         )
     return scale.clip(predictions)
 
@@ -116,5 +122,11 @@ def _make_request(files: PredictionFiles, dataset: Dataset, split: Split) -> Req
     )  # fmt: skip
 
 
-def _file_facts(path: Path) -> ImportedFile:
-    return ImportedFile(name=path.name, sha256=file_sha256(path))
+def _file_facts(path: Path | pl.DataFrame) -> ImportedFile:
+    if isinstance(path, Path):
+        return ImportedFile(name=path.name, sha256=file_sha256(path))
+    return ImportedFile(name=FRAME, sha256=hashlib.sha256(path.write_csv().encode()).hexdigest())
+
+
+def _name(path: Path | pl.DataFrame) -> str:
+    return str(path) if isinstance(path, Path) else "the frame"

@@ -118,6 +118,7 @@ def test_the_scale_is_inferred(imported):
         ([0.1, 0.3, 0.7], Scale(low=0.1, high=0.7, step=0.2)),
         ([0.123456789, 1, 3.3], Scale(low=0.123456789, high=3.3)),
         ([-10, -9.99, 10], Scale(low=-10, high=10)),
+        ([0, 1e15, 1e16], Scale(low=0, high=1e16)),
     ],
 )  # fmt: skip
 def test_the_scale_has_the_largest_step_that_gives_all_ratings(values, scale):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from cfbench.data.progress import ProgressListener
     from cfbench.data.readers.lines import TextRows
 
+FRAME = "frame"
+"""What messages and records call a frame, which has no file name."""
 _SAMPLE_BYTES = 1 << 18  # how much of a text is looked at before reading
 _SAMPLE_LINES = 50
 _SAMPLE_ROWS = 1000
@@ -105,6 +107,17 @@ def open_table(
     return _open_text(path, options, roles, listener)
 
 
+def open_source(
+    source: Path | pl.DataFrame, options: LayoutOptions, roles: tuple[str, ...], listener: ProgressListener
+) -> OpenTable:
+    """Look at a file's beginning, or at a frame; raises what `open_table` raises."""
+    import polars as pl
+
+    if not isinstance(source, pl.DataFrame):
+        return open_table(source, options, roles, listener)
+    return _open_rows(source.lazy, "the frame", FRAME, "frame", options, roles)
+
+
 def first_fields(path: Path, options: LayoutOptions, listener: ProgressListener) -> list[str] | None:
     """The fields of a text's first line; None for a binary table. Raises what `open_table` raises."""
     require_content(path)
@@ -132,33 +145,44 @@ def require_content(path: Path) -> None:
 def _open_binary(path: Path, kind: str, options: LayoutOptions, roles: tuple[str, ...] | None) -> OpenTable:
     import polars as pl
 
+    scan = pl.scan_parquet if kind == "parquet" else pl.scan_ipc
+    return _open_rows(lambda: scan(path, glob=False), str(path), path.name, kind, options, roles)
+
+
+def _open_rows(
+    scan: Callable[[], pl.LazyFrame], where: str, name: str, kind: str, options: LayoutOptions,
+    roles: tuple[str, ...] | None,
+) -> OpenTable:  # fmt: skip
+    """Look at a table that polars can read; `where` and `name` are its long and its short name for messages."""
+    import polars as pl
+
     try:
-        table = pl.scan_parquet(path, glob=False) if kind == "parquet" else pl.scan_ipc(path, glob=False)
+        table = scan()
         names = table.collect_schema().names()
-        columns = _find_columns(names, options, roles, str(path), header=True)
+        columns = _find_columns(names, options, roles, where, header=True)
         table = table.select(**{role: pl.col(names[number]) for role, number in columns.items()})
         sample, n_rows = table.head(_SAMPLE_ROWS).collect(), int(table.select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, kind, error) from error
+        raise _unreadable(where, kind, error) from error
     if not n_rows:
-        raise RowError(f"{path} holds no rows, expected one rating in each row")
+        raise RowError(f"{where} holds no rows, expected one rating in each row")
 
     def read(listener: ProgressListener) -> Iterator[TableBlock]:
         for start in range(0, n_rows, _BLOCK_ROWS):
             try:
                 rows = table.slice(start, _BLOCK_ROWS).collect()
             except (pl.exceptions.PolarsError, OSError) as error:
-                raise _unreadable(path, kind, error) from error
-            listener.progress(f"reading {path.name}", min(start + _BLOCK_ROWS, n_rows), n_rows)
+                raise _unreadable(where, kind, error) from error
+            listener.progress(f"reading {name}", min(start + _BLOCK_ROWS, n_rows), n_rows)
             lines = pl.int_range(start + 1, start + len(rows) + 1, eager=True, dtype=pl.Int64)
             yield TableBlock(rows, lines, lambda row, rows=rows: ", ".join(map(str, rows.row(row))))  # type: ignore[misc]
 
     summary = describe_columns(columns, names, header=True)
-    return OpenTable(str(path), columns, names, summary, sample, read)
+    return OpenTable(where, columns, names, summary, sample, read)
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> ArchiveError:
-    return ArchiveError(f"cannot read {path} as {kind}: {first_line(error)}; {DAMAGED}")
+def _unreadable(where: str, kind: str, error: Exception) -> ArchiveError:
+    return ArchiveError(f"cannot read {where} as {kind}: {first_line(error)}; {DAMAGED}")
 
 
 def _find_columns(
