@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from cfbench.api.datasets import Data, from_frame, load
     from cfbench.api.running import import_predictions, register, run
     from cfbench.api.runs import Run
+    from cfbench.api.tuning import tune
 
-__all__ = ["Data", "Run", "compare", "from_frame", "import_predictions", "load", "register", "run"]
+__all__ = ["Data", "Run", "compare", "from_frame", "import_predictions", "load", "register", "run", "tune"]
 
 _MODULES = {
     "Data": "datasets", "Run": "runs", "compare": "board", "from_frame": "datasets", "import_predictions": "running",
-    "load": "datasets", "register": "running", "run": "running",
+    "load": "datasets", "register": "running", "run": "running", "tune": "tuning",
 }  # fmt: skip
 """The module of `cfbench.api` that has a name."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from cfbench.api.callbacks import Callback
 from cfbench.api.datasets import LoggedProgress, as_data
 from cfbench.api.frames import to_polars
 from cfbench.api.places import open_results
@@ -63,7 +63,7 @@ def run(  # noqa: PLR0913 (each has a name)
     """
     opened = as_data(data)
     name = opened.one_split(split)
-    _check_seed(seed)
+    check_seed(seed)
     setup = configure(
         plugin, dataset=opened.name, split=name, flags=hyper_parameters, preset=preset or None,
         use_preset=preset is not False, device=device, refit=refit,
@@ -72,9 +72,9 @@ def run(  # noqa: PLR0913 (each has a name)
     request = new_request(setup, opened.dataset, cut, seed)
     mismatch = f"these ratings differ from those published under this name: {'; '.join(cut.mismatches)}"
     exposure = describe_exposures([(name, request.exposure)])
-    _warn([setup.device_note, *exposure, mismatch if cut.mismatches else ""])
+    warn_of([setup.device_note, *exposure, mismatch if cut.mismatches else ""])
     stored = make_run(request, opened.dataset, open_results(results), progress, skip_finished=skip_finished)
-    _warn(stored.notes)
+    warn_of(stored.notes)
     return stored
 
 
@@ -84,7 +84,7 @@ def make_run(
 ) -> Run:  # fmt: skip
     """Carry out a request; see `run`."""
     listener = _Watcher(progress)
-    with _stops_as_errors(listener):
+    with _stops_as_errors(listener.callback):
         if skip_finished:
             record, _ = harness.ensure(request, dataset, results, listener)
             return Run(record, results.place(record.request), results)
@@ -126,57 +126,50 @@ def import_predictions(  # noqa: PLR0913 (each has a name)
     >>> cfbench.import_predictions(test.with_columns(prediction=theirs), data, name="their-svd", split="random90")
     """
     opened = as_data(data)
-    _check_seed(seed)
+    check_seed(seed)
     roles = {"user": user, "item": item, "prediction": prediction}
     layout = LayoutOptions(columns={role: column for role, column in roles.items() if column is not None})
     files = PredictionFiles(name, to_polars(frame), None if valid is None else to_polars(valid), seed, layout)
     results_folder, cut = open_results(results), opened.dataset.split(opened.one_split(split))
     record, folder = importing.import_predictions(files, opened.dataset, cut, results_folder, LoggedProgress())
-    _warn(record.notes)
+    warn_of(record.notes)
     return Run(record, folder, results_folder)
 
 
 class _Watcher(SilentRunListener):
-    """Passes epochs on to a function, and stops the run if the function raises an exception."""
+    """Passes epochs on to a function."""
 
     def __init__(self, progress: Callable[[Epoch], None] | None) -> None:
-        self._progress, self._output = progress, sys.stdout
-        self.fault: Exception | None = None
+        self.callback = Callback(progress)
 
     def epoch(self, epoch: Epoch) -> None:
-        """Call the function. Models let an interrupt pass, and it leaves the run so that it can be resumed."""
-        if self._progress is None:
-            return
-        try:
-            with redirect_stdout(self._output):  # the output of a plugin's code goes to standard error
-                self._progress(epoch)
-        except Exception as fault:
-            self.fault = fault
-            raise KeyboardInterrupt from fault
+        """Call the function."""
+        self.callback(epoch)
 
 
 @contextmanager
-def _stops_as_errors(listener: _Watcher) -> Iterator[None]:
-    """Turn the end of a run that can be resumed into `KeyboardInterrupt`, `StoppedRunError` or the listener's fault."""
+def _stops_as_errors(callback: Callback[Epoch]) -> Iterator[None]:
+    """Turn the end of a run that can be resumed into `KeyboardInterrupt`, `StoppedRunError` or the callback's fault."""
     try:
         yield
     except InterruptedRunError as stop:
         epochs = f" after epoch {stop.epoch}" if stop.epoch else ""
         message = f"run {stop.run} is stopped{epochs}; the same call resumes it"
-        if listener.fault is not None:
-            listener.fault.add_note(message)
-            raise listener.fault from None
+        if callback.fault is not None:
+            callback.fault.add_note(message)
+            raise callback.fault from None
         if not stop.reason:
             raise KeyboardInterrupt(message) from None
         raise StoppedRunError(f"{stop.reason}: {message}") from stop.fault
 
 
-def _warn(lines: Iterable[str]) -> None:
+def warn_of(lines: Iterable[str]) -> None:
     """Warn of each line that is not empty, at the line that called the API."""
     for line in filter(None, lines):
         warnings.warn(line, RunWarning, stacklevel=3)
 
 
-def _check_seed(seed: int) -> None:
+def check_seed(seed: int) -> None:
+    """Raise `UsageError` unless the seed is a whole number from 0."""
     if not isinstance(seed, int) or seed < 0:
         raise UsageError(f"seed {seed!r}: expected a whole number from 0")

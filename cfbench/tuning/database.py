@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from optuna import logging as optuna_logging
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, text
@@ -46,10 +47,11 @@ ADVISORY_KEY = 0xCFBE7C4
 def storage_errors(url: str) -> Iterator[None]:
     """Turn an error of the database into a `WriteError`, whose message does not contain the password.
 
-    What Optuna raises because it does not understand its rows becomes a `RecordError`.
+    What Optuna raises because it does not understand its rows becomes a `RecordError`. Optuna logs nothing meanwhile.
     """
     try:
-        yield
+        with _without_logs():
+            yield
     except CfbenchError:
         raise
     except (SQLAlchemyError, StorageInternalError, UnicodeError) as error:  # the last is of a host's name
@@ -62,6 +64,17 @@ def storage_errors(url: str) -> Iterator[None]:
             f"the study's database {display_url(url)} cannot be read ({reason}); restore a copy of it, or start "
             "another study with --study NAME"
         ) from error
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Silence Optuna: the records of the trials say what it would log."""
+    before = optuna_logging.get_verbosity()
+    optuna_logging.set_verbosity(optuna_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        optuna_logging.set_verbosity(before)
 
 
 def open_storage(url: str) -> RDBStorage:

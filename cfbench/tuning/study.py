@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from cfbench.tuning.plan import StudyPlan
 
-optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the records of the trials say what Optuna would log
-
 FACTS = "cfbench"
 """The attribute of a study that holds the facts of its plan."""
 

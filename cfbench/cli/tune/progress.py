@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cfbench.cli import console, progress, verbosity
@@ -104,6 +103,8 @@ class StudyProgress:
 
     def _print_running(self, trials: list[FrozenTrial]) -> None:
         """Print how far the running trials are, where none has ended for long."""
+        from cfbench.tuning.summary import describe_outcome
+
         self._last_line_at = time.monotonic()
         for trial in trials:
             if trial.state.name == "RUNNING":
@@ -149,22 +150,11 @@ class StudyProgress:
 
 def _cells(trial: FrozenTrial) -> tuple[str, str, str, str]:
     """The number, the outcome, the sampler's values and the time of a trial."""
+    from cfbench.tuning.summary import describe_outcome
+
     seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
     values = "start config" if "start" in trial.user_attrs else _format_values(trial.params)
     return str(trial.number), describe_outcome(trial), values, seconds
-
-
-def describe_outcome(trial: FrozenTrial) -> str:
-    """The validation RMSE of a trial, or how it ended."""
-    state, reason = trial.state.name, trial.user_attrs.get("reason", "")
-    if state == "COMPLETE":
-        return f"{trial.value:.4f}"
-    if state == "RUNNING":
-        with suppress(ValueError):  # no epoch yet
-            epoch = max(trial.intermediate_values)
-            return f"{trial.intermediate_values[epoch]:.4f} by epoch {epoch}"
-        return "running"
-    return f"{'pruned' if state == 'PRUNED' else 'failed'}: {reason or 'its process was killed or interrupted'}"
 
 
 def _format_values(values: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from cfbench.cli.options import STORAGE_VARIABLE
 from cfbench.cli.progress import after_epoch, run_progress
 from cfbench.cli.run.command import summary_line
 from cfbench.cli.tune.progress import StudyProgress
-from cfbench.cli.tune.summary import StudySummary, print_summary, print_tuned_plugins, summarize, warn_of_edges
+from cfbench.cli.tune.summary import print_summary, print_tuned_plugins, warn_of_edges
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from cfbench.runs.setup import Setup
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.plan import StudyPlan
+    from cfbench.tuning.summary import StudySummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,7 @@ def tune_plugin(name: str, options: TuneOptions) -> StudySummary:
     from cfbench.tuning.best import with_best_config
     from cfbench.tuning.database import storage_errors
     from cfbench.tuning.study import best_trial
+    from cfbench.tuning.summary import summarize
 
     setup, job = _prepare(name, options)
     trials, importances = _search(job, options, setup.preset)
@@ -130,11 +131,8 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     from cfbench.runs import registry
     from cfbench.runs.exposure import describe_exposures, find_exposure
     from cfbench.runs.setup import configure
-    from cfbench.tuning.database_url import study_url
-    from cfbench.tuning.job import WorkerJob
-    from cfbench.tuning.plan import plan_study, with_start_config
+    from cfbench.tuning.search import SearchOptions, plan_search
     from cfbench.tuning.space import parse_assignments
-    from cfbench.tuning.study import check_name, start_config
 
     fixed = parse_assignments(registry.load(name), options.fixed, "--fix")
     setup = configure(
@@ -145,27 +143,23 @@ def _prepare(name: str, options: TuneOptions) -> tuple[Setup, WorkerJob]:
     dataset = open_or_download(options.card)
     split = dataset.split(options.split)
     console.say_notes(describe_exposures([(split.name, find_exposure(setup.preset, dataset, split))]))
-    plan = plan_study(setup, dataset, split, options.seed, options.ranges)  # raises before a database is created
-    study = check_name(options.study or f"{plan.plugin}-{plan.dataset}-{plan.split}")
-    storage = options.storage or study_url(options.results, study)
-    if options.preset is None and not options.no_preset:
-        setup = with_start_config(setup, start_config(study, storage))
-        plan = plan_study(setup, dataset, split, options.seed, options.ranges)
-    job = WorkerJob(name=study, storage=storage, plan=plan, device=setup.device, trials=options.trials, deadline=None)
-    return setup, job
+    search = SearchOptions(
+        seed=options.seed, ranges=options.ranges, study=options.study, storage=options.storage, trials=options.trials,
+        results=options.results, keeps_start=options.preset is not None or options.no_preset,
+    )  # fmt: skip
+    return plan_search(setup, dataset, split, search)
 
 
 def _search(job: WorkerJob, options: TuneOptions, preset: str | None) -> tuple[list[FrozenTrial], dict[str, float]]:
     """Add trials to the study; returns those that count, and the importance of each hyper-parameter."""
     from cfbench.tuning.database import storage_errors
-    from cfbench.tuning.study import compute_importances, counted_trials, format_count, open_or_create, total_seconds
+    from cfbench.tuning.search import limit_time, read_trials
+    from cfbench.tuning.study import counted_trials, format_count, open_or_create
     from cfbench.tuning.workers import run_workers
 
     study = open_or_create(job.name, job.storage, job.plan)
     trials = counted_trials(study.get_trials(deepcopy=False))
-    if options.timeout is not None:
-        seconds_left = options.timeout - total_seconds(trials) / options.workers
-        job = job.model_copy(update={"deadline": time.time() + seconds_left})
+    job = limit_time(job, trials, options.timeout, options.workers)
     console.say(_announcement(job.name, job.plan, len(trials), preset))
     try:
         with storage_errors(job.storage), StudyProgress(job, study, options.workers) as progress:
@@ -178,8 +172,7 @@ def _search(job: WorkerJob, options: TuneOptions, preset: str | None) -> tuple[l
         console.say(
             f"{lost} of {options.workers} workers failed or were killed; the same command adds the missing trials"
         )
-    with storage_errors(job.storage):
-        return counted_trials(study.get_trials(deepcopy=False)), compute_importances(study)
+    return read_trials(job, study)
 
 
 def _announcement(study: str, plan: StudyPlan, count: int, preset: str | None) -> str:
