@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cfbench.api.datasets import LOGGER, Data
+from cfbench.api.datasets import LOGGER, Data, split_name
 from cfbench.api.places import open_results
 from cfbench.data import card as cards
 from cfbench.errors import UsageError
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from cfbench.api.datasets import DataSplit
     from cfbench.leaderboard import Clusters, Metric, SliceBy
 
 
 def compare(  # noqa: PLR0913 (each has a name)
     data: Data | str,
     *,
-    split: str | None = None,
+    split: str | DataSplit | None = None,
     metric: Metric = "rmse",
     clusters: Clusters = "user",
     by: SliceBy | None = None,
@@ -49,7 +50,7 @@ def compare(  # noqa: PLR0913 (each has a name)
         raise UsageError("ranking adds columns, and by returns slices instead; leave out one of them")
     card, stored_runs = data.card if isinstance(data, Data) else cards.load(data), open_results(results)
     ranked_board = load_ranked_board(
-        card.name, split or card.default_split, stored_runs, metric=metric, clusters=clusters, by=(by,) if by else (),
+        card.name, split_name(split, card), stored_runs, metric=metric, clusters=clusters, by=(by,) if by else (),
         plugins=plugins, all_runs=all_runs,
     )  # fmt: skip
     if ranking:

@@ -91,12 +91,13 @@ class Data:
         """
         return self.card.expand_split(name)
 
-    def one_split(self, name: str | None) -> str:
+    def one_split(self, split: str | DataSplit | None) -> str:
         """Return the name of one split, by default that of the command line.
 
         Raises `UnknownNameError`, and `UsageError` for a name of several folds.
         """
-        names = self.card.expand_split(name or self.card.default_split)
+        name = split_name(split, self.card)
+        names = self.card.expand_split(name)
         if len(names) > 1:
             raise UsageError(f"{name} means {len(names)} splits; use one after the other: data.folds({name!r})")
         return names[0]
@@ -152,6 +153,11 @@ class DataSplit:
         report = self.report
         parts = f"{report['train']:,} train, {report['valid']:,} validation, {report['test']:,} test ratings"
         return f"<DataSplit {self.name} of {self.dataset.card.name}: {parts}>"
+
+
+def split_name(split: str | DataSplit | None, card: Card) -> str:
+    """Return the name of a split, by default that of the command line."""
+    return split.name if isinstance(split, DataSplit) else split or card.default_split
 
 
 def load(name: str, *, download: bool = False, progress: Callable[[str, int, int], None] | None = None) -> Data:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from cfbench.api.datasets import Data
+    from cfbench.api.datasets import Data, DataSplit
     from cfbench.contract import Epoch, Plugin
     from cfbench.data.store import Dataset
     from cfbench.runs.record import Request
@@ -38,7 +38,7 @@ def run(  # noqa: PLR0913 (each has a name)
     data: Data | str,
     /,
     *,
-    split: str | None = None,
+    split: str | DataSplit | None = None,
     seed: int = 0,
     preset: str | Literal[False] | None = None,
     device: str = "auto",
@@ -108,7 +108,7 @@ def import_predictions(  # noqa: PLR0913 (each has a name)
     /,
     *,
     name: str,
-    split: str | None = None,
+    split: str | DataSplit | None = None,
     seed: int = 0,
     valid: Any = None,
     user: str | None = None,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from cfbench.api.callbacks import Callback
 from cfbench.api.datasets import Data, as_data
 from cfbench.api.places import open_results
 from cfbench.api.running import check_seed, make_run, warn_of
+from cfbench.api.trials import TrialResult, TrialWatcher
 from cfbench.errors import UsageError
 from cfbench.runs import registry
 from cfbench.runs.exposure import describe_exposures, find_exposure
@@ -20,7 +19,7 @@ from cfbench.tuning.database import storage_errors
 from cfbench.tuning.presets import save_preset
 from cfbench.tuning.search import SearchOptions, limit_time, plan_search, read_trials
 from cfbench.tuning.study import best_trial, counted_trials, open_or_create
-from cfbench.tuning.summary import STATES, StudySummary, describe_outcome, summarize
+from cfbench.tuning.summary import StudySummary, summarize
 from cfbench.tuning.workers import run_workers
 
 if TYPE_CHECKING:
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
-    from optuna import Study
     from optuna.trial import FrozenTrial
 
+    from cfbench.api.datasets import DataSplit
     from cfbench.api.runs import Run
     from cfbench.contract import Epoch
     from cfbench.runs.results import Results
@@ -38,33 +37,6 @@ if TYPE_CHECKING:
     from cfbench.tuning.edges import Edge
     from cfbench.tuning.job import WorkerJob
     from cfbench.tuning.summary import BestTrial
-
-PAUSE = 0.5
-"""The least number of seconds between two looks at the trials."""
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """A trial that has ended."""
-
-    number: int
-    state: str
-    """`finished`, `pruned` or `failed`."""
-    valid_rmse: float | None
-    """The error on the validation part; None unless it finished."""
-    seconds: float | None
-    outcome: str
-    """The error, or why it ended, as the command line shows it."""
-    config: dict[str, Any]
-    """Every hyper-parameter; empty if it failed before it had any."""
-
-    @classmethod
-    def of(cls, trial: FrozenTrial) -> TrialResult:
-        """Return what is known of a trial that has ended."""
-        state = next(name for name, other in STATES.items() if other == trial.state.name)
-        seconds = trial.duration.total_seconds() if trial.duration else None
-        value = trial.value if state == "finished" else None
-        return cls(trial.number, state, value, seconds, describe_outcome(trial), trial.user_attrs.get("config", {}))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +123,7 @@ def tune(  # noqa: PLR0913 (each has a name)
     data: Data | str,
     /,
     *,
-    split: str | None = None,
+    split: str | DataSplit | None = None,
     trials: int | None = None,
     timeout: float | None = None,
     workers: int = 1,
@@ -217,7 +189,7 @@ def _search(
     """Add trials to the study; returns those that count, and the importance of each hyper-parameter."""
     study = open_or_create(job.name, job.storage, job.plan)
     job = limit_time(job, counted_trials(study.get_trials(deepcopy=False)), timeout, workers)
-    watcher = _TrialWatcher(study, progress)
+    watcher = TrialWatcher(study, progress)
     try:
         with storage_errors(job.storage):
             run_workers(job, workers, watcher)
@@ -227,25 +199,3 @@ def _search(
             raise watcher.callback.fault from None
         raise
     return read_trials(job, study)
-
-
-class _TrialWatcher:
-    """Passes each trial that ends on to a function."""
-
-    def __init__(self, study: Study, progress: Callable[[TrialResult], None] | None) -> None:
-        self.callback = Callback(progress)
-        self._study, self._looked_at = study, 0.0
-        self._seen = {trial.number for trial in counted_trials(study.get_trials(deepcopy=False))}
-
-    def __call__(self) -> None:
-        """Look for trials that have ended, but not too often."""
-        if time.monotonic() - self._looked_at >= PAUSE:
-            self.report()
-
-    def report(self) -> None:
-        """Call the function with each trial that has ended since the last call."""
-        self._looked_at = time.monotonic()
-        for trial in counted_trials(self._study.get_trials(deepcopy=False)):
-            if trial.number not in self._seen:
-                self._seen.add(trial.number)
-                self.callback(TrialResult.of(trial))

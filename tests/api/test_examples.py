@@ -19,15 +19,13 @@ NOTEBOOK = json.loads((EXAMPLES / "tour.ipynb").read_text(encoding="utf-8"))
 
 @pytest.fixture
 def run_example(planted_ml_100k, monkeypatch):
-    """A function that runs a script as `python` would, twice, as people do."""
+    """A function that runs a script as `python` would."""
     monkeypatch.setattr(registry, "_registered", {})
 
     def run(name):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RunWarning)
-            for _ in range(2):
-                names = runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-        return names
+            return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
     return run
 
@@ -39,11 +37,12 @@ def test_the_own_model_is_ranked_beside_bias_and_known_by_the_source_of_its_scri
     runs = [cfbench.Run.open(run) for row in board["runs"] for run in row]
     script = hashlib.sha256((EXAMPLES / "own_model.py").read_bytes()).hexdigest()
     assert {run.record.request.plugin.source for run in runs} == {script}
-    assert sorted(run.record.request.tuned is not None for run in runs) == [False, True]
+    assert any(run.record.request.tuned for run in runs)
 
 
 def test_own_data_are_ranked_by_the_truth_that_made_them(run_example):
-    names = run_example("own_data.py")
+    for _ in range(2):  # the second time it opens the same data set, and skips the finished runs
+        names = run_example("own_data.py")
     board = cfbench.compare(names["data"])
     assert board["plugin"].to_list() == ["als", "bias", "mean"]
     assert board["rmse"][0] < 0.75  # the noise of 0.3 and the rounding

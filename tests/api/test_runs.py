@@ -84,7 +84,7 @@ def test_a_run_is_that_of_the_command_line_to_the_last_bit_and_prints_nothing(te
 
 def test_predictions_have_the_ids_of_the_source_and_the_stored_values(terminal):
     data = cfbench.load("tiny")
-    run = cfbench.run("bias", data)
+    run = cfbench.run("bias", data, split=data.split())
     stored = pl.read_parquet(run.folder / "predictions.parquet")["prediction"]
     assert run.predictions["prediction"].equals(stored)
     assert run.predictions.drop("prediction").equals(data.split().test)

@@ -43,7 +43,7 @@ def test_the_same_call_resumes_a_study_and_the_command_line_knows_it(terminal):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cfbench.api.tuning.PAUSE", 0)
+        patch.setattr("cfbench.api.trials.PAUSE", 0)
         with pytest.raises(KeyboardInterrupt):
             cfbench.tune("bias", "tiny", progress=stop, **SEARCH)
         with pytest.raises(ZeroDivisionError):

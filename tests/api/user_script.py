@@ -45,7 +45,7 @@ def use(plugin: Plugin[Config]) -> None:
     assert_type(study.run(seed=1), cfbench.Run)
     if study.best is not None:
         assert_type(study.best.config, dict[str, Any])
-    assert_type(cfbench.compare(data, metric="mae", by="rating"), pl.DataFrame)
+    assert_type(cfbench.compare(data, split=split, metric="mae", by="rating"), pl.DataFrame)
     assert_type(cfbench.from_frame(split.train, name="mine", scale=(1, 5), duplicates="mean"), cfbench.Data)
     assert_type(cfbench.import_predictions(split.test, data, name="theirs"), cfbench.Run)
     assert_type(cfbench.__version__, str)
