@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::cfbench.errors.RunWarning")
 def test_the_code_on_the_page_runs(planted_ml_100k, monkeypatch, capsys):
     monkeypatch.setattr(registry, "_registered", {})

@@ -37,6 +37,7 @@ def test_a_study_has_the_trials_of_the_command_line_and_its_best_config_is_run(t
     assert cfbench.run("bias", "tiny", preset="tiny").config == study.best.config
 
 
+@pytest.mark.slow
 def test_the_same_call_resumes_a_study_and_the_command_line_knows_it(terminal):
     def stop(trial):
         if trial.number == 1:
