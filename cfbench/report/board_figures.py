@@ -23,6 +23,8 @@ DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, 
 LEAST_SECONDS = 0.01
 """A model without a fit has a place on the logarithmic axis too."""
 _LETTER, _LINE = 5.2, 11.0  # the size of a letter of a label, in points
+MOST_LABELS = 40
+"""So many points of models get a label, where there is room."""
 START = 0.25
 """This share of the epochs does not decide the range of the curves: the first epochs are far above all others."""
 
@@ -111,7 +113,7 @@ def _label_points(drawing: Sketch, axes: Any, points: Sequence[CostPoint], top: 
     centres = {point: axes.transData.transform(place) * 72 / drawing.figure.dpi for point, place in places.items()}
     taken = {point: _box(centre[0], centre[1], 8, 8) for point, centre in centres.items()}
     labels: list[Box] = []
-    for point in sorted(points, key=lambda point: (not point.on_front, point.score)):
+    for point in sorted(points, key=lambda point: (not point.on_front, point.score))[:MOST_LABELS]:
         width = _LETTER * len(point.label)
         others = [box for other, box in taken.items() if other is not point] + labels
         for dx, dy in _offsets(width):

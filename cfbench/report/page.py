@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from cfbench.runs.results import Results
 
 MOST_CURVES = len(SERIES)
+MOST_DRAWN = 100
+"""The drawings of costs and errors have so many of the best models, since more could not be told apart."""
 AXES: dict[SliceBy, tuple[str, str]] = {
     "user-activity": ("By activity of the user", "training ratings of the user"),
     "item-popularity": ("By popularity of the item", "training ratings of the item"),
@@ -85,6 +87,8 @@ class Page:
     marks: tuple[Mark, ...]
     costs: str
     """A drawing, as the other figures; empty where there is nothing to draw."""
+    not_drawn: int
+    """How many models the drawings of costs and errors leave out."""
     curves: str
     curve_legend: tuple[tuple[int, str], ...]
     """The numbers of the colours, and the models that have them."""
@@ -100,8 +104,8 @@ def gather_page(ranked_board: RankedBoard, results: Results, dataset: Dataset | 
     """Gather what the page shows. `dataset` is None when it is not downloaded."""
     ranked = [row for row in ranked_board.rows if row.place is not None]
     table, metric = build_table(ranked_board), METRIC_NAMES[ranked_board.metric]
-    curves = _curves(ranked, results)
-    slices = tuple(_slice_panel(ranked, by) for by in SLICES if any(row.slices.get(by) for row in ranked))
+    curves, drawn = _curves(ranked, results), ranked[:MOST_DRAWN]
+    slices = tuple(_slice_panel(drawn, by) for by in SLICES if any(row.slices.get(by) for row in drawn))
     return Page(
         ranked_board=ranked_board,
         metric=metric,
@@ -109,7 +113,8 @@ def gather_page(ranked_board: RankedBoard, results: Results, dataset: Dataset | 
         headline=write_headline(ranked_board),
         table=table,
         marks=explain_all(ranked_board),
-        costs=board_figures.draw_costs(_cost_points(ranked), metric, "cost"),
+        costs=board_figures.draw_costs(_cost_points(drawn), metric, "cost"),
+        not_drawn=len(ranked) - len(drawn),
         curves=board_figures.draw_curves(curves, "curve"),
         curve_legend=tuple((line.series, line.label) for line in curves),
         slices=slices,
