@@ -539,6 +539,7 @@ KILLED = {
 }
 
 
+@pytest.mark.slow  # tests/torture kills a run at any moment
 @pytest.mark.parametrize("when", KILLED)
 def test_a_run_killed_at_a_bad_moment_is_resumed_and_leaves_no_other_files(tiny, when):
     line = ["run", "deepae", "--dataset", "tiny", "--hidden", "8", "--epochs", "3"]
