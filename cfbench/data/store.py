@@ -154,6 +154,7 @@ def prepare(card: Card, *, listener: ProgressListener, from_file: Path | None = 
         with exclusive(card.name, listener):
             if again or not is_ready(card):  # another process may have prepared it meanwhile
                 _prepare(card, listener, from_file)
+    remove_leftovers(data_home() / "datasets")  # of a process that was killed when its data set was already visible
     return open_dataset(card)
 
 

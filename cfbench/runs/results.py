@@ -72,6 +72,10 @@ class Results:
             (hidden / "request.json").write_text(request.model_dump_json(indent=1), encoding="utf-8")
         return folder
 
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes left beside the unfinished runs."""
+        remove_leftovers(self._unfinished)
+
     def try_lock(self, name: str) -> AbstractContextManager[bool]:
         """Hold the lock of this name until the block ends; gives False if another process holds it."""
         return try_lock(self._unfinished / name)
@@ -98,7 +102,7 @@ class Results:
             raise self._finished(run)
         name = match_run(run, known, "interrupted run")
         folder = self._unfinished / name
-        remove_leftovers(self._unfinished)
+        self.remove_leftovers()
         with self.lock(name):
             if name in failed and not folder.exists():
                 self._reopen_failed(failed[name], folder)

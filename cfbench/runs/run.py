@@ -159,6 +159,7 @@ def finished_run(request: Request, dataset: Dataset, results: Results) -> Record
 
 def _finished_run(job: Job) -> Record | None:
     request = job.request
+    job.results.remove_leftovers()  # nothing else does it where no run is made
     for record in reversed(job.results.records(request.dataset.name, request.split.name)):
         if record.outcome.status == "finished" and predict_the_same(record.request, request):
             return record

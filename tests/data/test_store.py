@@ -410,6 +410,14 @@ def test_the_leftover_of_a_process_killed_after_its_split_was_visible_is_removed
     assert not leftover.exists()
 
 
+def test_the_leftover_of_a_process_killed_after_its_data_set_was_visible_is_removed_by_the_next_download(terminal):
+    leftover = terminal.folder / "home" / "datasets" / f".tiny.x{files.HIDDEN_SUFFIX}"
+    leftover.mkdir()
+    (leftover / ".lock").touch()
+    assert terminal("download tiny --from-file tiny.zip").status == 0
+    assert not leftover.exists()
+
+
 def test_a_split_that_cannot_be_cached_is_still_cut(dataset, home):
     (home / "splits").write_text("a file in the way")
     assert dataset.split("random90").report["test"] == 6

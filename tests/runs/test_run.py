@@ -566,6 +566,15 @@ def test_the_leftovers_of_a_process_killed_while_it_created_a_run_are_removed_by
     assert list(Path("results", ".unfinished").iterdir()) == []
 
 
+def test_the_lock_of_a_process_killed_after_its_run_was_visible_is_removed_by_the_command_that_finds_the_run(terminal):
+    assert terminal("run bias").status == 0
+    leftover = Path("results", ".unfinished", ".same-0123456789abcdef.cfbench")
+    leftover.mkdir()
+    (leftover / ".lock").touch()
+    assert "already finished" in terminal("run bias --skip-finished").err
+    assert not leftover.exists()
+
+
 def test_a_resumed_run_removes_the_leftovers_of_killed_processes(tiny):
     kill = "from cfbench import files\nfiles.publish_folder = lambda *_, **__: die()\n"
     stored, _ = start(tiny, "bias")
