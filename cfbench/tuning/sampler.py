@@ -26,15 +26,23 @@ class NumberedSampler(BaseSampler):
     nearly all were tried."""
 
     def __init__(self, seed: int) -> None:
-        self._seed, self._tpe = seed, TPESampler()
+        self._seed = seed
 
-    def _draw_seed(self, place: int, draw: int) -> int:
-        return int(np.random.SeedSequence([self._seed, place, draw]).generate_state(1)[0])
+    def _draw_seed(self, place: int, draw: int, name: str = "") -> int:
+        words = [self._seed, place, draw, *name.encode()]
+        return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+    def _draw_randomly(self, study: Study, trial: FrozenTrial, draw: int, name: str, span: BaseDistribution) -> Any:
+        """A random value, which does not depend on the other hyper-parameters nor on the order in which they are drawn.
+
+        Optuna draws in another order as long as no trial is complete.
+        """
+        sampler = RandomSampler(seed=self._draw_seed(_place(study, trial), draw, name))
+        return sampler.sample_independent(study, trial, name, span)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The search space of TPE. Optuna calls this first for each trial."""
-        self._tpe = TPESampler(seed=self._draw_seed(_place(study, trial), 0))
-        return self._tpe.infer_relative_search_space(study, trial)
+        """The search space of TPE: the hyper-parameters of all complete trials."""
+        return TPESampler().infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -44,11 +52,10 @@ class NumberedSampler(BaseSampler):
         values: dict[str, Any] = {}
         place = _place(study, trial)
         for draw in range(self.TPE_DRAWS + self.RANDOM_DRAWS):
-            sampler_type = TPESampler if draw < self.TPE_DRAWS else RandomSampler
-            sampler = sampler_type(seed=self._draw_seed(place, draw))
-            values = sampler.sample_relative(study, trial, search_space) or {
-                name: sampler.sample_independent(study, trial, name, span) for name, span in search_space.items()
-            }
+            if draw < self.TPE_DRAWS:
+                values = TPESampler(seed=self._draw_seed(place, draw)).sample_relative(study, trial, search_space)
+            if draw >= self.TPE_DRAWS or not values:
+                values = {n: self._draw_randomly(study, trial, draw, n, span) for n, span in search_space.items()}
             if values not in tried:
                 break
         return values
@@ -56,8 +63,8 @@ class NumberedSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A value of TPE for a hyper-parameter outside the relative search space."""
-        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+        """A random value of a hyper-parameter outside the search space of TPE: no trial with it is complete."""
+        return self._draw_randomly(study, trial, 0, param_name, param_distribution)
 
 
 def _place(study: Study, trial: FrozenTrial) -> int:

@@ -15,7 +15,7 @@ from cfbench.tuning import workers
 
 
 def test_tuning_finds_the_bottom_of_a_planted_bowl_and_which_hyper_parameters_matter(bowl, tune):
-    result = tune("bowl --trials 40")
+    result = tune("bowl --trials 40 --seed 1")
     config = result["best"]["config"]
     assert config["shape"] == [4, 2]
     assert config["whole"] == 4

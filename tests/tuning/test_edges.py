@@ -54,7 +54,8 @@ def edgy_plan(make_plan, register):
 
 
 def test_tuning_warns_of_an_edge_and_prints_a_command_that_searches_wider(bowl):
-    answer = bowl("tune bowl --trials 8 --range whole=0:2 --range x=0:4 --fix y=0.01 --fix shape=4,2 --no-preset")
+    ranges = "--range whole=0:2 --range x=0:4 --fix y=0.01 --fix shape=4,2"
+    answer = bowl(f"tune bowl --trials 8 --seed 1 {ranges} --no-preset")
     assert "warning: whole: the best value, 2, is at the high edge of the range 0–2\n" in answer.err
     (command,) = (text for text in answer.err.splitlines() if text.startswith("search wider: "))
     words = shlex.split(command.removeprefix("search wider: cfbench "))

@@ -20,6 +20,22 @@ def test_values_depend_on_the_seed_and_the_number_of_the_trial_only():
     assert len({draw(0, 1), draw(0, 2), draw(1, 1)}) == 3
 
 
+def test_a_random_trial_has_the_same_values_while_another_runs_and_after_it():
+    """The first trial of a killed process may still run when the next process draws the second."""
+
+    def second_trial(*, is_over):
+        study = optuna.create_study(sampler=NumberedSampler(0))
+        trials = []
+        for _ in range(2):
+            trial = study.ask()
+            trials.append({name: trial.suggest_float(name, 0, 1) for name in ("y", "x")})
+            if is_over:
+                study.tell(trial, trials[-1]["x"])
+        return trials[1]
+
+    assert second_trial(is_over=True) == second_trial(is_over=False)
+
+
 def test_no_values_repeat_until_nearly_all_were_tried():
     space = {
         "whole": optuna.distributions.IntDistribution(1, 6),
