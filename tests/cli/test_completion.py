@@ -76,6 +76,7 @@ def test_the_presets_of_the_plugin_on_the_line_are_completed():
     assert completed("cfbench tune deepae --preset paper-f") == {"paper-full"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_terminal")
 def test_the_splits_of_the_data_set_on_the_line_are_completed():
     assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
@@ -86,6 +87,7 @@ def test_the_splits_of_the_data_set_on_the_line_are_completed():
     assert completed("cfbench run bias --dataset ml-1m --split nope@") == set()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_terminal")
 def test_the_values_of_options_and_hyper_parameters_are_completed():
     assert completed("cfbench run deepae --activation s") >= {"selu", "sigmoid"}

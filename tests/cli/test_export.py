@@ -130,6 +130,7 @@ def test_a_failed_export_keeps_the_earlier_file(terminal, monkeypatch):
 NAME = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pairs=st.sets(st.tuples(NAME, NAME), min_size=3, max_size=12), values=st.lists(st.floats(-9, 9, width=32)),

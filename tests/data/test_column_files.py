@@ -25,6 +25,7 @@ def frame(table, *, timed=True, marked=False):
     return columns.with_columns(held_out=pl.col("rating") > 2) if marked else columns
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=rows, cuts=st.lists(st.integers(0, 50)), timed=st.booleans(), marked=st.booleans())
 def test_blocks_of_any_size_give_the_same_ratings_as_one_block(tmp_path_factory, table, cuts, timed, marked):

@@ -328,6 +328,7 @@ def test_a_written_file_is_imported_equal(tmp_path, monkeypatch, imported_rows, 
     assert imported_rows() == rows
 
 
+@pytest.mark.slow
 def test_a_mutated_file_is_imported_or_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CFBENCH_DATA", str(tmp_path / "home"))
     rng, n_imported, n_refused = np.random.default_rng(5), 0, 0

@@ -293,6 +293,7 @@ def test_ordinary_files_are_split_the_fast_way(read, monkeypatch):
         assert len(read(content, separator=separator)) == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(size=st.integers(1, 200), end=st.sampled_from(["\n", "\r\n"]), blank=st.integers(0, 5), header=st.booleans())
 def test_blocks_of_any_size_give_the_same_rows(tmp_path_factory, size, end, blank, header):

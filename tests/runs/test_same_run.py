@@ -98,6 +98,7 @@ def test_a_process_says_that_it_waits_and_makes_the_run_when_the_other_is_killed
     assert len(finished_runs()) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_the_runs_of_other_processes_last(request_of, start_cfbench):
     Path("s.toml").write_text('datasets = ["tiny"]\nseeds = [0, 1]\n[[plugins]]\nname = "bias"\n', encoding="utf-8")
     command = [sys.executable, "-c", HOLDER, request_of(seed=0).model_dump_json()]

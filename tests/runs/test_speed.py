@@ -48,6 +48,7 @@ def test_bench_prints_its_measurements(empty_terminal):
     assert "of it reached" in output
 
 
+@pytest.mark.slow
 def test_autorec_is_timed_too(empty_terminal):
     (row,) = json.loads(empty_terminal("bench autorec --users 256 --items 120 --rounds 1 --precision fp32 --json").out)
     assert row["roofline_steps_seconds"] > 0

@@ -136,6 +136,7 @@ def test_a_trial_that_another_process_runs_is_not_lost(bowl, study_file, start_t
     assert study_file().states() == ["COMPLETE", "RUNNING"]
 
 
+@pytest.mark.slow
 def test_a_command_says_which_trial_of_another_process_it_waits_for(bowl, study_file, start_trial):
     bowl("tune bowl --trials 1")
     study = study_file().open()

@@ -277,6 +277,7 @@ def test_ctrl_c_reaches_all_workers_and_queues_their_trials_again(sqlite_study):
         assert not is_running(process_id(trial))
 
 
+@pytest.mark.slow
 def test_after_sigkill_of_the_main_process_its_workers_stop_within_seconds(sqlite_study):
     command = sqlite_study.tune(20, "--workers 2 --fix stuck=true")
     sqlite_study.wait_for(lambda trials: len(running(trials)) == 2 and finished(trials))
