@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cfbench.report import numbers
 from cfbench.report.drawing import drawing_style
 from cfbench.report.inline_svg import ACCENT, INK, MUTED, RULE, SERIES, Sketch, page_style
+from cfbench.report.ranges import robust_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,14 +68,6 @@ def sketch(width: float, height: float) -> Iterator[tuple[Sketch, Any]]:
     with drawing_style(), mpl.rc_context(page_style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield Sketch(figure), figure.subplots()
-
-
-def robust_range(values: Sequence[float]) -> tuple[float, float]:
-    """The lowest value, and the highest that is at most 1.5 interquartile ranges above the third quartile."""
-    import numpy as np
-
-    first, third = np.quantile(values, [0.25, 0.75])
-    return min(values), max(value for value in values if value <= third + 1.5 * (third - first))
 
 
 def draw_costs(points: Sequence[CostPoint], metric: str, name: str) -> str:

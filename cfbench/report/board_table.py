@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from cfbench.leaderboard.columns import table_columns
 from cfbench.leaderboard.ranking import ALPHA
 from cfbench.report import numbers
-from cfbench.report.board_figures import robust_range
 from cfbench.report.cells import cell
 from cfbench.report.explanations import (
     COLUMN_MEANINGS,
@@ -18,6 +17,7 @@ from cfbench.report.explanations import (
     explain_source,
     row_labels,
 )
+from cfbench.report.ranges import robust_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from cfbench.report import numbers
-from cfbench.report.board_figures import robust_range, sketch
+from cfbench.report.board_figures import sketch
 from cfbench.report.inline_svg import ACCENT, INK, MUTED, RULE
+from cfbench.report.ranges import robust_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

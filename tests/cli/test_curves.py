@@ -6,6 +6,7 @@ import re
 import pytest
 
 from cfbench.cli.view import curves
+from cfbench.report.ranges import robust_range
 
 AXIS = 8  # the column of the first epoch
 
@@ -54,7 +55,7 @@ def test_first_epochs_far_above_the_others_do_not_flatten_the_curve():
 
 
 def test_a_smooth_curve_is_shown_completely():
-    assert curves.value_range([2.0 - k / 20 for k in range(20)]) == pytest.approx((1.05, 2.0))
+    assert robust_range([2.0 - k / 20 for k in range(20)]) == pytest.approx((1.05, 2.0))
 
 
 @pytest.mark.parametrize("width", [30, 80, 100])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from cfbench.report import numbers
+from cfbench.report.ranges import robust_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def draw_curves(curves: Sequence[Curve], *, width: int, several: str = SEVERAL) 
     values = [value for curve in curves for value in curve.points.values()]
     if not values:
         return []
-    low, high = value_range(values)
+    low, high = robust_range(values)
     last = max(epoch for curve in curves for epoch in curve.points)
     columns = min(max(width - _MARGIN, 10), last)
     grid = [[" "] * columns for _ in range(HEIGHT)]
@@ -84,15 +84,6 @@ def draw_curves(curves: Sequence[Curve], *, width: int, several: str = SEVERAL) 
     if any(value > high for value in values):
         lines.append(f"{'':8}{ABOVE} above the picture: up to {numbers.score(max(values))}")
     return lines
-
-
-def value_range(values: Sequence[float]) -> tuple[float, float]:
-    """The lowest value, and the highest that is at most 1.5 interquartile ranges above the third quartile."""
-    low, high = min(values), max(values)
-    if len(values) > 3:
-        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-        high = max(value for value in values if value <= third + 1.5 * (third - first))
-    return low, high
 
 
 def _draw(curve: Curve, grid: list[list[str]], last: int, ends: tuple[float, float], several: str) -> None:
