@@ -11,7 +11,16 @@ from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.baseline import check_leaderboard, slices_or_allowance
 from cfbench.cli.dataset_choice import dataset_card
-from cfbench.cli.options import COLUMNS_HELP, DEFAULT_RESULTS, DatasetOption, JsonOption, ResultsOption, SplitOption
+from cfbench.cli.options import (
+    COLUMNS_HELP,
+    DEFAULT_RESULTS,
+    AllRunsOption,
+    DatasetOption,
+    JsonOption,
+    PluginsOption,
+    ResultsOption,
+    SplitOption,
+)
 from cfbench.cli.progress import FileProgress
 from cfbench.leaderboard import Clusters, Metric, SliceBy
 from cfbench.report import numbers
@@ -43,14 +52,8 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         Clusters,
         typer.Option("--clusters", help="Of what the test ratings are a sample: intervals and tests hold for others."),
     ] = "user",
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option("--plugin", metavar="NAME", help="Show only this plugin; may be repeated.", show_default=False,
-                     autocompletion=completion.plugins),
-    ] = None,
-    all_runs: Annotated[
-        bool, typer.Option("--all-runs", help="Show every config, not only each plugin's best in validation.")
-    ] = False,
+    plugin: PluginsOption = None,
+    all_runs: AllRunsOption = False,
     sort: Annotated[Order, typer.Option("--sort", help="The order of the rows; places stay the same.")] = "score",
     by: Annotated[
         str | None,

@@ -56,6 +56,19 @@ SplitOption = Annotated[
         show_default=False,
     ),
 ]
+PluginsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="NAME",
+        help="Show only this plugin; may be repeated.",
+        autocompletion=completion.plugins,
+        show_default=False,
+    ),
+]
+AllRunsOption = Annotated[
+    bool, typer.Option("--all-runs", help="Show every config, not only each plugin's best in validation.")
+]
 RunArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="The run's id, a part of its id, or `last`.", autocompletion=completion.runs),

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfbench.cli import completion, console
+from cfbench.cli import console
 from cfbench.cli.dataset_choice import dataset_card
-from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, ResultsOption, SplitOption
+from cfbench.cli.options import (
+    DEFAULT_RESULTS,
+    AllRunsOption,
+    DatasetOption,
+    PluginsOption,
+    ResultsOption,
+    SplitOption,
+)
 from cfbench.cli.progress import FileProgress
 from cfbench.leaderboard import Clusters, Metric
 
@@ -28,14 +35,8 @@ def report(
     clusters: Annotated[
         Clusters, typer.Option("--clusters", help="Of what the test ratings are a sample, as in `compare`.")
     ] = "user",
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option("--plugin", metavar="NAME", help="Show only this plugin; may be repeated.", show_default=False,
-                     autocompletion=completion.plugins),
-    ] = None,
-    all_runs: Annotated[
-        bool, typer.Option("--all-runs", help="Show every config, not only each plugin's best in validation.")
-    ] = False,
+    plugin: PluginsOption = None,
+    all_runs: AllRunsOption = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:  # fmt: skip
     """Write the leaderboard of a data set and split as one HTML file that needs no network.
