@@ -15,6 +15,7 @@ from cfbench.runs.sweep import SweepResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cfbench.data.split import Split
     from cfbench.data.store import Dataset
     from cfbench.runs.record import Record, Request
     from cfbench.runs.results import Results
@@ -28,17 +29,18 @@ class StoredRuns:
     def __init__(self, results: Results, dataset: Dataset) -> None:
         self.results, self.dataset = results, dataset
         self._by_split: dict[str, list[Record]] = {}
+        self._splits: dict[str, Split] = {}
 
     def find(self, planned: PlannedRun) -> Record | None:
         """Return the newest run that predicts the same as this one, or None if it has not been made."""
         return self._find(planned, predict_the_same)
 
     def is_outdated(self, planned: PlannedRun) -> bool:
-        """Whether a run has been made by other code of its plugin alone, such as an earlier version."""
-        return self.find(planned) is None and self._find(planned, differ_in_code_at_most) is not None
+        """Whether a run that `find` does not find has been made by other code of its plugin, such as an earlier one."""
+        return self._find(planned, differ_in_code_at_most) is not None
 
     def _find(self, planned: PlannedRun, is_same: Callable[[Request, Request], bool]) -> Record | None:
-        request = new_request(planned.setup, self.dataset, self.dataset.split(planned.split), planned.seed)
+        request = new_request(planned.setup, self.dataset, self._split(planned.split), planned.seed)
         for record in reversed(self._of_split(planned.split)):
             if is_same(record.request, request):
                 return record
@@ -57,6 +59,12 @@ class StoredRuns:
         result = make(planned, self.dataset, self.results, listener)
         self._by_split.pop(planned.split, None)
         return result
+
+    def _split(self, name: str) -> Split:
+        """A split, which is read once for all runs."""
+        if name not in self._splits:
+            self._splits[name] = self.dataset.split(name)
+        return self._splits[name]
 
     def _of_split(self, split: str) -> list[Record]:
         """The complete runs of a split, oldest first."""
