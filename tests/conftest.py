@@ -77,12 +77,6 @@ def tiny_table() -> Ratings:
     return Ratings(users, items, ratings, users.max() + 1, items.max() + 1, data.train.scale, times)
 
 
-@pytest.fixture(scope="session")
-def tiny_source():
-    """The text of the card of tiny, with blanks for its numbers, and its ratings."""
-    return CARD, tiny_table()
-
-
 def tiny_genre(item: int) -> str:
     """The genre of a film of tiny; the last one has none, and the first one both."""
     return {0: "Even,Odd", 38: ""}.get(item, ("Even", "Odd")[item % 2])
@@ -95,18 +89,25 @@ def _codes_by_first_appearance(codes):
     return new_codes[inverse]
 
 
-def write_tiny(folder: Path) -> Path:
-    """Write `cards/tiny.toml` and `tiny.zip` into a folder, and return the path of the archive."""
+def _write_archive(archive: Path, user_id, item_id, genre) -> str:
+    """Write the archive of tiny with these ids, which are functions of codes; return the text of its card."""
     table = tiny_table()
     rows = zip(table.users, table.items, table.ratings, table.times, strict=True)
-    archive = folder / "tiny.zip"
+    lines = (f"{user_id(u)},{item_id(i)},{r:g},{t}\n" for u, i, r, t in rows)
+    titles = (f"{item_id(i)}|Film {i}, The|{genre(i)}\n" for i in range(table.n_items))
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("tiny/ratings.csv", "".join(f"u{u},i{i},{r:g},{t}\n" for u, i, r, t in rows))
-        file.writestr("tiny/items.csv", "".join(f"i{i}|Film {i}, The|{tiny_genre(i)}\n" for i in range(table.n_items)))
-    text = CARD.format(
+        file.writestr("tiny/ratings.csv", "".join(lines))
+        file.writestr("tiny/items.csv", "".join(titles))
+    return CARD.format(
         users=table.n_users, items=table.n_items, ratings=len(table), fingerprint=table.fingerprint,
         bytes=archive.stat().st_size, sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
     )  # fmt: skip
+
+
+def write_tiny(folder: Path) -> Path:
+    """Write `cards/tiny.toml` and `tiny.zip` into a folder, and return the path of the archive."""
+    archive = folder / "tiny.zip"
+    text = _write_archive(archive, "u{}".format, "i{}".format, tiny_genre)
     (folder / "cards").mkdir()
     (folder / "cards" / "tiny.toml").write_text(text, encoding="utf-8")
     return archive
@@ -116,6 +117,22 @@ def write_tiny(folder: Path) -> Path:
 def tiny_files():
     """The function that writes the card and the archive of tiny into a folder."""
     return write_tiny
+
+
+def write_tiny_as(folder: Path, names, first_user: int, first_item: int) -> None:
+    """Write cards of these names for tiny, whose ids are numbers, and its archive among the downloads of `home`."""
+    archive = folder / "home" / "downloads" / "tiny.zip"
+    archive.parent.mkdir(parents=True)
+    text = _write_archive(archive, lambda u: u + first_user, lambda i: i + first_item, lambda _: "Drama")
+    (folder / "cards").mkdir()
+    for name in names:
+        (folder / "cards" / f"{name}.toml").write_text(text.replace('name = "tiny"', f'name = "{name}"'), "utf-8")
+
+
+@pytest.fixture(scope="session")
+def tiny_files_as():
+    """The function that writes tiny into a folder under other names, with numbers as ids."""
+    return write_tiny_as
 
 
 @dataclass

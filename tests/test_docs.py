@@ -1,13 +1,11 @@
 """The documents name commands, options and make targets that exist; each command line that can run here is typed."""
 
-import hashlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -125,24 +123,6 @@ def run(*words):
     return exit_info.value.code
 
 
-def write_data_sets(world, card_text, table):
-    """Write the cards of three small data sets, and one archive for all of them among the downloads."""
-    rows = zip(table.users + USERS, table.items + ITEMS, table.ratings, table.times, strict=True)
-    archive = world / "home" / "downloads" / "tiny.zip"
-    archive.parent.mkdir(parents=True)
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("tiny/ratings.csv", "".join(f"{u},{i},{r:g},{t}\n" for u, i, r, t in rows))
-        file.writestr("tiny/items.csv", "".join(f"{i + ITEMS}|Film {i}, The|Drama\n" for i in range(table.n_items)))
-    text = card_text.format(
-        users=table.n_users, items=table.n_items, ratings=len(table), fingerprint=table.fingerprint,
-        bytes=archive.stat().st_size, sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
-    )  # fmt: skip
-    (world / "cards").mkdir()
-    for name in ("ml-25m", "ml-1m", "ml-100k"):
-        (world / "cards" / f"{name}.toml").write_text(text.replace('name = "tiny"', f'name = "{name}"'), "utf-8")
-        assert run("download", name) == 0
-
-
 def write_files():
     """Write the files that documents name, from the parts of the small data set."""
     for part in ("train", "valid", "test"):
@@ -177,12 +157,15 @@ def interrupt_a_run():
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, tiny_source):
+def world(tmp_path_factory, tiny_files_as):
     """A folder with three data sets, a finished and an interrupted run, a study, and the files of the documents."""
     world = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
         enter(world, patch)
-        write_data_sets(world, *tiny_source)
+        names = ("ml-25m", "ml-1m", "ml-100k")
+        tiny_files_as(world, names, USERS, ITEMS)
+        for name in names:
+            assert run("download", name) == 0
         write_files()
         assert run("tune", "bias", "--trials", "1") == 0
         interrupt_a_run()
