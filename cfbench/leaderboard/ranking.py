@@ -65,7 +65,7 @@ class RankedRow:
     new_items: float | None = None
     """The RMSE over the test ratings of items without a training rating."""
     slices: Mapping[SliceBy, tuple[Slice, ...]] = field(default_factory=dict)
-    """The RMSE over slices of the test ratings, for each way to slice them that was asked for."""
+    """The RMSE over slices of the test ratings, for each requested way to slice them."""
     items: ItemRanking | None = None
     """How well the row's models rank items, where that was computed."""
     on_front: bool = False

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST_CURVES = len(SERIES)
 MOST_DRAWN = 100
-"""The drawings of costs and errors have so many of the best models, since more could not be told apart."""
+"""The drawings of costs and errors show at most so many models, the best ones: nobody can distinguish more."""
 AXES: dict[SliceBy, tuple[str, str]] = {
     "user-activity": ("By activity of the user", "training ratings of the user"),
     "item-popularity": ("By popularity of the item", "training ratings of the item"),
