@@ -1,5 +1,7 @@
 """What the shell offers at the end of a line."""
 
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -8,23 +10,48 @@ from pathlib import Path
 
 import pytest
 
+from cfbench.cli import main
+from cfbench.data import card
+
+SHIPPED_FOLDER = card.SHIPPED_FOLDER
+
+
+def variables(line):
+    """The environment variables by which a shell asks what to offer at the end of a line."""
+    return {"_CFBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+
 
 def completed(line):
     """The words that the shell offers at the end of a line."""
-    env = os.environ | {
-        "_CFBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1),
-    }  # fmt: skip
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name, value in variables(line).items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main([])
+    assert not err.getvalue()
+    return set(out.getvalue().split())
+
+
+@pytest.fixture
+def shipped_cards(empty_terminal, monkeypatch):
+    """The data sets that cfbench ships, of which none is downloaded."""
+    monkeypatch.setattr(card, "SHIPPED_FOLDER", SHIPPED_FOLDER)
+
+
+@pytest.mark.usefixtures("empty_terminal")
+def test_a_shell_reads_the_words_from_another_process():
     process = subprocess.run(
-        [sys.executable, "-m", "cfbench"], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "cfbench"], env=os.environ | variables("cfbench run b"), capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     assert not process.stderr
-    return set(process.stdout.split())
+    assert set(process.stdout.split()) == completed("cfbench run b") >= {"bias"}
 
 
 @pytest.mark.usefixtures("empty_terminal")
 def test_plugins_are_completed():
     assert {"bias", "deepae"} <= completed("cfbench run ")
-    assert completed("cfbench run b") >= {"bias"}
     assert completed("cfbench plugins bi") == {"bias"}
     assert "bias" in completed("cfbench check-plugin ")
 
@@ -61,7 +88,7 @@ def test_finished_runs_are_completed_for_removal(terminal):
     assert completed("cfbench runs rm ") == {"last", run}
 
 
-@pytest.mark.usefixtures("empty_terminal")
+@pytest.mark.usefixtures("shipped_cards")
 def test_data_sets_are_completed():
     assert "ml-100k" in completed("cfbench run bias --dataset ml-1")
     assert "ml-100k" in completed("cfbench download ml-1")
@@ -76,8 +103,7 @@ def test_the_presets_of_the_plugin_on_the_line_are_completed():
     assert completed("cfbench tune deepae --preset paper-f") == {"paper-full"}
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("empty_terminal")
+@pytest.mark.usefixtures("shipped_cards")
 def test_the_splits_of_the_data_set_on_the_line_are_completed():
     assert completed("cfbench run bias --dataset ml-100k --split u") == {"u1", "u2", "u3", "u4", "u5"}
     assert completed("cfbench compare --dataset ml-1m --split 5") == {
@@ -87,7 +113,6 @@ def test_the_splits_of_the_data_set_on_the_line_are_completed():
     assert completed("cfbench run bias --dataset ml-1m --split nope@") == set()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("empty_terminal")
 def test_the_values_of_options_and_hyper_parameters_are_completed():
     assert completed("cfbench run deepae --activation s") >= {"selu", "sigmoid"}
