@@ -460,10 +460,8 @@ def test_the_record_names_the_imported_libraries_and_the_threads(tiny):
     for name, library in {"svd": "scikit-surprise", "implicit-als": "implicit"}.items():
         out, err = spawn("run", name, "--dataset", "tiny", "--json").communicate(timeout=100)
         facts = json.loads(out)["machine"]
-        assert library in facts["libraries"], err
+        assert {"implicit", "scikit-surprise", "myfm"} & set(facts["libraries"]) == {library}, err
         assert (facts["threads"] is not None) == (name == "implicit-als")
-    bias = json.loads(spawn("run", "bias", "--dataset", "tiny", "--json").communicate(timeout=100)[0])
-    assert not {"implicit", "scikit-surprise", "myfm"} & set(bias["machine"]["libraries"])
     assert "myfm" in machine.describe_machine(needs=["myfm", "nowhere"]).libraries
 
 
