@@ -205,4 +205,6 @@ def _one_line(error: Any) -> str:
     context = getattr(error, "ctx", None)
     if context is None:
         return message
+    if context.parent is None and hasattr(error, "option_name"):  # as in `cfbench --json compare`
+        message = f"{error.option_name} is no option of cfbench itself: options follow the name of their command"
     return f"{message}; see `{advice.command(*context.command_path.split()[1:], '--help')}`"

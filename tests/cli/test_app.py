@@ -116,6 +116,7 @@ def test_a_help_text_breaks_lines_at_paragraphs_and_examples_only(name):
         ("download tiyn", 2, "no data set 'tiyn'; did you mean 'tiny'?; see `cfbench datasets`"),
         ("run deepea", 2, "no plugin 'deepea'; did you mean 'deepae'?; see `cfbench plugins`"),
         ("run deepae --refed 1", 2, "No such option: --refed"),
+        ("--json compare", 2, "--json is no option of cfbench itself: options follow the name of their command"),
         ("run deepae --dropout 2", 2, "--dropout: should be less than 1, got '2'"),
         ("run deepae --preset papr-full", 2, "no preset 'papr-full'; did you mean 'paper-full'?; plugin deepae"),
         ("run bias --split randm90", 2, "no split 'randm90'; did you mean 'random90'?; data set tiny"),
