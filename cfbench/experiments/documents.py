@@ -51,7 +51,8 @@ def verdict_data(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.decision, "too_few": verdict.too_few, "seeds": verdict.seeds,
         "effects": [
             {"effect": effect.label, "quantity": effect.quantity, "size": effect.size, "low": effect.low,
-             "high": effect.high, "shown": effect.shown, "seeds": effect.seeds, "over": effect.over}
+             "high": effect.high, "shown": effect.shown, "seeds": effect.seeds, "over": effect.over,
+             "reason": None if effect.reason is None else asdict(effect.reason)}
             for effect in verdict.effects
         ],
     }  # fmt: skip

@@ -38,6 +38,17 @@ class SeedRun:
         """Whether training diverged."""
         return self.record.outcome.status == "diverged"
 
+    @property
+    def last_epoch(self) -> Epoch | None:
+        """The last epoch; None if training diverged, or without a learning curve."""
+        return None if self.diverged or not self.curve else self.curve[-1]
+
+    @property
+    def best_epoch(self) -> Epoch | None:
+        """The epoch with the lowest validation RMSE; None if no epoch has any."""
+        epochs = [(epoch.valid_rmse, place) for place, epoch in enumerate(self.curve) if epoch.valid_rmse is not None]
+        return self.curve[min(epochs)[1]] if epochs else None
+
     def value(self, measure: Measure) -> float:
         """A measure of the run: infinity if training diverged before it could be taken, NaN if it has none."""
         value = self._value(measure)
@@ -46,9 +57,8 @@ class SeedRun:
         return math.inf if self.diverged else math.nan
 
     def _value(self, measure: Measure) -> float | None:
-        outcome = self.record.outcome
-        last = None if self.diverged or not self.curve else self.curve[-1]
-        best = min((epoch.valid_rmse for epoch in self.curve if epoch.valid_rmse is not None), default=None)
+        outcome, last = self.record.outcome, self.last_epoch
+        best = self.best_epoch.valid_rmse if self.best_epoch else None
         final = last.valid_rmse if last else None
         values: dict[Measure, float | None] = {
             "test": outcome.rmse, "best": best, "final": final,

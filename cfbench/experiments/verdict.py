@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from cfbench.experiments.claims import DivergenceClaim, EqualClaim, ExactClaim, OrderClaim
 from cfbench.experiments.comparing import ALPHA, compare_seeds, share_of_seeds
+from cfbench.experiments.reasons import find_reason
 from cfbench.leaderboard.intervals import compare
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from cfbench.experiments.claims import Claim, Measure
     from cfbench.experiments.measures import ArmReport
+    from cfbench.experiments.reasons import Reason
     from cfbench.leaderboard.intervals import Comparison
 
 Decision: TypeAlias = Literal["holds", "does not hold", "undecided"]
@@ -45,6 +47,8 @@ class Effect:
     seeds: int
     """The smaller number of seeds of its arms."""
     over: Over
+    reason: Reason | None = None
+    """Of a difference that is the other way round: what the learning curves say about it."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def _order_effect(lower: ArmReport, higher: ArmReport, measure: Measure) -> Effe
         f"{lower.arm.label} − {higher.arm.label}", "difference", comparison.difference, comparison.low, comparison.high,
         shown=comparison.high < 0, against=comparison.p if is_reversed else 1.0,
         seeds=_fewest(lower, higher), over=over,
+        reason=find_reason(lower, higher, measure) if is_reversed else None,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Seed:
     """A run whose measures all have one value; infinity if it diverged."""
 
     number: float
+    last_epoch = best_epoch = None  # it has no learning curve
 
     @property
     def diverged(self):

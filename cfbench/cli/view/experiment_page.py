@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cfbench.experiments.claims import Measure
     from cfbench.experiments.measures import ArmReport
+    from cfbench.experiments.reasons import Reason
     from cfbench.experiments.report import ExperimentReport, SplitReport
     from cfbench.experiments.verdict import Effect, Verdict
 
@@ -93,6 +94,8 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     """The effects that tell most about a verdict, and why it is not `holds`."""
     shown = verdict.telling
     lines = [_effect_line(effect) for effect in shown]
+    if verdict.decision == "does not hold":
+        lines += dict.fromkeys(_reason_line(effect.reason) for effect in shown if effect.reason)
     others = len(verdict.effects) - len(shown)
     if others and lines:
         lines.append(f"and {others} more {'effect' if others == 1 else 'effects'}")
@@ -106,3 +109,16 @@ def _effect_line(effect: Effect) -> str:
     ends = f"{form(effect.low)} to {form(effect.high)}"
     seeds = "1 seed" if effect.seeds == 1 else f"{effect.seeds} seeds"
     return f"{effect.label}: {form(effect.size)} ({ends}), over {effect.over}, {seeds}"
+
+
+def _reason_line(reason: Reason) -> str:
+    """What learning curves say about an arm that is worse than the claim says."""
+    fits = f"(training RMSE {numbers.score(reason.train)} against {numbers.score(reason.other_train)})"
+    text = {
+        "underfits": f"{reason.arm} fits the training ratings less well than {reason.other} too {fits}",
+        "overfits": f"{reason.arm} overfits: it fits the training ratings better than {reason.other} {fits}",
+        "unknown": f"{reason.arm} has other noise in training than {reason.other}, so that their fits do not compare",
+    }[reason.fit]
+    if reason.unfinished is None:
+        return text
+    return f"{text}; its validation RMSE was still falling when training ended, after epoch {reason.unfinished}"
