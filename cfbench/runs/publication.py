@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT, REFIT_CHECKPOINT = "checkpoint.safetensors", "refit.safetensors"
 """The checkpoints of an unfinished run's first fit, and of its second one with `--refit`."""
-_WORKING_FILES = ("request.json", CHECKPOINT, REFIT_CHECKPOINT, "resumed")
+PROGRESS = "progress.jsonl"
+"""What an unfinished run tells other processes (`runs.under_way`)."""
+_WORKING_FILES = ("request.json", CHECKPOINT, REFIT_CHECKPOINT, "resumed", PROGRESS)
 """Files that only an unfinished run needs."""
 
 
@@ -38,7 +40,7 @@ def write_record(folder: Path, record: Record) -> Record:
 
 def move(folder: Path, place: Path, record: Record) -> Path:
     """Move a complete run to its place, without its checkpoints unless it failed; raises `OSError`."""
-    for name in _WORKING_FILES if record.outcome.status != "failed" else ():
+    for name in _WORKING_FILES if record.outcome.status != "failed" else (PROGRESS,):
         (folder / name).unlink(missing_ok=True)
     remove_leftovers(folder)
     publish_folder(folder, place)

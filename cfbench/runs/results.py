@@ -12,6 +12,7 @@
         refit.safetensors           the same for the second fit, with --refit
         record.json                 its state when it was stopped
         resumed                     one line for each time the run was resumed
+        progress.jsonl              who works on it, and its epochs so far
 
 A run is written in `.unfinished` and moved to its place by one rename when it is complete (`runs.publication`). A
 failed run keeps its checkpoints there: it can be resumed once its plugin is repaired.

@@ -21,9 +21,11 @@ from cfbench.runs.interruption import InterruptedRunError, outer_cause
 from cfbench.runs.job import open_job, resolve_request
 from cfbench.runs.record import Doubt, Record, read_record
 from cfbench.runs.same_run import only_process
+from cfbench.runs.under_way import ProgressFile
 from cfbench.runs.work import History, carry_out
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cfbench.contract import Epoch
@@ -84,8 +86,19 @@ def start(
 def _start(job: Job, listener: RunListener, seconds: float | None) -> tuple[Record, Path]:
     with job.results.lock(job.request.run):
         folder = job.results.create(job.request)
+        report = _report_to_all(ProgressFile(folder), listener)
         listener.begin(job.request.run)
-        return carry_out(job, folder, listener.epoch, listener.batch, seconds)
+        return carry_out(job, folder, report, listener.batch, seconds)
+
+
+def _report_to_all(file: ProgressFile, listener: RunListener) -> Callable[[Epoch], None]:
+    """Return a function that passes each epoch to other processes and to the listener."""
+
+    def report(epoch: Epoch) -> None:
+        file.epoch(epoch)
+        listener.epoch(epoch)
+
+    return report
 
 
 def resume(run: str, results: Results, listener: RunListener, *, seconds: float | None = None) -> tuple[Record, Path]:
@@ -98,6 +111,7 @@ def resume(run: str, results: Results, listener: RunListener, *, seconds: float 
         complete = results.complete_move(folder)
         if complete is not None:
             return complete
+        report = _report_to_all(ProgressFile(folder), listener)
         try:
             job = open_job(request, results)
             choose_device(request.plugin.name, job.plugin, job.config, request.device)  # it must still be available
@@ -106,7 +120,7 @@ def resume(run: str, results: Results, listener: RunListener, *, seconds: float 
             reason = str(fault) if isinstance(fault, CfbenchError) else outer_cause(fault)
             raise InterruptedRunError(request.run, None, reason, fault) from fault
         listener.begin(request.run)
-        return carry_out(job, folder, listener.epoch, listener.batch, seconds, history)
+        return carry_out(job, folder, report, listener.batch, seconds, history)
 
 
 def start_or_resume(
