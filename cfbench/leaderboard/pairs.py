@@ -25,6 +25,7 @@ _DRAWS = (2_000, 20_000)  # the fewest and the most draws of the joint distribut
 _DRAWN_NUMBERS = 20_000_000  # draws × pairs, between these bounds: a tenth of a second
 _NUMBERS_AT_A_TIME = 2_000_000
 _NUMBERS_IN_CACHE = 600_000
+_FEWEST_DRAWS_AT_ONCE = 100  # fewer would make short rows, which NumPy handles slowly
 
 
 class PlaceRange(NamedTuple):
@@ -142,19 +143,31 @@ def _exceedance(sizes: Floats, order: NDArray[np.int64], covariance: Floats) -> 
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0))  # (scores, scores); root @ root.T is the covariance
     first, second = (index[order] for index in np.triu_indices(len(covariance), 1))
-    scales = np.linalg.norm(root[first] - root[second], axis=1)
+    rows = max(1, _NUMBERS_AT_A_TIME // len(root))
+    scales = np.concatenate(
+        [np.linalg.norm(root[first[pairs]] - root[second[pairs]], axis=1) for pairs in blocks(len(order), rows)]
+    )
     with np.errstate(divide="ignore"):
         inverse = np.where(scales > 0, 1 / scales, 0).astype(np.float32)[:, None]
     draws = int(np.clip(_DRAWN_NUMBERS // len(order), *_DRAWS))
     normal = np.random.default_rng(0).standard_normal((len(root), draws))
     drawn, bounds = (root @ normal).astype(np.float32), sizes.astype(np.float32)[:, None]
     count = np.zeros(len(order))
-    for block in blocks(draws, max(1, _NUMBERS_IN_CACHE // len(order))):
+    draws_at_once = max(_FEWEST_DRAWS_AT_ONCE, _NUMBERS_IN_CACHE // len(order))
+    pairs_at_once = min(len(order), max(1, _NUMBERS_IN_CACHE // draws_at_once))
+    for block in blocks(draws, draws_at_once):
         scores = np.ascontiguousarray(drawn[:, block])
-        largest = scores.take(first, axis=0)  # (pairs, draws of the block)
-        largest -= scores.take(second, axis=0)
-        np.abs(largest, out=largest)
-        largest *= inverse
-        np.maximum.accumulate(largest[::-1], axis=0, out=largest[::-1])
-        count += np.count_nonzero(largest >= bounds, axis=1)
+        largest_after = np.zeros(scores.shape[1], np.float32)
+        memory = np.empty((2, pairs_at_once, scores.shape[1]), np.float32)  # once, since the system is slow to give it
+        for pairs in reversed(list(blocks(len(order), pairs_at_once))):
+            largest, subtracted = memory[:, : pairs.stop - pairs.start]  # (pairs, draws)
+            scores.take(first[pairs], axis=0, out=largest, mode="clip")
+            scores.take(second[pairs], axis=0, out=subtracted, mode="clip")
+            np.subtract(largest, subtracted, out=largest)
+            np.abs(largest, out=largest)
+            largest *= inverse[pairs]
+            np.maximum(largest[-1], largest_after, out=largest[-1])
+            np.maximum.accumulate(largest[::-1], axis=0, out=largest[::-1])
+            largest_after = largest[0].copy()
+            count[pairs] += np.count_nonzero(largest >= bounds[pairs], axis=1)
     return (count + 1) / (draws + 1)

@@ -1,5 +1,7 @@
 """The tests of all pairs, compared with Tukey's distribution, Holm's method and a plain loop."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -115,3 +117,14 @@ def test_tests_in_another_order_are_the_same_tests(make_world):
     assert turned.compare(0, 2) == tests.compare(2, 1)
     assert turned.compare(0, 2)[:3] == pytest.approx(compare(models[2], models[1])[:3])
     assert turned.places(0.05) == [tests.places(0.05)[index] for index in (2, 0, 1)]
+
+
+def test_the_memory_does_not_grow_with_scores_times_pairs():
+    scores = 300
+    root = np.random.default_rng(3).normal(size=(scores, scores))
+    p = np.linspace(0, 1, scores * (scores - 1) // 2)
+    tracemalloc.start()
+    step_down(p, root @ root.T)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * scores * len(p)
