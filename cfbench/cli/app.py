@@ -43,6 +43,7 @@ COMMANDS = {
     "embed": "Write, draw or judge the codes of users or items, as the model of a stored run computes them.",
     "export": "Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.",
     "import-predictions": "Score predictions that were made elsewhere; they join the leaderboard, marked as imported.",
+    "schema": "Print the JSON Schema of the record of a run, for programs that read records.",
     "new-plugin": "Write a small package with a model that works, presets and tests. Then change the model into yours.",
     "check-plugin": "Check that a plugin follows every rule for plugins. The exit status is 1 when a check fails.",
     "bench": "Time training and evaluation on random ratings of the Netflix Prize's shape.",
