@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce shell test check format torture browser postgres audit bench build clean
+.PHONY: help install demo reproduce shell test check format torture browser postgres audit bench docs pictures build clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,15 @@ bench: $(VENV)/.developer  ## measure speed, as ratios within one run
 	$(BIN)/python bench/svdpp.py
 	$(BIN)/python bench/netflix.py
 
+docs: $(VENV)/.docs  ## build the documentation site into build/docs; warnings and dead links are errors
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
+	@echo "open build/docs/index.html"
+
+pictures: $(VENV)/.developer  ## make the pictures of README again, from a real run (needs Chromium, or downloads it)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright==1.65.2
+	@command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/playwright install chromium
+	$(BIN)/python docs/pictures.py
+
 build: $(VENV)/.developer  ## build the sdist and the wheel into dist/
 	rm -rf build dist
 	$(BIN)/python -m build
@@ -92,6 +101,10 @@ $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.figures: $(VENV)/.user
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.user
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.user

@@ -1,4 +1,4 @@
-"""Every error that a person, their data or their machine can cause, as one tree.
+"""Every error that a person, their data or their machine can cause, as one tree::
 
     CfbenchError            exit status 1
     ├── UsageError          the command or call cannot be carried out as written; exit status 2

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def rmse(predictions: Scores, ratings: Scores) -> float:
-    """Root mean squared error √(Σ (p - r)² / n) over all ratings, in float64; NaN without ratings.
+    """Root mean squared error `√(Σ (p - r)² / n)` over all ratings, in float64; NaN without ratings.
 
     >>> rmse(np.float32([3, 4]), np.float32([4, 2])) == ((1 + 4) / 2) ** 0.5
     True
@@ -32,7 +32,7 @@ def rmse(predictions: Scores, ratings: Scores) -> float:
 
 
 def mae(predictions: Scores, ratings: Scores) -> float:
-    """Mean absolute error Σ |p - r| / n over all ratings, in float64; NaN without ratings.
+    """Mean absolute error `Σ |p - r| / n` over all ratings, in float64; NaN without ratings.
 
     >>> mae(np.float32([3, 4]), np.float32([4, 2]))
     1.5

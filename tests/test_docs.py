@@ -19,7 +19,7 @@ from cfbench.runs.results import Results
 
 ROOT = Path(__file__).parents[1]
 USERS, ITEMS = 150, 220
-"""The first ids of the small data sets, so that user 196 and item 242 of README exist."""
+"""The first ids of the small data sets, so that user 196 and item 242 of the documents exist."""
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("results/*.md")])
 COMMAND = re.compile(r"(?:^ {4}|`)(cfbench [a-z][^`#\n]*)", re.MULTILINE)
@@ -67,8 +67,10 @@ CANNOT_RUN = {
     "cfbench download netflix --from-file PATH": "it needs the Netflix Prize; test_netflix.py reads synthetic archives",
     "cfbench run deepae --dataset netflix --split full --device cuda": "it needs the Netflix Prize and a GPU",
     "cfbench run deepae --refeed 1 --device cuda": "it needs a GPU",
+    "cfbench bench deepae --device cuda": "it needs a GPU",
+    "cfbench tune --all --budget 30m --then-run --seeds 3": "it takes hours; see tests/cli/test_tune.py",
+    "cfbench tune deepae --timeout 2h --workers 4 --fix epochs=40 --range lr=1e-3:1e-1:log": "it takes two hours",
     "cfbench synth netflix --scale 1": "it makes up 100 million ratings",
-    "cfbench check-plugin my-model": "the new package has to be installed first: test_new_plugin.py",
     "cfbench compare --plugin deepae --fail-if-worse 20261124-163217-deepae-3260 --by .001": "it names an own run",
 }
 NAMES_ONLY = {"check-plugin", "embed", "import", "import-predictions", "new-plugin", "runs discard",

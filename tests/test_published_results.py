@@ -1,4 +1,4 @@
-"""The published leaderboards: their runs are complete and small, and README shows the same numbers."""
+"""The published leaderboards: their runs are complete and small, and docs/results.md shows the same numbers."""
 
 import subprocess
 from pathlib import Path
@@ -54,8 +54,8 @@ def published_folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("dataset", ["ml-100k", "ml-1m"])
-def test_readme_shows_the_published_leaderboard(dataset, published_folder):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_shows_the_published_leaderboard(dataset, published_folder):
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     table = text.partition(f"`{dataset}`, split `random90`")[2].partition("\n\n|")[2].partition("\n\n")[0]
     shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     results = Results(published_folder)
@@ -77,7 +77,7 @@ def test_the_published_scores_and_intervals_come_out_of_the_ratings_again(datase
     cut = data.split("random90")
     board = build_board(data.card, "random90", results, {"random90": cut.fingerprint})
     assert board.left_out == 0
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     for ranked_row in rank_rows(board, results, data):
         assert ranked_row.score == pytest.approx(ranked_row.row.rmse, abs=1e-6)
         assert f"| {ranked_row.interval.low:.4f}–{ranked_row.interval.high:.4f} |" in text

@@ -1,4 +1,4 @@
-"""README's quick start, typed in a fresh clone by a person who has nothing but Python, make and a network."""
+"""The quick start of docs/start.md, typed in a fresh clone by a person with nothing but Python, make and a network."""
 
 import os
 import subprocess
@@ -34,9 +34,9 @@ def clone(tmp_path):
 
 
 def test_the_demo_trains_two_models_and_its_advice_works(clone):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/start.md").read_text(encoding="utf-8")
     lines = [". .venv/bin/activate", "cfbench show last", "cfbench predict last 196,242"]
-    assert all(f"\n    {line}" in readme for line in ("make demo", *lines))
+    assert all(f"\n    {line}" in page for line in ("make demo", *lines))
     demo = clone(f"make demo PYTHON={sys.executable}")
     assert "MovieLens 100K, split random90" in demo
     assert demo.count("one seed") > 1  # the new run of deepae, and the note below the table
@@ -50,7 +50,7 @@ def test_the_demo_trains_two_models_and_its_advice_works(clone):
 
 
 def test_pip_alone_installs_it(clone):
-    assert f"`{INSTALL}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"`{INSTALL}`" in (ROOT / "docs/start.md").read_text(encoding="utf-8")
     clone(f"{sys.executable} -m venv mine && . mine/bin/activate && {INSTALL}")
     assert "deepae" in clone(". mine/bin/activate && cd .. && cfbench plugins")
     assert "test RMSE" in clone(". mine/bin/activate && cd .. && cfbench download ml-100k && cfbench run bias")

@@ -28,8 +28,9 @@ def json_schema() -> dict[str, Any]:
 
 def _field_docstrings(module: ModuleType) -> Iterator[tuple[str, str, str]]:
     """Yield class, field and text for each docstring that follows a field."""
-    for model in ast.parse(inspect.getsource(module)).body:
-        for field, after in pairwise(model.body) if isinstance(model, ast.ClassDef) else ():
+    statements = ast.parse(inspect.getsource(module)).body
+    for model in (statement for statement in statements if isinstance(statement, ast.ClassDef)):
+        for field, after in pairwise(model.body):
             match field, after:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                     yield model.name, name, inspect.cleandoc(text)

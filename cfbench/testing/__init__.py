@@ -1,6 +1,7 @@
-"""The conformance suite and planted data, for everyone who writes a plugin.
+"""The conformance suite and planted data, for everyone who writes a plugin::
 
     from cfbench.testing import CHECKS, check
+
     @pytest.mark.parametrize("sentence", CHECKS)
     def test_my_plugin(sentence, tmp_path): check(PLUGIN, sentence, tmp_path)
 
