@@ -71,6 +71,8 @@ CANNOT_RUN = {
     "cfbench tune --all --budget 30m --then-run --seeds 3": "it takes hours; see tests/cli/test_tune.py",
     "cfbench tune deepae --timeout 2h --workers 4 --fix epochs=40 --range lr=1e-3:1e-1:log": "it takes two hours",
     "cfbench synth netflix --scale 1": "it makes up 100 million ratings",
+    "cfbench serve": "it serves until Ctrl-C; see test_serve.py",
+    "cfbench serve --dataset ml-1m": "it serves until Ctrl-C; see test_serve.py",
     "cfbench compare --plugin deepae --fail-if-worse 20261124-163217-deepae-3260 --by .001": "it names an own run",
 }
 NAMES_ONLY = {"check-plugin", "embed", "import", "import-predictions", "new-plugin", "runs discard",

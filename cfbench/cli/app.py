@@ -34,6 +34,7 @@ COMMANDS = {
     "experiment": "Test the claims of the paper on data of your choice: each gets a verdict, with an interval.",
     "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
     "report": "Write the leaderboard of a data set and split as one HTML file that needs no network.",
+    "serve": "Show the leaderboard of a data set and split in a browser on this machine, always with the newest runs.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
     "runs": "List all runs, also the unfinished ones, with their size; `rm` and `discard` remove some.",

@@ -1,7 +1,7 @@
 """A page as one HTML file that needs nothing else: no network, no other file.
 
 Every text is escaped, and control characters become visible ones. The content security policy allows only the style
-and the script whose hashes it holds, so that nothing else could run even if a text were not escaped.
+and the scripts whose hashes it holds, so that nothing else could run even if a text were not escaped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from cfbench.report.page import Page
 
 TEMPLATES = files("cfbench.report") / "templates"
+STYLE = "style.css"
+SCRIPTS = ("script.js",)
+LIVE_SCRIPTS = ("script.js", "live.js")
+"""The scripts of a page that asks its server for news."""
 
 
 def require_libraries() -> None:
@@ -27,8 +31,11 @@ def require_libraries() -> None:
     require_matplotlib()
 
 
-def render(page: Page, command: str) -> str:
-    """The page as HTML; `command` is the command line that writes it. Equal pages give equal texts."""
+def render(page: Page, command: str, stamp: str = "") -> str:
+    """The page as HTML; `command` is the command line that writes it. Equal pages give equal texts.
+
+    A page with a stamp asks the server that it came from for news, and loads itself again once the stamp differs.
+    """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -36,12 +43,13 @@ def render(page: Page, command: str) -> str:
         loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    style, script = _read("style.css"), _read("script.js")
+    scripts = LIVE_SCRIPTS if stamp else SCRIPTS
     return environment.get_template("page.html").render(
         page=page,
-        policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704 (a file of ours)
-        script=Markup(script),  # noqa: S704 (a file of ours)
+        stamp=stamp,
+        policy=page_policy(is_live=bool(stamp)),
+        style=Markup(_read(STYLE)),  # noqa: S704 (a file of ours)
+        scripts=[Markup(_read(name)) for name in scripts],  # noqa: S704 (files of ours)
         svg=Markup,  # of drawings, which `inline_svg` has escaped
         command=command,
         version=__version__,
@@ -57,14 +65,17 @@ def _finalize(value: Any) -> Any:
     return page_text(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _policy(style: str, script: str) -> str:
-    """The content security policy of a page with this style and this script."""
+def page_policy(*, is_live: bool = False) -> str:
+    """The content security policy of a page: its style and its scripts run, and a live one may ask its server."""
+    scripts = " ".join(map(_source, LIVE_SCRIPTS if is_live else SCRIPTS))
+    server = "connect-src 'self'; " if is_live else ""
     return (
-        f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
+        f"default-src 'none'; style-src {_source(STYLE)}; script-src {scripts}; {server}"
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _source(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
+def _source(name: str) -> str:
+    """A file of ours, as a policy names it."""
+    digest = hashlib.sha256(_read(name).encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -344,6 +344,7 @@ LONG = {
 
 ELSEWHERE = {
     "cli/new_plugin.py:new_plugin": "the new package has to be installed first: test_new_plugin.py",
+    "cli/serve.py:serve": "it serves until Ctrl-C: test_serve.py",
     "cli/app.py:<module>": "the epilog of the help, which is typed below",
 }
 

@@ -56,6 +56,13 @@ def chromium():
         browser.close()
 
 
+def watched(page, faults):
+    """The page; what its console says is appended to `faults`."""
+    page.on("console", lambda message: faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    return page
+
+
 @pytest.fixture
 def open_page(chromium, planted_runs, write_page, terminal):
     """A function that opens the page of three models in a window of some size; at the end nothing went wrong."""
@@ -69,9 +76,7 @@ def open_page(chromium, planted_runs, write_page, terminal):
     def open_in(size=DESK, **options):
         context = chromium.new_context(viewport=size, **options)
         contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: faults.append(message.text))
-        page.on("pageerror", lambda error: faults.append(str(error)))
+        page = watched(context.new_page(), faults)
         address = (terminal.folder / "page.html").as_uri()
         page.on("request", lambda request: faults.append(request.url) if request.url.split("#")[0] != address else None)
         page.goto(address)
@@ -161,3 +166,49 @@ def test_the_page_is_whole_without_its_script_and_on_paper(open_page):
     page.emulate_media(media="print")
     assert not page.get_by_role("navigation").is_visible()
     assert re.match("good predicts best", page.get_by_role("heading", level=1).text_content())
+
+
+def test_a_served_page_follows_the_results_and_stays_where_its_reader_was(chromium, planted_runs, serve_page):
+    for name, noise in (("good", 0.5), ("close", 0.505), ("poor", 1.5)):
+        planted_runs.add(name, noise, seconds=noise, curve=[1.5, 0.9])
+    server, faults = serve_page(), []
+    context = chromium.new_context(viewport=DESK)
+    page = watched(context.new_page(), faults)
+    address = f"http://localhost:{server.port}/"
+    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(address) else None)
+    page.goto(address)
+    under_way = page.locator("#under-way tbody tr")
+    playwright.expect(page.get_by_role("status").first).to_have_text(re.compile("^No run is under way"))
+    with planted_runs.under_way("slow", [1.5, 0.9]):
+        playwright.expect(under_way).to_have_text(re.compile(r"slow.*tiny, random90.*2 of 9.*best 0.9000 in epoch 2"))
+    playwright.expect(under_way).to_have_count(0)
+
+    page.get_by_role("button", name="RMSE", exact=True).click()
+    page.get_by_role("button", name="RMSE", exact=True).click()
+    page.get_by_label("All columns").check()
+    record = page.locator("details.record", has_text="cfbench run close")
+    record.locator("summary").click()
+    page.get_by_role("searchbox", name="Filter").fill("o")
+    page.evaluate("scrollTo({ top: document.querySelector('details[open]').offsetTop - 40, behavior: 'instant' })")
+    before = record.bounding_box()["y"]
+    planted_runs.add("newcomer", 0.3, curve=[1.5, 0.8])
+    playwright.expect(page.get_by_role("heading", level=1)).to_have_text(
+        re.compile("^newcomer predicts best"), timeout=60000
+    )
+    assert models(page) == ["poor", "close", "good", "newcomer"]
+    assert page.locator("th[aria-sort='descending']").text_content() == "RMSE"
+    assert page.get_by_label("All columns").is_checked()
+    assert page.locator("details[open]").count() == 1
+    assert abs(record.bounding_box()["y"] - before) < 3
+    page.keyboard.press("Backspace")  # the filter still has the focus
+    assert page.get_by_role("searchbox", name="Filter").input_value() == ""
+    assert page.evaluate(CONTRAST) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert faults == []
+    server.shutdown()
+    server.server_close()
+    playwright.expect(page.get_by_role("status").first).to_have_text(
+        re.compile("^cfbench serve has not answered since")
+    )
+    context.close()
