@@ -52,6 +52,12 @@ def test_every_make_target_in_the_documents_exists():
     assert {"help", "install", "demo", "test", "check", "bench", "build"} <= targets
 
 
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_every_link_in_a_document_leads_to_a_file(file):
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []
+
+
 NO_CODES = "the run of these tests is one of bias, without codes; see test_embed.py and test_similar.py"
 CANNOT_RUN = {
     "cfbench tune PLUGIN --dataset ml-1m --trials 25 --budget 8m --then-run --seeds 3": "see test_workers.py",

@@ -11,6 +11,7 @@ import pytest
 
 import cfbench
 from cfbench.cli.app import COMMANDS
+from cfbench.data import card
 from cfbench.runs import registry
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,16 @@ def test_the_python_reference_has_every_name():
     reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     described = re.findall(r"^\.\. auto(?:function|class):: (\w+)$", reference, re.MULTILINE)
     assert sorted(described) == sorted(cfbench.__all__)
+
+
+def test_the_page_of_data_sets_has_every_card_with_its_counts():
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    for name in card.shipped_names():
+        shipped = card.load(name)
+        counts = [shipped.expected.users, shipped.expected.items, shipped.expected.ratings]
+        cells = [f"{count:,}" for count in counts if count is not None]
+        row = " | ".join([f"| `{name}`", shipped.title, *cells])
+        assert (row if cells else f"`{name}`") in page
 
 
 @pytest.fixture
@@ -56,6 +67,9 @@ def test_the_site_is_built_with_and_without_the_reproduction(build_site, tmp_pat
     assert {f"cfbench run {plugin}" for plugin in registry.names()} <= headings
     assert "cfbench datasets rm" in headings
     assert "--refeed" in commands
+    assert (site / "record.schema.json").exists()
+    index = (site / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r'(?:src|stylesheet" href)="https?:', index) == []  # it needs no network
 
     page = "# The paper, tested\n\n## Depth\n\n![Depth](figures/depth.svg)\n"
     (tmp_path / "docs" / "reproduction.md").write_text(page, encoding="utf-8")
