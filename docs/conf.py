@@ -59,7 +59,9 @@ def markdown(command: typer.core.TyperCommand) -> str:
     """Return the help of a command and of the commands in it, with its examples as blocks of code."""
     context = typer.Context(command, info_name=f"cfbench {command.name}")
     text = get_docs_for_click(obj=command, ctx=context, indent=1, call_prefix="cfbench")
+    text = re.sub(r"^(Examples?): (?=cfbench)", r"\1:\n  ", text, flags=re.MULTILINE)
     text = re.sub(r"^Examples?:\n(?:  .*\n)+", _block, text, flags=re.MULTILINE)
+    text = re.sub(r"\bdocs/(\w+)\.md", r"[docs/\1.md](\1.md)", text)
     return text.replace("\\[", "[")  # Rich writes a bracket this way
 
 
