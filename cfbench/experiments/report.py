@@ -58,13 +58,16 @@ class ExperimentReport:
 
 
 def plan_stored_grid(experiment: Experiment, stored: StoredRuns) -> Grid:
-    """Plan the grid with as many seeds as have been run, and no fewer than the experiment wants."""
+    """Plan the grid with as many seeds as all arms have been run with, and no fewer than the experiment wants.
+
+    Experiments share runs, so that one arm may have been run with more seeds, for another experiment.
+    """
     dataset = stored.dataset.card.name
     grid = plan_grid(experiment, dataset)
     while True:
         larger = plan_grid(experiment, dataset, seeds=grid.seeds + 1)
         added = [run for run in larger.runs if run.planned.seed == grid.seeds]
-        if not any(stored.find(run.planned) for run in added):
+        if not all(stored.find(run.planned) for run in added):
             return grid
         grid = larger
 

@@ -26,6 +26,11 @@ def count(number: int | None) -> str:
     return NONE if number is None else f"{number:,}"
 
 
+def seeds(number: int) -> str:
+    """A number of seeds, such as `3 seeds`."""
+    return "1 seed" if number == 1 else f"{number} seeds"
+
+
 def share(value: float | None) -> str:
     """A fraction in per cent."""
     return NONE if value is None else f"{value:.2%}"

@@ -151,6 +151,15 @@ def test_runs_of_other_code_do_not_count_and_the_report_says_so(planted):
     assert "3 of 30 runs of planted on tiny, 6 seeds (2 of the others were made by other code of their plugin" in out
 
 
+def test_a_report_has_the_seeds_that_all_arms_have(planted):
+    Path("planted.toml").write_text(Path("planted.toml").read_text().replace("seeds = 6", "seeds = 1"))
+    planted("experiment run planted.toml --dataset tiny --quiet")
+    planted("run bias --user-reg 10 --seed 1")  # an arm, as another experiment may run it
+    assert "5 of 5 runs of planted on tiny, 1 seed" in planted("experiment report planted.toml").out
+    planted("experiment run planted.toml --dataset tiny --seeds 2 --quiet")
+    assert "10 of 10 runs of planted on tiny, 2 seeds" in planted("experiment report planted.toml").out
+
+
 def test_a_dry_run_lists_the_runs_and_makes_none(planted):
     lines = planted("experiment run planted.toml --dataset tiny --seeds 2 --dry-run").out.splitlines()
     assert lines[0] == "planted: 'biases' on tiny, random90, seed 0"

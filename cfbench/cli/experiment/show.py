@@ -69,4 +69,4 @@ def _print_scales(experiment: Experiment) -> None:
         recipe = " ".join(map(numbers.settings, scale.overrides.values()))
         details = (f": {recipe}" if recipe else "") + (f". {scale.why}" if scale.why else "")
         dataset = "any other data set" if name == "*" else name
-        console.result(f"{dataset}, {splits}, {scale.seeds} seeds{details}")
+        console.result(f"{dataset}, {splits}, {numbers.seeds(scale.seeds)}{details}")

@@ -88,7 +88,7 @@ def _verdicts(reports: Sequence[ExperimentReport]) -> str:
 def _seeds(verdict: Verdict) -> str:
     if verdict.claim.kind == "exact":
         return "exact"
-    return "1 seed" if verdict.seeds == 1 else f"{verdict.seeds} seeds"
+    return numbers.seeds(verdict.seeds)
 
 
 def _section(
@@ -119,7 +119,7 @@ def _results(report: ExperimentReport) -> Iterator[str]:
         for verdict in split.verdicts:
             lines = "".join(f"  - {line}\n" for line in experiment_page.verdict_lines(verdict))
             yield f"- **{verdict.decision}**: {verdict.claim.text}\n{lines}"
-    yield f"{report.made} of {len(grid.runs)} runs, {grid.seeds} seeds:\n"
+    yield f"{report.made} of {len(grid.runs)} runs, {numbers.seeds(grid.seeds)}:\n"
     yield f"    cfbench experiment run {grid.experiment.name} --dataset {grid.dataset}\n"
 
 

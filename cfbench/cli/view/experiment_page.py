@@ -46,8 +46,8 @@ def print_report(report: ExperimentReport, results: Path) -> None:
 
 def _state(report: ExperimentReport, results: Path) -> str:
     """How many runs there are, and how to make the missing ones."""
-    grid = report.grid
-    text = f"{report.made} of {len(grid.runs)} runs of {grid.experiment.name} on {grid.dataset}, {grid.seeds} seeds"
+    grid, seeds = report.grid, numbers.seeds(report.grid.seeds)
+    text = f"{report.made} of {len(grid.runs)} runs of {grid.experiment.name} on {grid.dataset}, {seeds}"
     if not report.missing:
         return text
     if report.outdated:
@@ -107,8 +107,7 @@ def _effect_line(effect: Effect) -> str:
         return f"{effect.label}: {effect.size:+.0f}"
     form = numbers.share if effect.quantity == "share" else numbers.difference
     ends = f"{form(effect.low)} to {form(effect.high)}"
-    seeds = "1 seed" if effect.seeds == 1 else f"{effect.seeds} seeds"
-    return f"{effect.label}: {form(effect.size)} ({ends}), over {effect.over}, {seeds}"
+    return f"{effect.label}: {form(effect.size)} ({ends}), over {effect.over}, {numbers.seeds(effect.seeds)}"
 
 
 def _reason_line(reason: Reason) -> str:
