@@ -1,13 +1,19 @@
 """Experiments from the command line, on planted ratings: the planted verdicts, and runs that stop and continue."""
 
 import json
+import time
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from cfbench.cli import progress
 from cfbench.contract import Config, Plugin
+from cfbench.data import card, store
 from cfbench.experiments import definition
+from cfbench.runs.results import Results
+from cfbench.runs.same_run import only_process
+from cfbench.runs.setup import configure, new_request
 
 PLANTED = """
 name = "planted"
@@ -233,3 +239,48 @@ def test_wrong_names_and_data_sets_are_refused(planted):
     assert "no data set 'tinny'" in planted("experiment run planted.toml --dataset tinny").err
     assert planted("experiment report planted.toml --dataset tinny").status == 2
     assert planted("experiment run planted.toml --budget soon").status == 2
+
+
+def one_arm(plugin):
+    """An experiment with one run."""
+    return f"""
+name = "of-{plugin}"
+title = "{plugin}"
+setup = "One arm."
+panels = [{{ measure = "test" }}]
+[[claims]]
+text = "Its training is stable."
+kind = "stable"
+arms = ["arm"]
+[[arms]]
+label = "arm"
+plugin = "{plugin}"
+[scales.tiny]
+seeds = 1
+"""
+
+
+def test_runs_that_another_process_makes_come_after_those_of_all_experiments(terminal):
+    for plugin in ("mean", "bias"):
+        Path(f"{plugin}.toml").write_text(one_arm(plugin))
+    tiny, held = store.open_dataset(card.load("tiny")), Event()
+    request = new_request(configure("mean", dataset="tiny", flags={}, preset=None), tiny, tiny.split("random90"), 0)
+
+    def hold():
+        deadline = time.monotonic() + 30
+        with only_process(request, Results(Path("results")), lambda: None):
+            held.set()
+            while not finished(terminal) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    other = Thread(target=hold)
+    other.start()
+    held.wait(30)
+    err = terminal("experiment run mean.toml bias.toml --dataset tiny").err
+    other.join()
+    places = [err.index(text) for text in (
+        "of-mean 1/1 'arm' on tiny, random90, seed 0: another process makes this run",
+        "of-bias 1/1 'arm' on tiny, random90, seed 0: test RMSE",
+        "of-mean 1/1 'arm' on tiny, random90, seed 0: test RMSE",
+    )]  # fmt: skip
+    assert places == sorted(places)

@@ -18,7 +18,7 @@ from cfbench.cli.progress import run_progress
 from cfbench.report import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cfbench.experiments.estimating import ArmTimes
     from cfbench.experiments.grid import Grid, GridRun
@@ -81,6 +81,19 @@ def run(
     raise typer.Exit(1 if work.failures else 0)
 
 
+@dataclass(frozen=True, eq=False)
+class MissingRun:
+    """A run to make."""
+
+    grid: Grid
+    run: GridRun
+    number: int
+    """Its place among all runs of the grid, counted from 1."""
+
+    def __str__(self) -> str:
+        return f"{self.grid.experiment.name} {self.number}/{len(self.grid.runs)} {self.run}"
+
+
 @dataclass
 class GridWork:
     """The runs to make, until when, and those that failed."""
@@ -116,8 +129,9 @@ def _carry_out(grids: Sequence[Grid], work: GridWork) -> None:
     if len(grids) > 1:
         total = numbers.duration(times.left(run for runs in missing for run in runs))
         console.say(f"all together take about {total}, because runs that several experiments need are made once")
-    for grid, runs in zip(grids, missing, strict=True):
-        left_out = _make_missing(grid, times, runs, work)
+    rest = _make_missing(list(_number(grids, missing)), times, work)
+    for grid in grids:
+        left_out = sum(step.grid is grid for step in rest)
         if left_out:
             console.say(
                 f"the budget is used: {left_out} of {len(grid.runs)} runs of {grid.experiment.name} are missing; go on "
@@ -125,31 +139,37 @@ def _carry_out(grids: Sequence[Grid], work: GridWork) -> None:
             )
 
 
-def _make_missing(grid: Grid, times: ArmTimes, missing: list[GridRun], work: GridWork) -> int:
-    """Make the missing runs of a grid, and return how many of them the time did not suffice for."""
+def _number(grids: Sequence[Grid], missing: Sequence[Sequence[GridRun]]) -> Iterator[MissingRun]:
+    """The missing runs of all grids, one grid after the other; in a grid, those that are there come first."""
+    for grid, runs in zip(grids, missing, strict=True):
+        for number, run in enumerate(runs, len(grid.runs) - len(runs) + 1):
+            yield MissingRun(grid, run, number)
+
+
+def _make_missing(missing: list[MissingRun], times: ArmTimes, work: GridWork) -> list[MissingRun]:
+    """Make the missing runs, and return those that the time did not suffice for."""
     from cfbench.runs.sweep import make_all
 
-    total, rest = len(grid.runs), list(missing)
+    rest = list(missing)
 
-    def make(place: int, run: GridRun, wait: bool) -> SweepResult | None:
+    def make(_: int, step: MissingRun, wait: bool) -> SweepResult | None:
         if work.is_over:
             return None
-        position = f"{grid.experiment.name} {total - len(missing) + place}/{total} {run}"
-        stopped = f"stopped at run {total - len(missing) + place} of {total}; resume it with: {work.resume}"
-        left = numbers.duration(times.left(rest))
-        with run_progress(f"{position} (about {left} left)", lambda _: stopped) as listener:
-            result = work.stored.make(run.planned, listener, wait=wait)
-        console.say(f"{position}: {_describe(result) if result else 'another process makes this run'}")
+        stopped = f"stopped at run {step.number} of {len(step.grid.runs)}; resume it with: {work.resume}"
+        left = numbers.duration(times.left(each.run for each in rest))
+        with run_progress(f"{step} (about {left} left)", lambda _: stopped) as listener:
+            result = work.stored.make(step.run.planned, listener, wait=wait)
+        console.say(f"{step}: {_describe(result) if result else 'another process makes this run'}")
         return result
 
     for place, result in make_all(missing, make):
-        run = missing[place - 1]
-        rest.remove(run)
+        step = missing[place - 1]
+        rest.remove(step)
         if result.record is None or result.record.outcome.status == "failed":
             work.failures.append(result)
         else:
-            times.learn(run, result.record)
-    return len(rest)
+            times.learn(step.run, result.record)
+    return rest
 
 
 def _describe(result: SweepResult) -> str:
