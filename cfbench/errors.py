@@ -20,6 +20,7 @@
     ├── RecordError         a stored run cannot be read
     │   └── TakenRunError       another process works on the run, or has finished it
     ├── StoppedRunError     the machine or a file stopped a run, which can be resumed
+    ├── TrackerError        TensorBoard or MLflow cannot be reached or written
     └── WriteError          a folder cannot be written, or the disk is full
 
 A message says what happened, where, what was expected, what was found, and what to do now. The command line prints it
@@ -141,6 +142,10 @@ class RunWarning(UserWarning):
 
 class SkippedRunsWarning(UserWarning):
     """Stored runs are left out because their records cannot be used; the message names each with the reason."""
+
+
+class TrackerError(CfbenchError):
+    """TensorBoard or MLflow cannot be reached or written."""
 
 
 class WriteError(CfbenchError):

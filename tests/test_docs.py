@@ -84,8 +84,10 @@ CANNOT_RUN = {
 NAMES_ONLY = {"check-plugin", "embed", "import", "import-predictions", "new-plugin", "runs discard",
               "runs rm", "show", "similar", "tune"}  # fmt: skip
 """Documents name these commands without their arguments."""
-LONG = re.compile(r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking)\b")
-"""What tunes, trains with torch or computes for seconds."""
+LONG = re.compile(
+    r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking|tensorboard|mlflow)\b"
+)
+"""What tunes, trains with torch, loads a tracker or computes for seconds."""
 TRAINS = re.compile(r"cfbench experiment run\b")
 """A grid of an experiment takes from minutes to days; tests/cli/test_experiment.py makes a small one."""
 VALUES = {"PLUGIN": "bias", "RUN": "bias", "FILE": "new-user.csv"}

@@ -42,7 +42,7 @@ COMMANDS = {
     "recommend": "List the items with the highest predictions for a user, without those rated in training.",
     "similar": "List the items or users that are most similar to one, by the cosine of their codes.",
     "embed": "Write, draw or judge the codes of users or items, as the model of a stored run computes them.",
-    "export": "Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.",
+    "export": "Write ratings, a split, or a run's predictions or model to a file, or runs to TensorBoard or MLflow.",
     "import-predictions": "Score predictions that were made elsewhere; they join the leaderboard, marked as imported.",
     "schema": "Print the JSON Schema of the record of a run, for programs that read records.",
     "new-plugin": "Write a small package with a model that works, presets and tests. Then change the model into yours.",

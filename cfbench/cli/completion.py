@@ -66,6 +66,11 @@ def devices() -> list[str]:
     return ["auto", "cpu", "cuda", "cuda:0", "mps"]
 
 
+def trackers() -> list[str]:
+    """Return the names of the trackers."""
+    return ["tensorboard", "mlflow"]
+
+
 def runs(ctx: typer.Context) -> list[str]:
     """Return `last` and the ids of all runs, newest first."""
     records = Path(ctx.params["results"]).glob("*/*/*/*/record.json")

@@ -1,4 +1,4 @@
-"""`cfbench export`: ratings, a split, or the predictions or the model of a run as a file for other tools."""
+"""`cfbench export`: ratings, a split, or the predictions or the model of a run as a file, and runs for trackers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from cfbench.cli.options import DEFAULT_RESULTS, DatasetOption, ResultsOption, S
 
 if TYPE_CHECKING:
     from cfbench.data.exporting import Export
+    from cfbench.tracking.facts import TrackerName
 
-What: TypeAlias = Literal["split", "predictions", "ratings", "model"]
+What: TypeAlias = Literal["split", "predictions", "ratings", "model", "tensorboard", "mlflow"]
 PartName: TypeAlias = Literal["train", "valid", "test"]
 ModelFormat: TypeAlias = Literal["onnx", "safetensors"]
 
 
 def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     what: Annotated[What, typer.Argument(help="What to export.", show_default=False)],
-    run: Annotated[
-        str | None,
+    runs: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="For predictions and a model: the run's id, a part of its id, or `last`.",
+            metavar="[RUN]…",
+            help="For predictions and a model: the run's id, a part of its id, or `last`. For a tracker also several.",
             autocompletion=completion.runs,
             show_default=False,
         ),
@@ -35,7 +36,8 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
         typer.Option(
             "--out",
             metavar="FILE",
-            help="The file to write: .csv or .parquet; for a model .onnx or .safetensors.",
+            help="The file to write: .csv or .parquet; for a model .onnx or .safetensors; for TensorBoard a "
+            "folder, and for MLflow a database file.",
             show_default=False,
         ),
     ] = None,
@@ -66,20 +68,30 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     ] = True,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Write ratings, a split, or the predictions or the model of a run to a file, with the ids of the source.
+    """Write ratings, a split, or a run's predictions or model to a file, or runs to TensorBoard or MLflow.
 
     The columns of ratings are user, item, rating and, where they apply, prediction, part, time, title. Other libraries
     can train on one part and predict another; `cfbench import-predictions` then scores what they predict. A model
     leaves as ONNX, if it is a network, or as safetensors (docs/serving.md).
 
+    TensorBoard and MLflow receive the learning curve, config, scores and record of finished runs; MLflow also all their
+    files. Without --out they are the folder tensorboard, and the file mlflow.db or the server that MLFLOW_TRACKING_URI
+    names (docs/tracking.md).
+
     Examples: cfbench export split --part train --out train.csv; cfbench export split --out split.parquet;
     cfbench export predictions last --out predictions.csv; cfbench export ratings --dataset ml-1m --out ratings.parquet;
-    cfbench export model last --out model.onnx; cfbench export model last --out model.safetensors
+    cfbench export model last --out model.onnx; cfbench export model last --out model.safetensors;
+    cfbench export tensorboard last; cfbench export mlflow last
     """
     from dataclasses import replace
 
     from cfbench.data.exporting import check_format, write_export
 
+    if what in ("tensorboard", "mlflow"):
+        if dataset or split or part or format:
+            raise typer.BadParameter("a run has its own data set and split; give only runs and --out")
+        _export_runs(what, runs or [], out, results)
+        return
     if out is None:
         raise typer.BadParameter(
             "where to? give a file that ends in .onnx or .safetensors, as in --out model.onnx"
@@ -89,15 +101,15 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     if what == "model":
         if dataset or split or part:
             raise typer.BadParameter("a run has its own data set and split; leave out --dataset, --split and --part")
-        _export_model(run, out, format or _format_of(out), results)
+        _export_model(_only_run(what, runs), out, format or _format_of(out), results)
         return
     if format is not None:
         raise typer.BadParameter(f"--format is for a model; the ending of {out} chooses the format of {what}")
     check_format(out)
     if what == "predictions":
-        chosen = _choose_predictions(run, dataset, split, part, results)
-    elif run is not None:
-        raise typer.BadParameter(f"{what} takes no run, but {run!r} is given; leave it out")
+        chosen = _choose_predictions(_only_run(what, runs), dataset, split, part, results)
+    elif runs:
+        raise typer.BadParameter(f"{what} takes no run, but {runs[0]!r} is given; leave it out")
     else:
         chosen = _choose_ratings(what, dataset, split, part)
     chosen = replace(chosen, titles=titles, iso_times=times == "iso")
@@ -105,6 +117,28 @@ def export(  # noqa: PLR0913, PLR0917 (every option is a parameter)
     console.say(f"wrote {chosen.rows:,} ratings to {out}: {', '.join(columns)}")
     if chosen.left_out:
         console.say(f"not in the file: {chosen.left_out:,} ratings that are in no part of the split")
+
+
+def _only_run(what: What, runs: list[str] | None) -> str | None:
+    """Return the one run, None if none is given."""
+    if runs and len(runs) > 1:
+        raise typer.BadParameter(f"{what} takes one run, but {len(runs)} are given; type one command for each")
+    return runs[0] if runs else None
+
+
+def _export_runs(name: TrackerName, runs: list[str], out: Path | None, results: Path) -> None:
+    """Copy runs to a tracker."""
+    from cfbench.runs.results import Results
+    from cfbench.tracking.tracker import copy_run, open_tracker
+
+    if not runs:
+        command = advice.command("export", name, "last", results=results)
+        raise typer.BadParameter(f"which runs? name one or several, as in `{command}`")
+    tracker = open_tracker(name, None if out is None else str(out))
+    found = [Results(results).find(run) for run in runs]
+    for record, folder in found:
+        copy_run(record, folder, tracker)
+        console.say(f"copied run {record.run} to {tracker.place}")
 
 
 def _choose_ratings(what: What, dataset: str | None, split: str | None, part: PartName | None) -> Export:

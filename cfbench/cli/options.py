@@ -125,6 +125,17 @@ TimeLimitOption = Annotated[
         show_default=False,
     ),
 ]
+LogToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--log-to",
+        metavar="TRACKER",
+        help="Copy the run to `tensorboard` or `mlflow` while it learns; `tensorboard:FOLDER` and `mlflow:FILE` name "
+        "another place than the folder tensorboard and the file mlflow.db.",
+        show_default=False,
+        autocompletion=completion.trackers,
+    ),
+]
 SeparatorOption = Annotated[
     str, typer.Option(metavar="TEXT", help="The text between two fields, or `tab`, or `whitespace`.")
 ]

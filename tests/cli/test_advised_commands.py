@@ -290,7 +290,19 @@ def report_without_data(terminal):
     assert "is downloaded" in terminal("experiment report").err
 
 
+def export_no_runs_to_a_tracker(terminal):
+    terminal("run bias")
+    assert "which runs?" in terminal("export tensorboard").err
+
+
+def lose_a_tracker(terminal):
+    Path("full").write_text("no folder", encoding="utf-8")
+    assert "the run goes on" in terminal("run bias --log-to tensorboard:full").err
+
+
 SCENARIOS = {
+    "cli/export.py:_export_runs": export_no_runs_to_a_tracker,
+    "tracking/live.py:_give_up": lose_a_tracker,
     "contract.py:_no_member": ask_for_a_member,
     "tuning/edges.py:wider_search": search_at_an_edge,
     "cli/tune/summary.py:print_summary": search_at_an_edge,
@@ -334,9 +346,9 @@ SCENARIOS = {
 """What makes each function advise a command."""
 
 LONG = {
-    *(place for place in SCENARIOS if place.startswith(("tuning/", "cli/tune/", "leaderboard/"))),
+    *(place for place in SCENARIOS if place.startswith(("tracking/", "tuning/", "cli/tune/", "leaderboard/"))),
     "cli/studies.py:studies", "cli/compare.py:_print_messages", "cli/view/board_page.py:_explain_marks",
-    "cli/export.py:_export_model",
+    "cli/export.py:_export_model", "cli/export.py:_export_runs",
     "cli/run/command.py:describe_stop", "runs/stored_model.py:_require_models", "cli/synth.py:synth",
     "data/fetch.py:download_command", "runs/imported_predictions.py:_wanted", "cli/import_.py:import_",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from cfbench.cli.options import (
     DatasetOption,
     DeviceOption,
     JsonOption,
+    LogToOption,
     RefitOption,
     ResultsOption,
     SplitOption,
@@ -24,6 +25,7 @@ from cfbench.cli.options import (
 from cfbench.cli.plain import plain_help
 from cfbench.cli.progress import after_epoch, run_progress
 from cfbench.cli.run.flags import flag_parameters, option_parameters, set_signature
+from cfbench.cli.run.log_to import choose_tracker, make_run
 from cfbench.errors import PluginError
 from cfbench.report import numbers
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from cfbench.runs.interruption import InterruptedRunError
     from cfbench.runs.record import Record, Refit, Request
     from cfbench.runs.run import RunListener
+    from cfbench.tracking.tracker import Tracker
 
 
 class RunGroup(typer.core.TyperGroup):
@@ -71,6 +74,7 @@ def run(
         ),
     ] = None,
     time_limit: TimeLimitOption = None,
+    log_to: LogToOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -94,6 +98,7 @@ def run(
         lambda progress: harness.resume(resume, Results(results), progress, seconds=time_limit),
         f"resuming {resume}",
         results,
+        choose_tracker(log_to),
         json=json,
     )
 
@@ -158,6 +163,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     ] = False,
     refit: RefitOption = False,
     time_limit: TimeLimitOption = None,
+    log_to: LogToOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
 ) -> None:
@@ -168,6 +174,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     from cfbench.runs.results import Results
     from cfbench.runs.setup import configure, new_request
 
+    tracker = choose_tracker(log_to)
     card = dataset_card(dataset)
     split = split or card.default_split
     setup = configure(
@@ -181,7 +188,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     console.say_notes(describe_exposures((request.split.name, request.exposure) for request in requests))
     if len(splits) > 1:
         console.say(f"{name} on {card.name}, split {split}, {_conditions(setup.preset, seed, setup.device)}")
-        run_folds(split, requests, data, Results(results), seconds=time_limit, json=json)
+        run_folds(split, requests, data, Results(results), tracker, seconds=time_limit, json=json)
         return
     cut, (request,) = data.split(split), requests
     console.say(_announcement(request))
@@ -198,13 +205,13 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
     if interrupted is not None:
         console.say(f"the same run was interrupted before: resuming {interrupted}")
 
-    def make_run(progress: RunListener) -> tuple[Record, Path]:
+    def start(progress: RunListener) -> tuple[Record, Path]:
         if not skip_finished:
             return harness.start_or_resume(request, data, stored_runs, progress, seconds=time_limit)
         record, _ = harness.ensure(request, data, stored_runs, progress, seconds=time_limit)
         return record, stored_runs.place(record.request)
 
-    _watch(make_run, name, results, json=json)
+    _watch(start, name, results, tracker, json=json)
 
 
 def _announcement(request: Request) -> str:
@@ -220,15 +227,23 @@ def _conditions(preset: str | None, seed: int, device: str) -> str:
     return f"{f'preset {preset}' if preset else 'no preset'}, seed {seed}, {device}"
 
 
-def _watch(work: Callable[[RunListener], tuple[Record, Path]], label: str, results: Path, *, json: bool) -> None:
+def _watch(
+    work: Callable[[RunListener], tuple[Record, Path]],
+    label: str,
+    results: Path,
+    tracker: Tracker | None,
+    *,
+    json: bool,
+) -> None:
     """Do the work of one run, show its progress, then print its scores."""
+    from cfbench.runs.results import Results
 
     def describe_stop(stop: InterruptedRunError) -> str:
         command = advice.command("run", "--resume", stop.run, results=results)
         return f"stopped{after_epoch(stop)}; resume it with: {command}"
 
     with run_progress(label, describe_stop) as progress:
-        record, folder = work(progress)
+        record, folder = make_run(work, progress, tracker, Results(results))
     console.say_doubts(record)
     if json:
         console.print_json(record.model_dump(mode="json"))

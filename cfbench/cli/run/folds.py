@@ -9,23 +9,32 @@ import typer
 
 from cfbench.cli import console
 from cfbench.cli.progress import after_epoch, run_progress
+from cfbench.cli.run.log_to import make_run
 from cfbench.report import numbers
 
 if TYPE_CHECKING:
     from cfbench.data.store import Dataset
     from cfbench.runs.record import Record, Request
     from cfbench.runs.results import Results
+    from cfbench.tracking.tracker import Tracker
 
 
 def run_folds(
-    family: str, requests: list[Request], dataset: Dataset, results: Results, *, seconds: float | None, json: bool
+    family: str,
+    requests: list[Request],
+    dataset: Dataset,
+    results: Results,
+    tracker: Tracker | None,
+    *,
+    seconds: float | None,
+    json: bool,
 ) -> None:
     """Run the folds that are not finished yet, one request for each fold; then print the mean scores.
 
     In each fold the model may work so many `seconds`.
     """
     records = [
-        _run_fold(request, dataset, results, f"{number} of {len(requests)}", seconds)
+        _run_fold(request, dataset, results, tracker, f"{number} of {len(requests)}", seconds)
         for number, request in enumerate(requests, 1)
     ]
     rmse = _mean([record.outcome.rmse for record in records])
@@ -51,7 +60,9 @@ def _mean(scores: list[float | None]) -> float | None:
     return statistics.mean(known) if len(known) == len(scores) else None
 
 
-def _run_fold(request: Request, dataset: Dataset, results: Results, place: str, seconds: float | None) -> Record:
+def _run_fold(
+    request: Request, dataset: Dataset, results: Results, tracker: Tracker | None, place: str, seconds: float | None
+) -> Record:
     from cfbench.runs import run as harness
 
     fold = request.split.name
@@ -59,7 +70,12 @@ def _run_fold(request: Request, dataset: Dataset, results: Results, place: str, 
         f"{request.plugin.name} {fold} ({place})",
         lambda stop: f"stopped in {fold}{after_epoch(stop)}; the same command resumes it",
     ) as progress:
-        record, was_finished = harness.ensure(request, dataset, results, progress, seconds=seconds)
+        record, was_finished = make_run(
+            lambda listener: harness.ensure(request, dataset, results, listener, seconds=seconds),
+            progress,
+            tracker,
+            results,
+        )
     console.say_doubts(record)
     outcome = record.outcome
     scores = f"test RMSE {numbers.score(outcome.rmse)}, fitted in {numbers.duration(outcome.fit_seconds)}"
