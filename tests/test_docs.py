@@ -154,8 +154,8 @@ def write_files():
     grid = [[99 if (user + item) % 3 == 0 else (user * item) % 5 for item in range(8)] for user in range(30)]
     Path("jester.csv").write_text("".join(f"8,{','.join(map(str, row))}\n" for row in grid), "utf-8")
     experiments = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
-    own = experiments.partition('    name = "mine"')[1:]
-    Path("mine.toml").write_text("".join(own).partition("\nOther kinds")[0].replace("\n    ", "\n").strip(), "utf-8")
+    (own,) = re.findall(r"```toml\n(name = .*?)```", experiments, re.DOTALL)
+    Path("mine.toml").write_text(own, "utf-8")
     Path("night.toml").write_text('datasets = ["ml-100k"]\n[[plugins]]\nname = "bias"\n', "utf-8")
 
 

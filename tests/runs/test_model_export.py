@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,7 @@ def onnxruntime():
 
 def code(after):
     """The first block of code behind these words of docs/serving.md."""
-    (block,) = re.search(r"\n\n((?: {4}.*\n|\n)+)", DOCUMENT[DOCUMENT.index(after) :]).groups()
-    return textwrap.dedent(block)
+    return re.search(r"```python\n(.*?)```", DOCUMENT[DOCUMENT.index(after) :], re.DOTALL)[1]
 
 
 def training_table(terminal):
