@@ -48,7 +48,7 @@ class Effect:
     """The smaller number of seeds of its arms."""
     over: Over
     reason: Reason | None = None
-    """Of a difference that is the other way round: what the learning curves say about it."""
+    """Of a difference that refutes the claim: what the learning curves say about it."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,12 @@ def _order_effect(lower: ArmReport, higher: ArmReport, measure: Measure) -> Effe
 def _equal_effect(first: ArmReport, second: ArmReport, claim: EqualClaim) -> Effect:
     comparison, over = _compare(first, second, claim.measure)
     low, high, margin = comparison.low, comparison.high, claim.margin
+    worse, better = (first, second) if comparison.difference > 0 else (second, first)
+    differs = low > margin or high < -margin
     return Effect(
         f"{first.arm.label} − {second.arm.label} within ±{margin:g}", "difference", comparison.difference, low, high,
-        shown=-margin < low and high < margin, against=0.0 if low > margin or high < -margin else 1.0,
-        seeds=_fewest(first, second), over=over,
+        shown=-margin < low and high < margin, against=0.0 if differs else 1.0,
+        seeds=_fewest(first, second), over=over, reason=find_reason(worse, better, claim.measure) if differs else None,
     )  # fmt: skip
 
 

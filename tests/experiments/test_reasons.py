@@ -6,7 +6,7 @@ import pytest
 
 from cfbench.cli.view.experiment_page import verdict_lines
 from cfbench.contract import Epoch
-from cfbench.experiments.claims import OrderClaim
+from cfbench.experiments.claims import EqualClaim, OrderClaim
 from cfbench.experiments.definition import Arm
 from cfbench.experiments.measures import ArmReport, SeedRun
 from cfbench.experiments.verdict import judge
@@ -59,6 +59,14 @@ def test_the_last_epochs_are_compared_where_the_claim_is_about_them():
 def test_fits_under_different_dropout_do_not_compare():
     _, reason = lines(arm("worse", [1.2, 1.0, 1.1], [0.9, 0.6, 0.5], dropout=0.8), BETTER)
     assert reason == "worse has other noise in training than better, so that their fits do not compare"
+
+
+@pytest.mark.parametrize("labels", [("worse", "better"), ("better", "worse")])
+def test_the_arm_that_is_worse_is_explained_where_both_should_be_alike(labels):
+    worse = arm("worse", [1.2, 1.1, 1.0], [1.1, 1.05, 0.9], dropout=0.5)
+    claim = EqualClaim(text="claim", kind="equal", measure="best", arms=labels, margin=0.01, because="tiny")
+    verdict = judge(claim, "random90", {"worse": worse, "better": BETTER}, {})
+    assert verdict_lines(verdict)[1].startswith("worse fits the training ratings less well than better too")
 
 
 @pytest.mark.parametrize(
