@@ -38,7 +38,7 @@ def test_an_arm_that_fits_less_well_underfits_and_may_have_ended_too_early():
     effect, reason = lines(arm("worse", [1.2, 1.1, 1.0], [1.1, 1.05, 0.9], dropout=0.5), BETTER)
     assert effect.startswith("worse − better: +0.1000")
     assert reason == (
-        "worse fits the training ratings less well than better too (training RMSE 0.9000 against 0.8000); its "
+        "worse also fits the training ratings less well than better (training RMSE 0.9000 against 0.8000); its "
         "validation RMSE was still falling when training ended, after epoch 3"
     )
 
@@ -52,7 +52,7 @@ def test_an_arm_that_fits_better_overfits():
 
 def test_the_last_epochs_are_compared_where_the_claim_is_about_them():
     _, reason = lines(arm("worse", [1.2, 1.0, 1.1], [0.9, 0.6, 0.75], dropout=0.5), BETTER, "final")
-    assert "fits the training ratings less well" in reason
+    assert "also fits the training ratings less well" in reason
     assert "0.7500 against 0.7000" in reason
 
 
@@ -66,7 +66,7 @@ def test_the_arm_that_is_worse_is_explained_where_both_should_be_alike(labels):
     worse = arm("worse", [1.2, 1.1, 1.0], [1.1, 1.05, 0.9], dropout=0.5)
     claim = EqualClaim(text="claim", kind="equal", measure="best", arms=labels, margin=0.01, because="tiny")
     verdict = judge(claim, "random90", {"worse": worse, "better": BETTER}, {})
-    assert verdict_lines(verdict)[1].startswith("worse fits the training ratings less well than better too")
+    assert verdict_lines(verdict)[1].startswith("worse also fits the training ratings less well than better")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def _reason_line(reason: Reason) -> str:
     """What learning curves say about an arm that is worse than the claim says."""
     fits = f"(training RMSE {numbers.score(reason.train)} against {numbers.score(reason.other_train)})"
     text = {
-        "underfits": f"{reason.arm} fits the training ratings less well than {reason.other} too {fits}",
+        "underfits": f"{reason.arm} also fits the training ratings less well than {reason.other} {fits}",
         "overfits": f"{reason.arm} overfits: it fits the training ratings better than {reason.other} {fits}",
         "unknown": f"{reason.arm} has other noise in training than {reason.other}, so that their fits do not compare",
     }[reason.fit]
