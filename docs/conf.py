@@ -13,6 +13,7 @@ from typer.cli import get_docs_for_click
 
 from cfbench.cli.app import COMMANDS, load_command
 from cfbench.cli.run.command import build_command
+from cfbench.runs import registry
 from cfbench.runs.record_schema import json_schema
 from cfbench.version import __version__
 
@@ -42,6 +43,19 @@ class CommandReference(SphinxDirective):
         """Return the sections of all commands."""
         text = "\n".join(map(markdown, commands()))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class ModelTable(SphinxDirective):
+    """The plugins with their papers, as a table: a new plugin appears by itself."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        rows = ["| model | what it is | paper | GPU |", "|---|---|---|---|"]
+        for name in registry.names():
+            plugin = registry.load(name)
+            link = f"[`{name}`](commands.md#cfbench-run-{name})"
+            rows.append(f"| {link} | {plugin.title} | {plugin.paper} | {'yes' if plugin.gpu else ''} |")
+        return self.parse_text_to_nodes("\n".join(rows))
 
 
 def commands() -> Iterator[typer.core.TyperCommand]:
@@ -78,6 +92,7 @@ def publish_schema(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive and the file."""
+    """Register the directives and the file."""
     app.add_directive("commands", CommandReference)
+    app.add_directive("models", ModelTable)
     app.connect("build-finished", publish_schema)

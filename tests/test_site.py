@@ -67,6 +67,8 @@ def test_the_site_is_built_with_and_without_the_reproduction(build_site, tmp_pat
     assert {f"cfbench run {plugin}" for plugin in registry.names()} <= headings
     assert "cfbench datasets rm" in headings
     assert "--refeed" in commands
+    models = (site / "models.html").read_text(encoding="utf-8")
+    assert set(registry.names()) <= set(re.findall(r'href="commands.html#cfbench-run-([a-z-]+)"', models))
     assert (site / "record.schema.json").exists()
     index = (site / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'(?:src|stylesheet" href)="https?:', index) == []  # it needs no network
