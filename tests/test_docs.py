@@ -68,6 +68,7 @@ CANNOT_RUN = {
     "cfbench export model last --out model.onnx": "the last run is of no network; see test_model_export.py",
     "cfbench export model RUN --out model.onnx": "the run of these tests is of no network; see test_model_export.py",
     "cfbench export model RUN --out FILE": "the ending of the file says what it holds; see test_model_export.py",
+    "cfbench plot curves RUN RUN --out curves.pdf": "bias learns without epochs; see test_plot.py",
     "cfbench bench deepae": "it measures for minutes; test_speed.py measures less",
     "cfbench download netflix": "it downloads 700 MB",
     "cfbench download netflix --from-file PATH": "it needs the Netflix Prize; test_netflix.py reads synthetic archives",
@@ -85,14 +86,14 @@ NAMES_ONLY = {"check-plugin", "embed", "import", "import-predictions", "new-plug
               "runs rm", "show", "similar", "tune"}  # fmt: skip
 """Documents name these commands without their arguments."""
 LONG = re.compile(
-    r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking|tensorboard|mlflow)\b"
+    r"\b(deepae|tune|als|svd|synth|check-plugin|bench|jester|recommend|sweep|clusters|ranking|tensorboard|mlflow|plot)\b"
 )
-"""What tunes, trains with torch, loads a tracker or computes for seconds."""
+"""What tunes, trains with torch, loads a tracker, computes for seconds or draws."""
 TRAINS = re.compile(r"cfbench experiment run\b")
 """A grid of an experiment takes from minutes to days; tests/cli/test_experiment.py makes a small one."""
 VALUES = {"PLUGIN": "bias", "RUN": "bias", "FILE": "new-user.csv"}
 NAMES = {"check-plugin": "bias", "datasets": "ml-1m", "download": "ml-1m", "new-plugin": "another-model",
-         "plugins": "bias", "run": "bias", "rm": "ml-1m"}  # fmt: skip
+         "plot": "bias-ml-100k-random90", "plugins": "bias", "run": "bias", "rm": "ml-1m"}  # fmt: skip
 IMPORT_N3M = "cfbench import Netflix/N3M --format deeprecommender --name n3m"
 EARLIER = {
     "cfbench datasets paper": "cfbench import train.csv --test test.csv --valid valid.csv --name paper",

@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "Rank the models of a data set and split, best first, beside published scores of the same protocol.",
     "report": "Write the leaderboard of a data set and split as one HTML file that needs no network.",
     "serve": "Show the leaderboard of a data set and split in a browser on this machine, always with the newest runs.",
+    "plot": "Draw a figure for a paper: learning curves, the leaderboard, its costs, its errors by slice, or a study.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
     "runs": "List all runs, also the unfinished ones, with their size; `rm` and `discard` remove some.",
@@ -53,7 +54,10 @@ COMMANDS = {
 """Every command with the first line of its help, in the order in which a newcomer needs them."""
 
 
-LONG_COMMANDS = {"download", "import", "run", "sweep", "tune", "compare", "report", "experiment run"}
+LONG_COMMANDS = {
+    "download", "import", "run", "sweep", "tune", "compare", "report", "experiment run", "plot board", "plot curves",
+    "plot pareto", "plot slices",
+}  # fmt: skip
 """The commands that may work for minutes or hours, and have --quiet, --verbose and --log."""
 
 
@@ -76,7 +80,7 @@ def load_command(name: str) -> Any:
     """Import the module of a command and return the command with its parameters."""
     word = "import_" if name == "import" else re.sub("[- ]", "_", name)  # `import` cannot name a module
     module = import_module(
-        f"cfbench.cli.{word}.command" if name in ("run", "tune", "experiment") else f"cfbench.cli.{word}"
+        f"cfbench.cli.{word}.command" if name in ("run", "tune", "experiment", "plot") else f"cfbench.cli.{word}"
     )
     if name == "run":  # a group, with a command for each plugin
         holder = typer.Typer(cls=module.RunGroup, add_completion=False, rich_markup_mode="rich")

@@ -108,6 +108,11 @@ def slices() -> list[str]:
     return list(get_args(SliceBy))
 
 
+def widths() -> list[str]:
+    """Return the widths of figures that have names."""
+    return ["single", "double"]
+
+
 def users(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the first users of the run's data set whose ids begin like the incomplete one."""
     return _ids(ctx, "users", incomplete)

@@ -11,6 +11,7 @@ import typer
 from cfbench import advice
 from cfbench.cli import completion, verbosity
 from cfbench.errors import DeviceError
+from cfbench.leaderboard import Clusters, Metric
 
 DEFAULT_RESULTS = advice.DEFAULT_RESULTS
 STORAGE_VARIABLE = "CFBENCH_STORAGE"
@@ -65,6 +66,10 @@ PluginsOption = Annotated[
         autocompletion=completion.plugins,
         show_default=False,
     ),
+]
+MetricOption = Annotated[Metric, typer.Option("--metric", help="The score that ranks, as in `compare`.")]
+ClustersOption = Annotated[
+    Clusters, typer.Option("--clusters", help="Of what the test ratings are a sample, as in `compare`.")
 ]
 AllRunsOption = Annotated[
     bool, typer.Option("--all-runs", help="Show every config, not only each plugin's best in validation.")

@@ -12,13 +12,14 @@ from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import (
     DEFAULT_RESULTS,
     AllRunsOption,
+    ClustersOption,
     DatasetOption,
+    MetricOption,
     PluginsOption,
     ResultsOption,
     SplitOption,
 )
 from cfbench.cli.progress import FileProgress
-from cfbench.leaderboard import Clusters, Metric
 
 DEFAULT_OUT = Path("report.html")
 
@@ -27,10 +28,8 @@ def report(
     dataset: DatasetOption = None,
     split: SplitOption = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file that is written.")] = DEFAULT_OUT,
-    metric: Annotated[Metric, typer.Option("--metric", help="The score that ranks, as in `compare`.")] = "rmse",
-    clusters: Annotated[
-        Clusters, typer.Option("--clusters", help="Of what the test ratings are a sample, as in `compare`.")
-    ] = "user",
+    metric: MetricOption = "rmse",
+    clusters: ClustersOption = "user",
     plugin: PluginsOption = None,
     all_runs: AllRunsOption = False,
     results: ResultsOption = DEFAULT_RESULTS,

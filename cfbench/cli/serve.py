@@ -15,14 +15,15 @@ from cfbench.cli.dataset_choice import dataset_card
 from cfbench.cli.options import (
     DEFAULT_RESULTS,
     AllRunsOption,
+    ClustersOption,
     DatasetOption,
+    MetricOption,
     PluginsOption,
     ResultsOption,
     SplitOption,
 )
 from cfbench.cli.progress import FileProgress
 from cfbench.errors import UsageError
-from cfbench.leaderboard import Clusters, Metric
 
 DEFAULT_PORT = 8377
 
@@ -33,10 +34,8 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, metavar="N", help="The port of this machine; 0 means a free one.")
     ] = DEFAULT_PORT,
-    metric: Annotated[Metric, typer.Option("--metric", help="The score that ranks, as in `compare`.")] = "rmse",
-    clusters: Annotated[
-        Clusters, typer.Option("--clusters", help="Of what the test ratings are a sample, as in `compare`.")
-    ] = "user",
+    metric: MetricOption = "rmse",
+    clusters: ClustersOption = "user",
     plugin: PluginsOption = None,
     all_runs: AllRunsOption = False,
     results: ResultsOption = DEFAULT_RESULTS,

@@ -54,13 +54,14 @@ def build_board(
     fingerprints: dict[str, str] | None = None,
     *,
     plugins: Collection[str] = (),
+    runs: Collection[str] = (),
     all_runs: bool = False,
 ) -> Leaderboard:
     """Build the leaderboard of a split, or of `5fold`.
 
     `fingerprints` holds the fingerprint of each split, by its name. Without it, when the data set is not downloaded,
-    the newest run of each split decides. `plugins` limits the rows to some plugins; `all_runs` shows every config of a
-    plugin. Raises `UnknownNameError`.
+    the newest run of each split decides. `plugins` limits the rows to some plugins, and `runs` to some runs, of
+    which every config is shown; `all_runs` shows every config of a plugin. Raises `UnknownNameError`.
     """
     names = card.expand_split(split)
     records = [record for name in names for record in results.records(card.name, name)]
@@ -69,8 +70,9 @@ def build_board(
         fingerprints = _newest_fingerprints(records)
     comparable = [r for r in records if r.request.split.fingerprint == fingerprints.get(r.request.split.name)]
     shown = [r for r in comparable if not plugins or r.request.plugin.name in plugins]
+    shown = [r for r in shown if not runs or r.run in runs]
     rows = build_rows(shown, names, Costs(results, records))
-    visible_rows = rows if all_runs else choose_representatives(rows)
+    visible_rows = rows if all_runs or runs else choose_representatives(rows)
     visible_rows.sort(key=lambda row: (not row.ranked, row.rmse or 0.0, start_order(row.newest)))
     protocol = card.split(names[0]).protocol
     return Leaderboard(

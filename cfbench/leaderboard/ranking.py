@@ -103,19 +103,20 @@ def load_ranked_board(  # noqa: PLR0913 (each is an option of `compare`)
     clusters: Clusters = "user",
     by: Collection[SliceBy] = (),
     plugins: Collection[str] = (),
+    runs: Collection[str] = (),
     all_runs: bool = False,
     listener: ProgressListener = SILENT,
 ) -> RankedBoard:
     """Build the leaderboard of a data set and split and rank its rows; nothing is downloaded for it.
 
-    `clusters` says of what the test ratings are a sample; `by` adds slices to the rows; `plugins` and `all_runs` are
-    those of `build_board`; `listener` receives how many rows are scored. Raises `UnknownNameError`, and `UsageError`
-    when the metric or the slices need a data set that is not downloaded.
+    `clusters` says of what the test ratings are a sample; `by` adds slices to the rows; `plugins`, `runs` and
+    `all_runs` are those of `build_board`; `listener` receives how many rows are scored. Raises `UnknownNameError`, and
+    `UsageError` when the metric or the slices need a data set that is not downloaded.
     """
     card = cards.load(dataset)
     data = store.open_dataset(card) if store.is_ready(card) else None
     fingerprints = None if data is None else {name: data.split(name).fingerprint for name in card.expand_split(split)}
-    board = build_board(card, split, results, fingerprints, plugins=plugins, all_runs=all_runs)
+    board = build_board(card, split, results, fingerprints, plugins=plugins, runs=runs, all_runs=all_runs)
     rows, tests = rank_and_test(board, results, data, metric=metric, clusters=clusters, by=by, listener=listener)
     return RankedBoard(board, card, metric, clusters, rows, has_ratings=data is not None, tests=tests)
 

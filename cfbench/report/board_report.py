@@ -13,6 +13,8 @@ from cfbench.report.html import render
 from cfbench.report.page import gather_page
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cfbench.data.card import Card
     from cfbench.data.progress import ProgressListener
     from cfbench.leaderboard import Clusters, Metric
@@ -45,13 +47,14 @@ class BoardReport:
             all_runs=self.all_runs,
             listener=listener,
         )
-        words = ["cfbench", "report", "--dataset", self.card.name, "--split", ranked_board.board.split, *self._options]
+        options = board_words(self.metric, self.clusters, self.plugins, all_runs=self.all_runs)
+        words = ["cfbench", "report", "--dataset", self.card.name, "--split", ranked_board.board.split, *options]
         return render(gather_page(ranked_board, self.results, data), shlex.join(words), stamp)
 
-    @property
-    def _options(self) -> list[str]:
-        """The options that are not the default ones."""
-        words = [] if self.metric == "rmse" else ["--metric", self.metric]
-        words += [] if self.clusters == "user" else ["--clusters", self.clusters]
-        words += [word for name in self.plugins for word in ("--plugin", name)]
-        return words + (["--all-runs"] if self.all_runs else [])
+
+def board_words(metric: Metric, clusters: Clusters, plugins: Sequence[str], *, all_runs: bool) -> list[str]:
+    """Return the options of a leaderboard that are not the default ones, as words of a command line."""
+    words = [] if metric == "rmse" else ["--metric", metric]
+    words += [] if clusters == "user" else ["--clusters", clusters]
+    words += [word for name in plugins for word in ("--plugin", name)]
+    return words + (["--all-runs"] if all_runs else [])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from cfbench.errors import UsageError
-from cfbench.report.drawing import ENDINGS, STYLES, Style, drawing_style, require, require_matplotlib, save
+from cfbench.report.drawing import STYLES, Style, drawing_style, require
+from cfbench.report.figure_files import check_endings, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,8 @@ class CodeMap:
 
 
 def check_drawing(path: Path, method: Method) -> None:
-    """Raise `UsageError` if the ending is neither .png nor .svg, or if a library is missing."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{path} must end in .png or .svg, which chooses the format; such as --plot codes.svg")
-    require_matplotlib()
+    """Raise `UsageError` if the ending names no format of drawings, or if a library is missing."""
+    check_endings([path], "--plot")
     if method == "umap":
         require("umap", "--method umap", "umap-learn")
 
@@ -91,7 +89,7 @@ def main_genres(genres: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def draw(code_map: CodeMap, path: Path) -> None:
-    """Write the map to a .png or .svg file, which appears only when it is complete; raises `WriteError`."""
+    """Write the map to a file, which appears only when it is complete; raises `WriteError`."""
     from matplotlib.figure import Figure
 
     with drawing_style():
@@ -99,7 +97,7 @@ def draw(code_map: CodeMap, path: Path) -> None:
         axes = figure.add_subplot()
         _scatter_by_genre(axes, code_map) if code_map.genres else _scatter_by_ratings(figure, axes, code_map)
         axes.set(xlabel=code_map.axes[0], ylabel=code_map.axes[1], title=code_map.title)
-        save(figure, path, code_map.command)
+        save(figure, [path], code_map.command, code_map.title)
 
 
 def _scatter_by_genre(axes: Any, code_map: CodeMap) -> None:

@@ -1,27 +1,24 @@
-"""What all drawings share: their formats, their styles, and how a file of one is written.
+"""What all drawings share: what a picture is, how its series look, and which libraries it needs.
 
-matplotlib draws without a window, so that no screen is needed. Colours are those of M. Okabe and K. Ito, which
-colour-blind people tell apart; every colour has a marker and a line of its own, for black and white.
+A picture is painted on a sketch, which stands for the place where it appears: `inline_svg` puts it into a page,
+`figure_files` into files. matplotlib draws without a window, so that no screen is needed. Colours are those of M. Okabe
+and K. Ito, which colour-blind people tell apart; every colour has a marker and a line of its own, for black and white.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cfbench import advice
 from cfbench.errors import UsageError
-from cfbench.files import atomic_file, write_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from matplotlib.figure import Figure
-
-ENDINGS = (".png", ".svg")
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,54 @@ STYLES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a place where pictures appear."""
+
+    ink: str
+    muted: str
+    rule: str
+    accent: str
+    series: tuple[str, ...]
+
+    def style(self, number: int) -> Style:
+        """How a series looks, counted from 1; those after the last colour are grey."""
+        colour = self.series[number - 1] if number <= len(self.series) else self.muted
+        return replace(STYLES[(number - 1) % len(STYLES)], colour=colour)
+
+
+class Sketch(Protocol):
+    """An empty figure, and what the place where it will appear makes of texts and explanations."""
+
+    @property
+    def figure(self) -> Figure:
+        """The figure that is painted on."""
+
+    @property
+    def palette(self) -> Palette:
+        """The colours."""
+
+    def text(self, text: str) -> dict[str, Any]:
+        """What `annotate` of matplotlib gets to show a text from outside: `text`, and perhaps `gid`."""
+
+    def tip(self, text: str) -> str | None:
+        """The `gid` of an artist that shows this text when the pointer rests on it, where that is possible."""
+
+    def legend(self, axes: Any) -> None:
+        """Explain the series of these axes, which have labels, unless words around the picture do."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Something that can be painted in a page and in files."""
+
+    label: str
+    """What it shows, in words."""
+    height: Callable[[float], float]
+    """The height in inches for a width in inches, without a legend below."""
+    paint: Callable[[Sketch], None]
+
+
 def require(module: str, what: str, package: str) -> None:
     """Raise `UsageError` if a module is not installed that `what` needs; `package` is what pip installs."""
     if importlib.util.find_spec(module) is None:
@@ -54,24 +99,18 @@ def require_matplotlib() -> None:
 
 
 @contextmanager
-def drawing_style() -> Iterator[None]:
-    """Within it, all figures have the same fonts, and equal data give equal files."""
+def drawing_style(size: float = 10, **more: Any) -> Iterator[None]:
+    """Within it, all figures have the same fonts, of this size in points, and equal data give equal files.
+
+    Fonts are embedded: in PDF as TrueType, in SVG by `svg_fonts`.
+    """
     import matplotlib as mpl
 
+    small = size / 1.2
     settings: Any = {
-        "svg.hashsalt": "cfbench", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False,
-        "axes.spines.right": False, "xtick.labelsize": 8, "ytick.labelsize": 8, "lines.linewidth": 1.3,
+        "svg.hashsalt": "cfbench", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": size,
+        "axes.titlesize": "medium", "xtick.labelsize": small, "ytick.labelsize": small, "legend.fontsize": small,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "lines.linewidth": 1.3,
     }  # fmt: skip
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings | more):
         yield
-
-
-def save(figure: Figure, path: Path, command: str) -> None:
-    """Write a figure to a .png or .svg file, which appears only when it is complete; raises `WriteError`.
-
-    `command` is the command line that draws it, for the description in the file.
-    """
-    as_svg = path.suffix.lower() == ".svg"
-    metadata = {"Description": command} | ({"Date": None} if as_svg else {})
-    with write_errors(path), atomic_file(path) as unfinished:
-        figure.savefig(unfinished, format="svg" if as_svg else "png", dpi=150, metadata=metadata)

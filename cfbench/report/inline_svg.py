@@ -2,7 +2,7 @@
 
 The policy allows no `style` attributes, so they become attributes of their own. Colours are replaced by those of the
 page, which differ in light and dark. No text from outside passes through matplotlib, which would read `$` as
-mathematics and has no glyph for many letters: a drawing gets blanks, and the texts replace them here.
+mathematics and has no glyph for many letters: a drawing gets zeros, and the texts replace them here.
 """
 
 from __future__ import annotations
@@ -13,40 +13,62 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from cfbench.report.drawing import Palette, drawing_style
 from cfbench.report.plain_text import page_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, MUTED, RULE, ACCENT = "#101112", "#202122", "#303132", "#404142"
-SERIES = ("#510001", "#510002", "#510003", "#510004", "#510005", "#510006")
+    from cfbench.report.drawing import Picture
+
+PAGE = Palette("#101112", "#202122", "#303132", "#404142", tuple(f"#51000{number}" for number in range(1, 7)))
 """The colours of a drawing; they stand for those of the page."""
-_PAGE_COLOURS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", ACCENT: "var(--accent)"} | {
-    colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)
-}
+_PAGE_COLOURS = {
+    PAGE.ink: "currentColor", PAGE.muted: "var(--muted)", PAGE.rule: "var(--rule)", PAGE.accent: "var(--accent)",
+} | {colour: f"var(--series-{number})" for number, colour in enumerate(PAGE.series, 1)}  # fmt: skip
 _TEXT, _TIP = "text:", "tip:"
 _KEPT = {"d", "x", "y", "transform", "width", "height", "viewBox", "href", "clip-path", "id"}
 _FONT = re.compile(r"([\d.]+)px")
 _DECIMALS = re.compile(r"-?\d+\.\d+")
 
 
+def inline(picture: Picture | None, name: str, width: float = 6.6) -> str:
+    """A picture of a width in inches as an element of a page; empty without one.
+
+    `name` makes its ids unique in the page. What the legend says, the page says around it.
+    """
+    if picture is None:
+        return ""
+    from matplotlib.figure import Figure
+
+    with drawing_style(9, **_page_style()):
+        figure = Figure(figsize=(width, picture.height(width)), layout="constrained")
+        sketch = PageSketch(figure)
+        picture.paint(sketch)
+        return sketch.svg(name, picture.label)
+
+
 @dataclass(frozen=True)
-class Sketch:
+class PageSketch:
     """A figure with the texts and the explanations that its parts get; artists refer to them by their `gid`."""
 
     figure: Figure
+    palette: Palette = PAGE
     texts: list[str] = field(default_factory=list)
     tips: list[str] = field(default_factory=list)
 
-    def text(self, text: str) -> str:
-        """The `gid` of a text artist, whose words this text replaces."""
+    def text(self, text: str) -> dict[str, Any]:
+        """Zeros that need about as much room, and the `gid` of the text that replaces them."""
         self.texts.append(page_text(text))
-        return f"{_TEXT}{len(self.texts) - 1}"
+        return {"text": "0" * len(text), "gid": f"{_TEXT}{len(self.texts) - 1}"}
 
     def tip(self, text: str) -> str:
         """The `gid` of an artist that shows this text when the pointer rests on it."""
         self.tips.append(page_text(text))
         return f"{_TIP}{len(self.tips) - 1}"
+
+    def legend(self, axes: Any) -> None:
+        """Nothing: the page has its own legends."""
 
     def svg(self, name: str, label: str) -> str:
         """The drawing as an element of a page; `name` makes its ids unique there, `label` says what it shows."""
@@ -124,11 +146,11 @@ def _round(number: re.Match[str]) -> str:
     return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
-def page_style() -> Any:
+def _page_style() -> dict[str, Any]:
     """The settings of matplotlib for drawings inside a page."""
     return {
-        "text.color": INK, "axes.edgecolor": RULE, "axes.labelcolor": INK, "xtick.color": RULE, "ytick.color": RULE,
-        "xtick.labelcolor": MUTED, "ytick.labelcolor": MUTED, "grid.color": RULE, "grid.linewidth": 0.6,
-        "text.parse_math": False, "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.labelsize": 9.5,
-        "axes.axisbelow": True,
+        "text.color": PAGE.ink, "axes.edgecolor": PAGE.rule, "axes.labelcolor": PAGE.ink, "xtick.color": PAGE.rule,
+        "ytick.color": PAGE.rule, "xtick.labelcolor": PAGE.muted, "ytick.labelcolor": PAGE.muted,
+        "grid.color": PAGE.rule, "grid.linewidth": 0.6, "text.parse_math": False, "xtick.labelsize": 9,
+        "ytick.labelsize": 9, "axes.labelsize": 9.5,
     }  # fmt: skip

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cfbench.errors import CfbenchError
 from cfbench.report import numbers
-from cfbench.report.study_figures import SearchAxis, TrialPoint, draw_history, draw_parallel
+from cfbench.report.inline_svg import inline
+from cfbench.report.study_figures import SearchAxis, StudyPoints, TrialPoint, draw_history, draw_parallel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,22 +59,29 @@ def gather_studies(results: Path, dataset: str) -> tuple[StudyView, ...]:
     return tuple(views)
 
 
+def study_points(study: Study) -> StudyPoints:
+    """The finished trials of a study, and its hyper-parameters, the most important first."""
+    from cfbench.tuning.study import compute_importances, counted_trials
+
+    trials = counted_trials(study.get_trials(deepcopy=False))
+    ranges = {name: each for trial in trials for name, each in trial.distributions.items()}
+    names = list(dict.fromkeys([*compute_importances(study), *ranges]))
+    points = [_point(trial, names) for trial in trials if trial.value is not None and trial.state.name == "COMPLETE"]
+    return StudyPoints(tuple(points), tuple(SearchAxis(name, *_ends(ranges[name])) for name in names))
+
+
 def _view(study: Study, anchor: str) -> StudyView:
     from cfbench.tuning.study import best_trial, compute_importances, counted_trials
 
-    trials = counted_trials(study.get_trials(deepcopy=False))
+    trials, points = counted_trials(study.get_trials(deepcopy=False)), study_points(study)
     best, importances = best_trial(trials), compute_importances(study)
-    ranges = {name: each for trial in trials for name, each in trial.distributions.items()}
-    names = list(dict.fromkeys([*importances, *ranges]))
-    points = [_point(trial, names) for trial in trials if trial.value is not None and trial.state.name == "COMPLETE"]
-    axes = [SearchAxis(name, *_ends(ranges[name])) for name in names]
     return StudyView(
         anchor=anchor,
         name=study.study_name,
         summary=_summarize(study, trials),
-        history=draw_history(points, f"{anchor}-history"),
-        parallel=draw_parallel(points, axes, f"{anchor}-parallel"),
-        parameters=() if best is None else tuple(_parameter(name, best, importances) for name in names),
+        history=inline(draw_history(points), f"{anchor}-history"),
+        parallel=inline(draw_parallel(points), f"{anchor}-parallel"),
+        parameters=() if best is None else tuple(_parameter(axis.name, best, importances) for axis in points.axes),
     )
 
 

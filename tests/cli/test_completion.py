@@ -135,3 +135,11 @@ def test_users_and_items_of_the_run_are_completed(empty_terminal):
     assert completed("cfbench similar last --item i1") == {"i1", *(f"i{item}" for item in range(10, 15))}
     assert completed("cfbench recommend nope --user u1") == set()
     assert completed("cfbench show last ") == completed("cfbench show ")
+
+
+def test_figures_complete_their_runs_widths_and_slices(terminal):
+    terminal("run bias")
+    assert completed("cfbench plot ") == {"curves", "board", "pareto", "slices", "study"}
+    assert "last" in completed("cfbench plot board ")
+    assert completed("cfbench plot curves --width ") == {"single", "double"}
+    assert completed("cfbench plot slices --by u") == {"user-activity"}

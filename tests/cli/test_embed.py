@@ -171,7 +171,7 @@ def test_where_genres_are_not_known_a_map_has_numbers_of_ratings_and_purity_an_e
 @pytest.mark.parametrize(
     ("line", "missing", "message"),
     [
-        ("embed last --plot codes.jpg", "", "codes.jpg must end in .png or .svg"),
+        ("embed last --plot codes.jpg", "", "codes.jpg must end in .png, .svg or .pdf"),
         ("embed last --purity --of users", "", "--purity is that of items, because users have no genres"),
         ("embed last --plot codes.svg", "matplotlib", "pip install 'cfbench-recsys[report]'"),
         ("embed last --plot codes.svg --method umap", "umap", "pip install umap-learn"),

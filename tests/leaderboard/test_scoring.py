@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cfbench.data import split, split_definitions
-from cfbench.leaderboard import scoring
+from cfbench.leaderboard import scoring, slice_intervals
+from cfbench.leaderboard.intervals import interval
 from cfbench.ratings import Ratings, Scale
 
 
@@ -73,3 +74,22 @@ def test_the_score_of_new_users_and_items_is_that_of_the_ratings_training_has_no
     errors = np.where(test_part.ratings.users == 20, 2.0, 0.5)
     runs = [scoring.RunErrors(test_part, errors), scoring.RunErrors(test_part, 2 * errors)]
     assert scoring.score_new(runs, by) == pytest.approx((2.5 * 4) ** 0.5)
+
+
+@pytest.mark.parametrize("clusters", ["user", "both"])
+@pytest.mark.parametrize("by", ["user-activity", "rating"])
+def test_the_interval_of_a_slice_is_that_of_a_test_part_of_its_ratings_alone(tiny, by, clusters):
+    records = [tiny.add_noisy("bias", 0.7, seed=seed) for seed in (0, 1)]
+    (row,) = tiny.rank(by=(by,))
+    seeds = slice_intervals.read_seeds(row.row, tiny.results, tiny.dataset)
+    intervals = slice_intervals.slice_intervals(seeds, by, clusters)
+    assert len(intervals) == len(row.slices[by])
+    whole = seeds[0][0].test_part
+    labels, index = whole.slice_labels(by), whole.slice_index(by)
+    for part, found in zip(row.slices[by], intervals, strict=True):
+        members = index == labels.index(part.label)
+        table = whole.ratings.take(members)
+        alone = scoring.TestPart(whole.split, table, whole.user_activity, whole.item_popularity)
+        runs = [[scoring.RunErrors(alone, (tiny.predictions(r) - whole.ratings.ratings)[members])] for r in records]
+        expected = interval(scoring.estimate_score(runs, "rmse", clusters))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)

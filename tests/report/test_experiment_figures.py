@@ -7,7 +7,7 @@ import numpy as np
 from cfbench.contract import Epoch
 from cfbench.experiments.definition import Arm
 from cfbench.experiments.measures import ArmReport, SeedRun
-from cfbench.report.experiment_figures import curve_matrix, value_range
+from cfbench.report.experiment_figures import curve_lines
 
 
 def arm_with(*curves):
@@ -21,21 +21,10 @@ def arm_with(*curves):
     return ArmReport(Arm(label="a"), "random90", True, tuple(runs), None)
 
 
-def test_the_curves_of_seeds_of_different_lengths_are_one_matrix():
-    matrix = curve_matrix(arm_with([3, 2, 1], [5, np.inf]), "valid")
-    np.testing.assert_array_equal(matrix, [[3, 2, 1], [5, np.nan, np.nan]])
-
-
-def test_the_first_epochs_and_diverged_seeds_do_not_decide_the_range():
-    arm = arm_with([90, 2, 1.5, 1], [90, 3, 1.5, 1.2], [4, 50, 700, np.inf])
-    low, high = value_range([arm], [curve_matrix(arm, "valid")])
-    assert 0.9 < low < 1
-    assert 3 < high < 3.1
-
-
-def test_a_figure_of_diverged_seeds_alone_has_a_range_and_one_without_values_has_none():
-    arm = arm_with([4, 5, 6, np.inf])
-    low, high = value_range([arm], [curve_matrix(arm, "valid")])
-    assert (low < 5, high > 6) == (True, True)
-    nothing = arm_with([np.inf, np.inf])
-    assert value_range([nothing], [curve_matrix(nothing, "valid")]) == (None, None)
+def test_an_arm_is_a_line_with_the_seeds_that_diverged_in_its_label():
+    (line,) = curve_lines([arm_with([3, 2, 1], [5, np.inf])], "valid")
+    np.testing.assert_array_equal(line.curves, [[3, 2, 1], [5, np.nan, np.nan]])
+    assert line.diverged.tolist() == [False, True]
+    assert line.label == "a (1 of 2 diverged)"
+    assert curve_lines([arm_with([3, 2, 1])], "train")[0].curves.tolist() == [[1, 1, 1]]
+    assert curve_lines([arm_with()], "valid")[0].label == "a (no run yet)"

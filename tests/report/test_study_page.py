@@ -1,39 +1,7 @@
 """The studies of a data set in its page: planted trials, whose history, importance and values are known."""
 
-from datetime import datetime, timedelta
-from pathlib import Path
 
-import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-from cfbench.tuning.database import open_storage
-from cfbench.tuning.database_url import study_url
-from cfbench.tuning.study import FACTS
-
-RANGES = {
-    "rate": FloatDistribution(1e-4, 1e-2, log=True),
-    "none": FloatDistribution(0, 1),
-    "size": CategoricalDistribution(("8", "4,2")),
-}
-
-
-def plant_study(name, dataset, trials):
-    """Store a study whose error depends on the rate alone, and is smallest for the rate 0.001 of the last trial."""
-    study = optuna.create_study(storage=open_storage(study_url(Path("results"), name)), study_name=name)
-    study.set_user_attr(FACTS, {"plugin": "<b>planted</b>", "data set": dataset, "split": "random90"})
-    start = datetime(2026, 1, 1)  # noqa: DTZ001 (as Optuna stores it)
-    for number in range(trials):
-        distance = (trials - 1 - number) / trials
-        params = {"rate": 10 ** (-3 + distance), "none": number * 7 % 12 / 12, "size": ("8", "4,2")[number % 2]}
-        study.add_trial(
-            optuna.trial.FrozenTrial(
-                number, optuna.trial.TrialState.COMPLETE, 0.9 + distance, start, start + timedelta(seconds=5), params,
-                RANGES, {"config": params} | ({"start": True} if number == 0 else {}), {}, {}, number,
-            )
-        )  # fmt: skip
-
-
-def test_a_study_shows_its_trials_and_what_matters(planted_runs, write_page):
+def test_a_study_shows_its_trials_and_what_matters(planted_runs, plant_study, write_page):
     planted_runs.add("good", 0.5)
     plant_study("mine", "tiny", 12)
     plant_study("elsewhere", "other", 1)

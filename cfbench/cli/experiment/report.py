@@ -92,8 +92,7 @@ def _draw(reports: Sequence[ExperimentReport], folder: Path) -> dict[ExperimentR
             word = str(report.grid.experiment.word)
             words = ("cfbench", "experiment", "report", word, "--dataset", dataset, "--figures", str(folder))
             drawn[report] = folder / f"{name}-{dataset}.svg"
-            for path in (drawn[report], folder / f"{name}-{dataset}.png"):
-                draw_experiment(report, path, shlex.join(words))
+            draw_experiment(report, [drawn[report], drawn[report].with_suffix(".png")], shlex.join(words))
     console.say(f"drew {len(drawn)} figures in {folder}")
     return drawn
 

@@ -1,0 +1,1 @@
+"""`cfbench plot`: one module a figure or two."""
