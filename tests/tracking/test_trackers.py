@@ -10,7 +10,7 @@ from cfbench.runs.record import Record
 from cfbench.runs.results import Results
 from cfbench.tracking import live
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("learner"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("learner")]
 
 
 @pytest.fixture(autouse=True)
