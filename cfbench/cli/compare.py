@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import typer
 
-from cfbench import advice
 from cfbench.cli import completion, console
 from cfbench.cli.baseline import check_leaderboard, slices_or_allowance
 from cfbench.cli.dataset_choice import dataset_card
@@ -23,11 +22,9 @@ from cfbench.cli.options import (
 )
 from cfbench.cli.progress import FileProgress
 from cfbench.leaderboard import Clusters, Metric, SliceBy
-from cfbench.report import numbers
 
 if TYPE_CHECKING:
-    from cfbench.leaderboard.ranking import RankedBoard, RankedRow
-    from cfbench.runs.results import Results
+    from cfbench.leaderboard.ranking import RankedRow
 
 Format: TypeAlias = Literal["table", "md", "csv", "json", "latex"]
 Order: TypeAlias = Literal[
@@ -107,6 +104,7 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     cfbench compare --plugin deepae --fail-if-worse 3f2a --by .001
     """
     from cfbench.cli.view import board_documents
+    from cfbench.cli.view.board_messages import board_messages
     from cfbench.cli.view.board_page import print_board
     from cfbench.leaderboard.columns import board_data
     from cfbench.leaderboard.ranking import load_ranked_board
@@ -156,7 +154,8 @@ def compare(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
         console.document(board_documents.csv_text(ranked_board.rows, by=slices))
     elif form == "table":
         print_board(ranked_board, results, by=slices, pareto=pareto, names=columns)
-        _print_messages(ranked_board, stored_runs)
+        for line in board_messages(ranked_board, stored_runs):
+            console.say(line)
     else:
         console.document(board_documents.document(ranked_board, form, by=slices, pareto=pareto, names=columns))
 
@@ -188,48 +187,3 @@ def _unknown_last(value: Any, *, descending: bool) -> tuple[bool, Any]:
     if value is None:
         return True, 0
     return False, -value if descending else value
-
-
-def _print_messages(ranked_board: RankedBoard, results: Results) -> None:
-    """Print messages about what the table does not show."""
-    board = ranked_board.board
-    if not board.rows:
-        command = advice.command("run", "deepae", dataset=board.dataset, split=board.split, results=results.root)
-        console.say(f"no runs of {board.dataset}, split {board.split}, in {results.root}; `{command}` makes one")
-    if board.rows and not ranked_board.has_ratings:
-        console.say(
-            f"data set {board.dataset} is not downloaded: the scores come from the records, without intervals and "
-            f"tests; `{advice.command('download', board.dataset)}` gets it"
-        )
-    if board.hidden:
-        console.say(
-            f"configs not shown: {board.hidden}; each plugin is shown with its best in validation; where nothing "
-            "validates, a tuned or preset config comes first, then the default, then the newest; --all-runs shows them"
-        )
-    _print_missing_rankings(ranked_board, results)
-    if board.left_out:
-        console.say(f"runs left out: {board.left_out}; they used other ratings, or another split of the same name")
-    splits = ranked_board.card.expand_split(board.split)
-    for request in results.interrupted():
-        if request.dataset.name == board.dataset and request.split.name in splits:
-            command = advice.command("run", "--resume", request.run, results=results.root)
-            console.say(f"interrupted: {request.run}; resume it with: {command}")
-
-
-def _print_missing_rankings(ranked_board: RankedBoard, results: Results) -> None:
-    """Print why some rows have no item ranking, and how to get a model that is not stored."""
-    items = ranked_board.items
-    if items is None:
-        return
-    if items.without_model:
-        from cfbench.runs.costs import members_of
-        from cfbench.runs.rerun import command_of
-
-        plugins = ", ".join(dict.fromkeys(record.request.plugin.name for record in items.without_model))
-        requests = [record.request for record in items.without_model]
-        example = next((request for request in requests if not members_of(request)), requests[0])
-        console.say(
-            f"– runs without a stored model: {numbers.count(len(requests))} ({plugins}); this makes one, and "
-            f"--all-runs shows it: {command_of(example, results.root)}"
-        )
-    console.say_notes(f"– {fault}" for fault in items.faults)

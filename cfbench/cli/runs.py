@@ -44,15 +44,11 @@ class RunFilter:
 
     def selects(self, run: StoredRun) -> bool:
         """Return whether a run is listed. The split 5fold selects the runs of all five folds."""
+        from cfbench.data.split_definitions import folds_name
+
         pairs = ((self.dataset, run.dataset), (self.plugin, run.plugin), (self.status, run.status))
-        is_split = self.split in (None, run.split, _folds_name(run.split or ""))
+        is_split = self.split in (None, run.split, folds_name(run.split or ""))
         return is_split and all(wanted is None or wanted == value for wanted, value in pairs)
-
-
-def _folds_name(split: str) -> str:
-    """Return the name of all folds to which the split belongs: 5fold@7 for 5fold-2@7."""
-    fold, at, seed = split.partition("@")
-    return f"{fold.rpartition('-')[0]}{at}{seed}"
 
 
 @group.callback(invoke_without_command=True)

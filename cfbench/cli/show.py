@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,12 @@ from cfbench.cli import completion, console
 from cfbench.cli.options import DEFAULT_RESULTS, JsonOption, ResultsOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from rich.console import RenderableType
+
     from cfbench.leaderboard import SliceBy
-    from cfbench.leaderboard.scoring import Slice
-    from cfbench.runs.costs import Cost
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results
 
@@ -48,17 +49,18 @@ def show(
 
 
 def _show_curves(runs: list[tuple[Record, Path]], *, json: bool) -> None:
-    from cfbench.cli.view.curve_page import print_curves
+    from cfbench.cli.view.curve_page import curves_page
     from cfbench.runs.arrays import read_curve
 
     curves = [(record, read_curve(folder)) for record, folder in runs]
     if json:
         console.print_json([record.model_dump(mode="json") | {"curve": curve} for record, curve in curves])
     else:
-        print_curves(curves)
+        _print_all(curves_page(curves, console.out().width))
 
 
 def _show_one(record: Record, folder: Path, results: Results, *, json: bool) -> None:
+    from cfbench.cli.view.run_pages import run_page
     from cfbench.leaderboard.scoring import find_errors, score_slices
     from cfbench.runs.arrays import read_curve
     from cfbench.runs.costs import Costs
@@ -71,28 +73,13 @@ def _show_one(record: Record, folder: Path, results: Results, *, json: bool) -> 
         facts = record.model_dump(mode="json") | {"cost": asdict(cost)}
         console.print_json(facts | {"curve": curve, "slices": slice_data})
         return
-    _print_page(record, cost, curve, slices)
+    _print_all(run_page(record, cost, curve, slices, console.out().width))
     if record.scored and errors is None:
         name = record.request.dataset.name
         console.say(f"no errors by slice: the ratings of {name} that the run was scored on are not downloaded")
     console.result(str(folder))
 
 
-def _print_page(record: Record, cost: Cost, curve: list[dict[str, Any]], slices: dict[SliceBy, list[Slice]]) -> None:
-    from rich.table import Table
-
-    from cfbench.cli.view.curve_page import print_run_curve
-    from cfbench.cli.view.slices import print_slices
-    from cfbench.report.record_facts import record_facts
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in record_facts(record, cost).items():
-        table.add_row(name, value)
-    console.out().print(table)
-    if curve:
-        console.result("")
-        print_run_curve(record, curve)
-    for by, parts in slices.items():
-        print_slices(parts, by)
+def _print_all(page: Sequence[RenderableType]) -> None:
+    for part in page:
+        console.out().print(part, crop=False)

@@ -277,6 +277,13 @@ OWN_SPLIT = "own"
 """The split of a person's own files, if they said which ratings are for training and which for testing."""
 
 
+def folds_name(split: str) -> str:
+    """Return the name of all folds to which a split belongs: 5fold@7 for 5fold-2@7; empty if it is no fold."""
+    fold, at, seed = split.partition("@")
+    folds = fold.rpartition("-")[0]
+    return f"{folds}{at}{seed}" if folds else ""
+
+
 def _with_validation(parts: PartCodes, fraction: float, seed: int) -> PartCodes:
     """Move a fraction of the training ratings to the validation part."""
     move_random(parts, TRAIN, VALID, fraction, seed=seed, purpose="valid")

@@ -315,7 +315,7 @@ SCENARIOS = {
     "cli/studies.py:studies": list_no_studies,
     "cli/import_predictions.py:import_predictions": import_predictions_of_others,
     "runs/imported_predictions.py:_wanted": import_too_few_predictions,
-    "cli/compare.py:_print_messages": compare_nothing_then_without_data,
+    "cli/view/board_messages.py:board_messages": compare_nothing_then_without_data,
     "cli/export.py:_choose_predictions": export_predictions_of_no_run,
     "cli/import_.py:import_": import_ratings,
     "cli/datasets.py:_say_total": list_data_sets,
@@ -326,7 +326,7 @@ SCENARIOS = {
     "cli/runs.py:discard": discard_no_run,
     "runs/stored_model.py:_require_models": predict_with_a_stopped_run,
     "runs/rerun.py:command_of": predict_without_the_model,
-    "cli/view/board_page.py:_explain_marks": compare_a_preset_of_another_split,
+    "cli/view/board_page.py:mark_lines": compare_a_preset_of_another_split,
     "cli/sweep.py:_run_all": interrupt_a_sweep,
     "cli/synth.py:synth": synthesize,
     "cli/run/command.py:describe_stop": interrupt_a_run,
@@ -347,7 +347,7 @@ SCENARIOS = {
 
 LONG = {
     *(place for place in SCENARIOS if place.startswith(("tracking/", "tuning/", "cli/tune/", "leaderboard/"))),
-    "cli/studies.py:studies", "cli/compare.py:_print_messages", "cli/view/board_page.py:_explain_marks",
+    "cli/studies.py:studies", "cli/view/board_messages.py:board_messages", "cli/view/board_page.py:mark_lines",
     "cli/export.py:_export_model", "cli/export.py:_export_runs",
     "cli/run/command.py:describe_stop", "runs/stored_model.py:_require_models", "cli/synth.py:synth",
     "data/fetch.py:download_command", "runs/imported_predictions.py:_wanted", "cli/import_.py:import_",

@@ -49,12 +49,13 @@ def print_board(
         shown = tables.print_table(columns, names, bold=best, below=("note",))
         if not any(column.heading == "note" for column in shown):
             _print_notes(rows)
-        _explain_marks(ranked_board, results, pareto=pareto)
+        for line in mark_lines(ranked_board, results, pareto=pareto):
+            console.result(line)
         if ranked_board.items and ranked_board.items.users:
             _explain_item_rankings(ranked_board.items, rows)
     if board.published and not by:
         out.print()
-        out.print(_published_table(board.published))
+        out.print(published_table(board.published))
 
 
 def _print_notes(rows: list[RankedRow]) -> None:
@@ -64,16 +65,16 @@ def _print_notes(rows: list[RankedRow]) -> None:
             console.result(f"{row.row.plugin}: {row.row.note}")
 
 
-def _explain_marks(ranked_board: RankedBoard, results: Path, *, pareto: bool) -> None:
-    """Print what the marks and notes mean, when the rows have any."""
-    for mark in explain_intervals(ranked_board):
-        console.result(mark.line)
+def mark_lines(ranked_board: RankedBoard, results: Path, *, pareto: bool = False) -> list[str]:
+    """What the marks and notes mean, one line each, when the rows have any."""
+    lines = [mark.line for mark in explain_intervals(ranked_board)]
     for mark in explain_marks(ranked_board.rows, pareto=pareto):
         if mark.name == MET_TEST:
             example = next(row.row.newest.run for row in ranked_board.rows if row.row.met_test)
-            console.result(f"{mark.line}: {advice.command('show', example, results=results)}")
+            lines.append(f"{mark.line}: {advice.command('show', example, results=results)}")
         else:
-            console.result(mark.line)
+            lines.append(mark.line)
+    return lines
 
 
 def _explain_item_rankings(items: ItemRankings, rows: list[RankedRow]) -> None:
@@ -88,7 +89,8 @@ def _explain_item_rankings(items: ItemRankings, rows: list[RankedRow]) -> None:
     )
 
 
-def _published_table(published: list[Published]) -> Table:
+def published_table(published: list[Published]) -> Table:
+    """The scores that were published for the same protocol."""
     from rich import box
     from rich.table import Table
 

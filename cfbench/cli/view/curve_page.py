@@ -1,18 +1,21 @@
-"""The learning curves of several runs in one picture, which `cfbench show RUN RUN` shows."""
+"""The learning curve of a run, and those of several runs in one picture, which `cfbench show RUN RUN` shows."""
 
 from __future__ import annotations
 
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from cfbench.cli import console
 from cfbench.cli.view import curves, tables
 from cfbench.cli.view.tables import Column
 from cfbench.errors import UsageError
 from cfbench.report import numbers
+from cfbench.report.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.text import Text
 
     from cfbench.runs.record import Record
 
@@ -22,23 +25,23 @@ WIDTH = 100
 """The most columns of a picture."""
 
 
-def print_run_curve(record: Record, epochs: Sequence[dict[str, Any]]) -> None:
-    """Print the learning curve of one run, if it has one."""
-    _print_lines(curves.draw_run(epochs, record.outcome.best_epoch, width=min(console.out().width, WIDTH)))
+def run_curve(record: Record, epochs: Sequence[dict[str, Any]], width: int) -> list[Text]:
+    """The learning curve of one run in `width` characters; empty if it has none."""
+    return as_texts(curves.draw_run(epochs, record.outcome.best_epoch, width=min(width, WIDTH)))
 
 
-def print_curves(runs: Sequence[StoredCurve]) -> None:
-    """Print the validation RMSE of several runs over epochs, and a table that says which letter is which run.
+def curves_page(runs: Sequence[StoredCurve], width: int) -> list[RenderableType]:
+    """The validation RMSE of several runs over epochs, and a table that says which letter is which run.
 
     A run that does not validate shows its training RMSE. Raises `UsageError` if there are more runs than letters.
     """
     if len(runs) > len(ascii_lowercase):
         raise UsageError(f"{len(runs)} runs do not fit in one picture; name at most {len(ascii_lowercase)}")
     drawn = [_curve(letter, *run) for letter, run in zip(ascii_lowercase, runs, strict=False)]
-    lines = curves.draw_curves(drawn, width=min(console.out().width, WIDTH))
+    lines = curves.draw_curves(drawn, width=min(width, WIDTH))
     if lines:
         legend = f"RMSE by epoch; a capital letter marks the best epoch, {curves.SEVERAL} several runs"
-        _print_lines([*lines, f"{'':8}{legend}"])
+        lines.append(f"{'':8}{legend}")
     records = [record for record, _ in runs]
     columns = [
         Column("", [curve.mark if curve.points else "" for curve in drawn]),
@@ -48,7 +51,7 @@ def print_curves(runs: Sequence[StoredCurve]) -> None:
         Column("valid", [numbers.score(record.outcome.valid_rmse) for record in records], right=True),
         Column("RMSE", [numbers.score(record.outcome.rmse) for record in records], right=True),
     ]
-    console.out().print(tables.rich_table(columns), crop=False)
+    return [*as_texts(lines), tables.rich_table(columns)]
 
 
 def _curve(letter: str, record: Record, epochs: Sequence[dict[str, Any]]) -> curves.Curve:
@@ -60,6 +63,8 @@ def _curve(letter: str, record: Record, epochs: Sequence[dict[str, Any]]) -> cur
     return curves.Curve("training" if training else "none", letter, training)
 
 
-def _print_lines(lines: Sequence[str]) -> None:
-    for line in lines:
-        console.out().print(line, no_wrap=True)
+def as_texts(lines: Sequence[str]) -> list[Text]:
+    """Lines of a picture, which are cut where there is no room, and not wrapped."""
+    from rich.text import Text
+
+    return [Text(plain(line), no_wrap=True) for line in lines]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 TRAIN, VALID, BOTH, BEST, ABOVE = "·", "•", "◉", "★", "▲"
 SEVERAL = "*"
-HEIGHT = 13  # rows
+HEIGHT = 13
+"""The rows of a picture, without its axis."""
 _LABEL_EVERY = 3  # rows
 _MARGIN = 9  # characters to the left of the first column
 
@@ -43,22 +44,24 @@ def points_of(epochs: Sequence[dict[str, Any]], name: str) -> dict[int, float]:
     }
 
 
-def draw_run(epochs: Sequence[dict[str, Any]], best: int | None, *, width: int) -> list[str]:
+def draw_run(epochs: Sequence[dict[str, Any]], best: int | None, *, width: int, height: int = HEIGHT) -> list[str]:
     """The training and validation RMSE of a run over epochs, as lines of at most `width` characters.
 
     `best` is the epoch that validation has chosen.
     """
     valid = Curve(f"{VALID} validation", VALID, points_of(epochs, "valid_rmse"), best)
     curves = [Curve(f"{TRAIN} training", TRAIN, points_of(epochs, "train_rmse")), valid]
-    lines = draw_curves(curves, width=width, several=BOTH)
+    lines = draw_curves(curves, width=width, several=BOTH, height=height)
     legend = ", ".join(curve.name for curve in curves if curve.points)
     if best in valid.points:
         legend += f", {BEST} best epoch {best}: {numbers.score(valid.points[best])}"
     return [*lines, f"{'':8}RMSE by epoch: {legend}"] if lines else []
 
 
-def draw_curves(curves: Sequence[Curve], *, width: int, several: str = SEVERAL) -> list[str]:
+def draw_curves(curves: Sequence[Curve], *, width: int, several: str = SEVERAL, height: int = HEIGHT) -> list[str]:
     """The curves in one picture, as lines of at most `width` characters; none if no curve has a point.
+
+    The axis and what explains the picture are below its `height` rows.
 
     A column is one epoch or, when there are more epochs than columns, the best or the last of several epochs. Errors
     far above the others, as in the first epochs, are marked at the upper edge. `several` marks where curves meet.
@@ -69,15 +72,15 @@ def draw_curves(curves: Sequence[Curve], *, width: int, several: str = SEVERAL) 
     low, high = robust_range(values)
     last = max(epoch for curve in curves for epoch in curve.points)
     columns = min(max(width - _MARGIN, 10), last)
-    grid = [[" "] * columns for _ in range(HEIGHT)]
+    grid = [[" "] * columns for _ in range(height)]
     for curve in curves:
         _draw(curve, grid, last, (low, high), several)
     for curve in curves:  # nothing hides the best epochs
         if curve.best in curve.points:
-            column, row = _column(curve.best, last, columns), _row(curve.points[curve.best], low, high)
+            column, row = _column(curve.best, last, columns), _row(curve.points[curve.best], low, high, height)
             grid[row][column] = curve.best_mark
-    rows = range(0, HEIGHT, _LABEL_EVERY) if high > low else [0]
-    labels = {row: numbers.score(high - row * (high - low) / (HEIGHT - 1)) for row in rows}
+    rows = range(0, height, _LABEL_EVERY) if high > low else [0]
+    labels = {row: numbers.score(high - row * (high - low) / (height - 1)) for row in rows}
     lines = [f"{labels.get(row, ''):>6} │{''.join(cells)}".rstrip() for row, cells in enumerate(grid)]
     lines.append(f"{'':6} └{'─' * columns}")
     lines.append(f"{'':8}1{last:>{max(columns - 1, len(str(last)) + 1)}}" if last > 1 else f"{'':8}1")
@@ -96,7 +99,7 @@ def _draw(curve: Curve, grid: list[list[str]], last: int, ends: tuple[float, flo
         if value > ends[1]:
             grid[0][column] = ABOVE
         else:
-            row = _row(value, *ends)
+            row = _row(value, *ends, len(grid))
             grid[row][column] = curve.mark if grid[row][column] == " " else several
 
 
@@ -105,6 +108,6 @@ def _column(epoch: int, last: int, columns: int) -> int:
     return (epoch - 1) * columns // last
 
 
-def _row(value: float, low: float, high: float) -> int:
+def _row(value: float, low: float, high: float, height: int) -> int:
     """The row of a value: `high` and what is above it are in the first row, and `low` is in the last."""
-    return max(0, round((high - value) / (high - low or 1.0) * (HEIGHT - 1)))
+    return max(0, round((high - value) / (high - low or 1.0) * (height - 1)))

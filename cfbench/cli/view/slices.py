@@ -13,6 +13,8 @@ from cfbench.report.explanations import row_labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.table import Table
+
     from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.ranking import RankedRow
     from cfbench.leaderboard.scoring import Slice
@@ -53,24 +55,37 @@ def _cell(rmse: float, largest: float, bar_width: int) -> str:
 
 
 def print_board_slices(rows: list[RankedRow], by: SliceBy, names: str | None = None) -> None:
-    """Print the slices of all models: the widest bars that fit, then none, then one row for each model.
+    """Print the slices of all models in the width of the terminal.
 
     `names` chooses columns, whose names commas separate. Raises `UnknownNameError`.
     """
     width = console.out().width
+    if names:
+        tables.print_table(_columns_in(rows, by, width), names)
+        return
+    for table in board_slices(rows, by, width):
+        console.out().print(table, crop=False)
+
+
+def board_slices(rows: list[RankedRow], by: SliceBy, width: int) -> list[Table]:
+    """The slices of all models: one column for each model or, where there is no room, one row."""
+    columns = _columns_in(rows, by, width)
+    if tables.table_width(columns) <= width:
+        return [tables.rich_table(columns)] if columns else []
+    return [tables.rich_table(part) for part in tables.divide(tables.transpose(columns), width)]
+
+
+def _columns_in(rows: list[RankedRow], by: SliceBy, width: int) -> list[Column]:
+    """The columns with the widest bars that fit, or without bars."""
     for bar_width in _BAR_WIDTHS:
         columns = slice_columns(rows, bar_width, by)
         if tables.table_width(columns) <= width:
             break
-    if names or tables.table_width(columns) <= width:
-        tables.print_table(columns, names)
-        return
-    for table in tables.divide(tables.transpose(columns), width):
-        console.out().print(tables.rich_table(table), crop=False)
+    return columns
 
 
-def print_slices(parts: Sequence[Slice], by: SliceBy) -> None:
-    """Print the slices of one run, with the widest bars that fit."""
+def run_slices(parts: Sequence[Slice], by: SliceBy, width: int) -> Table:
+    """The slices of one run, with the widest bars that fit."""
     largest = max(part.rmse for part in parts)
     for bar_width in _BAR_WIDTHS:
         columns = [
@@ -78,6 +93,6 @@ def print_slices(parts: Sequence[Slice], by: SliceBy) -> None:
             Column("tested", [f"{part.ratings:,}" for part in parts], right=True),
             Column("RMSE", [_cell(part.rmse, largest, bar_width) for part in parts]),
         ]
-        if tables.table_width(columns) <= console.out().width:
+        if tables.table_width(columns) <= width:
             break
-    console.out().print(tables.rich_table(columns), crop=False)
+    return tables.rich_table(columns)
