@@ -60,6 +60,8 @@ def test_every_link_in_a_document_leads_to_a_file(file):
 
 NO_CODES = "the run of these tests is one of bias, without codes; see test_embed.py and test_similar.py"
 CANNOT_RUN = {
+    "cfbench board --dataset ml-1m": "it fills a terminal; see tests/cli/board",
+    "cfbench board": "it fills a terminal; see tests/cli/board",
     "cfbench tune PLUGIN --dataset ml-1m --trials 25 --budget 8m --then-run --seeds 3": "see test_workers.py",
     "cfbench embed RUN --out codes.parquet": NO_CODES,
     "cfbench similar RUN --item 50": NO_CODES,

@@ -36,6 +36,7 @@ COMMANDS = {
     "report": "Write the leaderboard of a data set and split as one HTML file that needs no network.",
     "serve": "Show the leaderboard of a data set and split in a browser on this machine, always with the newest runs.",
     "plot": "Draw a figure for a paper: learning curves, the leaderboard, its costs, its errors by slice, or a study.",
+    "board": "Watch the leaderboard and the runs under way on the whole terminal; start, stop and compare runs there.",
     "show": "Show the whole record of a run, its learning curve, and its errors by rating and by user activity.",
     "diff": "Show where two runs differ: data, config, machine, versions and scores, with a paired test over users.",
     "runs": "List all runs, also the unfinished ones, with their size; `rm` and `discard` remove some.",
@@ -80,7 +81,9 @@ def load_command(name: str) -> Any:
     """Import the module of a command and return the command with its parameters."""
     word = "import_" if name == "import" else re.sub("[- ]", "_", name)  # `import` cannot name a module
     module = import_module(
-        f"cfbench.cli.{word}.command" if name in ("run", "tune", "experiment", "plot") else f"cfbench.cli.{word}"
+        f"cfbench.cli.{word}.command"
+        if name in ("run", "tune", "experiment", "plot", "board")
+        else f"cfbench.cli.{word}"
     )
     if name == "run":  # a group, with a command for each plugin
         holder = typer.Typer(cls=module.RunGroup, add_completion=False, rich_markup_mode="rich")

@@ -115,6 +115,10 @@ def compare_nothing_then_without_data(terminal):
     assert "is not downloaded" in terminal("compare").err
 
 
+def open_the_board_without_a_terminal(terminal):
+    assert terminal("board").status == 2
+
+
 def export_predictions_of_no_run(terminal):
     terminal("run bias")
     terminal("export predictions --out r.csv")
@@ -316,6 +320,7 @@ SCENARIOS = {
     "cli/import_predictions.py:import_predictions": import_predictions_of_others,
     "runs/imported_predictions.py:_wanted": import_too_few_predictions,
     "cli/view/board_messages.py:board_messages": compare_nothing_then_without_data,
+    "cli/board/command.py:board": open_the_board_without_a_terminal,
     "cli/export.py:_choose_predictions": export_predictions_of_no_run,
     "cli/import_.py:import_": import_ratings,
     "cli/datasets.py:_say_total": list_data_sets,
