@@ -51,7 +51,7 @@ class Palette:
     def style(self, number: int) -> Style:
         """How a series looks, counted from 1; those after the last colour are grey."""
         colour = self.series[number - 1] if number <= len(self.series) else self.muted
-        return replace(STYLES[(number - 1) % len(STYLES)], colour=colour)
+        return replace(STYLES[(number - 1) % len(self.series)], colour=colour)
 
 
 class Sketch(Protocol):

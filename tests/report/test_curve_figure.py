@@ -1,9 +1,12 @@
 """Learning curves: what their mean, their band and their range are."""
 
+import re
+from importlib.resources import files
+
 import numpy as np
 
 from cfbench.report.curve_figure import CurveLine, curve_matrix, draw_curves, value_range
-from cfbench.report.inline_svg import inline
+from cfbench.report.inline_svg import PAGE, inline
 
 
 def line_of(*curves):
@@ -46,3 +49,10 @@ def test_one_epoch_and_a_diverged_seed_can_be_drawn():
     drawing = inline(draw_curves([line_of([1.0]), line_of([2.0, np.inf], [1.5, 1.2])]), "curve")
     assert "<title>a: best epoch 1, validation RMSE 1.0000</title>" in drawing
     assert "<title>a: best epoch 2, validation RMSE 1.2000</title>" in drawing
+
+
+def test_the_legend_of_a_page_has_the_dashes_of_its_lines():
+    style = files("cfbench.report").joinpath("templates/style.css").read_text("utf-8")
+    rules = dict(re.findall(r"\.line-(\d+) {[^}]*stroke-dasharray: ([\d. ]+);", style))
+    for series in range(1, 2 * len(PAGE.series) + 1):
+        assert rules.get(str(series), "") == " ".join(f"{length:g}" for length in PAGE.style(series).dashes)
