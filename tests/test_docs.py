@@ -71,6 +71,7 @@ CANNOT_RUN = {
     "cfbench export model RUN --out model.onnx": "the run of these tests is of no network; see test_model_export.py",
     "cfbench export model RUN --out FILE": "the ending of the file says what it holds; see test_model_export.py",
     "cfbench plot curves RUN RUN --out curves.pdf": "bias learns without epochs; see test_plot.py",
+    "cfbench run deepae --energy": "codecarbon takes seconds; see test_energy.py",
     "cfbench bench deepae": "it measures for minutes; test_speed.py measures less",
     "cfbench download netflix": "it downloads 700 MB",
     "cfbench download netflix --from-file PATH": "it needs the Netflix Prize; test_netflix.py reads synthetic archives",

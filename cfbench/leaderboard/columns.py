@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal[
     "place", "places", "text", "mark", "score", "interval", "gap", "p-value", "deviation", "share", "duration",
-    "memory", "count",
+    "memory", "count", "energy",
 ]  # fmt: skip
 """How a value is written in a table. A text is written as it is, whatever the kind; None means unknown.
 
 `mark`: bool. `score`, `p-value`, `share`: float. `interval`: (low, high). `gap`: (difference, tied). `deviation`:
-(standard deviation, number of seeds). `duration`: seconds. `memory`: bytes. `place`, `count`: int. `places`: (first,
-last).
+(standard deviation, number of seeds). `duration`: seconds. `memory`: bytes. `energy`: Wh. `place`, `count`: int.
+`places`: (first, last).
 """
 
 
@@ -93,6 +93,7 @@ COLUMNS: tuple[BoardColumn, ...] = (
     ),
     BoardColumn(lambda r: r.items and r.items.mrr, key="mrr", heading="MRR", kind="score", priority=1, keep=True),
     BoardColumn(lambda r: r.row.fit_seconds, key="fit_seconds", heading="fit", kind="duration", priority=4),
+    BoardColumn(lambda r: r.row.energy_wh, key="energy_wh", heading="energy", kind="energy", priority=8),
     BoardColumn(
         lambda r: r.row.predict_seconds, key="predict_seconds", heading="predict", kind="duration", priority=13
     ),

@@ -114,6 +114,11 @@ class Row:
         return self.mean(lambda record: self.costs[record.run].fit_seconds)
 
     @property
+    def energy_wh(self) -> float | None:
+        """The mean estimated electricity of fitting in watt hours, with that of the members; None if any is unknown."""
+        return self.mean(lambda record: self.costs[record.run].energy_wh)
+
+    @property
     def predict_seconds(self) -> float | None:
         """The mean wall time of predicting the test part, with that of the members."""
         return self.mean(lambda record: self.costs[record.run].predict_seconds)

@@ -52,6 +52,7 @@ _FORMATS: dict[Kind, Callable[[Any], str]] = {
     "duration": numbers.duration,
     "memory": numbers.megabytes,
     "count": numbers.count,
+    "energy": numbers.watt_hours,
 }
 
 

@@ -41,6 +41,7 @@ COLUMN_MEANINGS = {
     "coverage": "the share of the test ratings whose user and item both have training ratings",
     "valid": "the RMSE on the validation ratings, which choose among configs",
     "fit": "the wall time of fitting, with that of all members",
+    "energy": "an estimate of the electricity of fitting, with that of all members; a record says what was guessed",
     "predict": "the wall time of predicting the test ratings",
     "memory": "the largest resident memory of a run",
     "parameters": "the numbers that the model has learned, with those of its members",

@@ -41,6 +41,11 @@ def megabytes(number: int | None) -> str:
     return NONE if number is None else f"{number / 1e6:,.0f} MB"
 
 
+def watt_hours(value: float | None) -> str:
+    """An amount of electricity with three digits."""
+    return NONE if value is None else f"{value:,.0f} Wh" if value >= 1000 else f"{value:.3g} Wh"
+
+
 def p_value(p: float | None) -> str:
     """A p-value with three decimals."""
     if p is None or isnan(p):

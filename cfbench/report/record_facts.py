@@ -9,7 +9,7 @@ from cfbench.report import numbers
 if TYPE_CHECKING:
     from cfbench.runs.costs import Cost
     from cfbench.runs.machine import Machine
-    from cfbench.runs.record import Exposure, ImportedFacts, Outcome, Record, Refit, Request, Tuned
+    from cfbench.runs.record import Energy, Exposure, ImportedFacts, Outcome, Record, Refit, Request, Tuned
 
 
 def record_facts(record: Record, cost: Cost) -> dict[str, str]:
@@ -20,6 +20,8 @@ def record_facts(record: Record, cost: Cost) -> dict[str, str]:
     facts = _data_facts(record) | _score_facts(record.outcome) | _cost_facts(cost)
     if cost.members:
         facts["members"] = _describe_members(record.outcome, cost)
+    if record.outcome.energy:
+        facts["energy of the fit"] = describe_energy(record.outcome.energy)
     facts |= {
         "seed": str(request.seed),
         "device": _with_detail(request.device, record.machine.accelerator),
@@ -86,6 +88,14 @@ def _cost_facts(cost: Cost | Outcome) -> dict[str, str]:
         "predict": numbers.duration(cost.predict_seconds),
         "peak memory": numbers.megabytes(cost.peak_memory),
     }
+
+
+def describe_energy(energy: Energy) -> str:
+    """Say how much electricity a fit took, what of it was measured, and what was guessed."""
+    grams = numbers.NONE if energy.co2_grams is None else f"{energy.co2_grams:.3g} g"
+    amounts = f"{numbers.watt_hours(energy.wh)}, {grams} of carbon dioxide, as {energy.source} estimates"
+    measured = "; ".join(energy.measured) or "nothing"
+    return f"{amounts}; measured: {measured}; guessed: {'; '.join(energy.guessed) or 'nothing'}"
 
 
 def _describe_members(outcome: Outcome, cost: Cost) -> str:

@@ -33,6 +33,8 @@ class Cost:
     """The largest of the run and its members, because they are fitted one after another."""
     peak_device_memory: int | None
     """The largest among those that computed on a device with its own memory."""
+    energy_wh: float | None = None
+    """The estimated electricity of fitting, in watt hours."""
     members: int = 0
     """The number of runs that the run blends, also through other ensembles; each counts once."""
     imported: int = 0
@@ -54,7 +56,7 @@ class Costs:
         missing = tuple(name for name, member in members.items() if member is None)
         outcomes = [run.outcome for run in (record, *members.values()) if run is not None]
         if missing:
-            return Cost(None, None, None, None, None, None, len(members), missing=missing)
+            return Cost(None, None, None, None, None, None, members=len(members), missing=missing)
         device_memory = [o.peak_device_memory for o in outcomes if o.peak_device_memory is not None]
         return Cost(
             fit_seconds=_sum([o.fit_seconds for o in outcomes]),
@@ -63,6 +65,7 @@ class Costs:
             parameters=_sum([o.parameters for o in outcomes]),
             peak_memory=max(_known([o.peak_memory for o in outcomes]), default=None),
             peak_device_memory=max(device_memory, default=None),
+            energy_wh=_sum([o.energy.wh if o.energy else None for o in outcomes]),
             members=len(members),
             imported=sum(member is not None and member.request.imported is not None for member in members.values()),
         )

@@ -171,6 +171,8 @@ class Request(_Frozen):
     """The full ids of the runs that the model blends; empty in records that are older than this field."""
     refit: bool = False
     """Whether the model is fitted again, to training and validation ratings, once validation has chosen the epoch."""
+    measure_energy: bool = False
+    """Whether the electricity of fitting is estimated."""
     imported: ImportedFacts | None = None
     """For predictions that were made elsewhere; None for a run of cfbench."""
 
@@ -184,6 +186,21 @@ class Refit(_Frozen):
     """Number of training and validation ratings."""
     seconds: Seconds
     """Wall time, which is part of the run's `fit_seconds`."""
+
+
+class Energy(_Frozen):
+    """An estimate of the electricity that fitting took, in watt hours, and of the carbon dioxide of making it."""
+
+    wh: Known
+    co2_grams: Known
+    parts: dict[str, Known]
+    """The watt hours of the processor, the memory, and the GPU if the model computed on one."""
+    measured: tuple[str, ...]
+    """What counters measured, and how."""
+    guessed: tuple[str, ...]
+    """What was guessed, and from what."""
+    source: str
+    """The program that estimated it, with its version."""
 
 
 class Doubt(_Frozen):
@@ -217,6 +234,8 @@ class Outcome(_Frozen):
     fit_seconds: Known = None
     fit_cpu_seconds: Known = None
     """CPU time of all processes of a resumed run; None if any of them was killed."""
+    energy: Energy | None = None
+    """None unless it was asked for; None for a resumed run too, because earlier processes are not in it."""
     predict_seconds: Known = None
     peak_memory: Count | None = None
     """Largest resident size of the process up to the end of the run."""

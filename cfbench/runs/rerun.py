@@ -57,6 +57,7 @@ def _run_words(request: Request) -> list[str]:
     """Return the words of the command that makes a stored run again, without its data set and split."""
     words = ["run", request.plugin.name, "--seed", str(request.seed), "--no-preset"]
     words += ["--refit"] if request.refit else []
+    words += ["--energy"] if request.measure_energy else []
     with suppress(CfbenchError):  # a plugin that is no longer installed
         words += config_options(registry.load(request.plugin.name).config, request.config, request.device)
     return words

@@ -32,6 +32,8 @@ class Setup:
     device: str
     refit: bool = False
     """Whether the model is fitted again, to training and validation ratings, once validation has chosen the epoch."""
+    measure_energy: bool = False
+    """Whether the electricity of fitting is estimated."""
     device_note: str = ""
     """Why `device` is not the best one of the machine; empty if it is."""
 
@@ -54,7 +56,8 @@ def configure(
     preset_name, values = registry.preset(name, preset, dataset, split) if use_preset else (None, {})
     config, origins = registry.make_config(plugin, values, flags)
     chosen = choose_device(name, plugin, config, device)
-    return Setup(name, plugin, config.for_device(chosen.name), preset_name, origins, chosen.name, refit, chosen.note)
+    config = config.for_device(chosen.name)
+    return Setup(name, plugin, config, preset_name, origins, chosen.name, refit, device_note=chosen.note)
 
 
 def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Request:
@@ -71,7 +74,8 @@ def new_request(setup: Setup, dataset: Dataset, split: Split, seed: int) -> Requ
         ),
         dataset=dataset_facts(dataset), split=split_facts(split),
         preset=setup.preset, config=setup.config.model_dump(mode="json"), origins=setup.origins, seed=seed,
-        device=setup.device, refit=setup.refit, exposure=find_exposure(setup.preset, dataset, split),
+        device=setup.device, refit=setup.refit, measure_energy=setup.measure_energy,
+        exposure=find_exposure(setup.preset, dataset, split),
     )  # fmt: skip
 
 

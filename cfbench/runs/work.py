@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from cfbench.files import write_atomically
 from cfbench.runs import machine
 from cfbench.runs.arrays import RunArrays, write_arrays
 from cfbench.runs.doubts import best_epoch, chosen_epoch
+from cfbench.runs.energy import EnergyMeter
 from cfbench.runs.fitting import FitProgress, count_parameters, fit_model, fitted_state, score_model
 from cfbench.runs.interruption import InterruptedRunError, interruption, outer_cause
 from cfbench.runs.publication import CHECKPOINT, REFIT_CHECKPOINT
@@ -63,6 +64,8 @@ def carry_out(
     request, results = job.request, job.results
     machine.reset_peak_memory(request.device)
     progress = FitProgress(watch_first_fit(job, report), batch)
+    is_measured = request.measure_energy and not history.resumed  # earlier processes are not in the measurement
+    meter = EnergyMeter(request.device) if is_measured else None
     cpu = time.process_time()
 
     def without_score(status: Status, message: str) -> Record:
@@ -72,7 +75,7 @@ def carry_out(
     try:
         try:
             with time_limit(seconds):
-                arrays, outcome = _fit_and_score(job, folder, progress, report)
+                arrays, outcome = _fit_and_score(job, folder, progress, report, meter)
         except (PluginError, ConfigError) as fault:
             if not outer_cause(fault):
                 _publish_failure(without_score("failed", str(fault)), results, folder, progress.curve, fault)
@@ -96,14 +99,16 @@ def _message(stop: InterruptedRunError | None, fault: BaseException) -> str:
 
 
 def _fit_and_score(
-    job: Job, folder: Path, progress: FitProgress, report: Callable[[Epoch], None]
+    job: Job, folder: Path, progress: FitProgress, report: Callable[[Epoch], None], meter: EnergyMeter | None
 ) -> tuple[RunArrays, Outcome]:
     job.require_same_split()
-    fit = final = fit_model(job, folder / CHECKPOINT, progress)
-    if job.request.refit and fit.usable:
-        final = refit_model(job, fit, folder / REFIT_CHECKPOINT, FitProgress(report, progress.batch))
+    with meter or nullcontext():
+        fit = final = fit_model(job, folder / CHECKPOINT, progress)
+        if job.request.refit and fit.usable:
+            final = refit_model(job, fit, folder / REFIT_CHECKPOINT, FitProgress(report, progress.batch))
     scored = score_model(job, fit, final) if final.usable else None
-    return _arrays(job.request.plugin.name, fit, final, scored), _outcome(job, fit, final, scored)
+    outcome = _outcome(job, fit, final, scored).model_copy(update={"energy": meter.energy if meter else None})
+    return _arrays(job.request.plugin.name, fit, final, scored), outcome
 
 
 def _publish_failure(record: Record, results: Results, folder: Path, curve: Sequence[Epoch], fault: Exception) -> None:

@@ -110,3 +110,14 @@ def test_device_memory_is_the_largest_of_the_runs_that_have_any(store):
     store.add("a", peak_device_memory=7)
     store.add("b", peak_device_memory=8)
     assert store.cost(store.add("c", "a", "b")).peak_device_memory == 8
+
+
+def energy(wh):
+    return {"wh": wh, "co2_grams": 1, "parts": {}, "measured": (), "guessed": (), "source": "planted"}
+
+
+def test_the_energy_of_an_ensemble_is_that_of_all_its_members_or_unknown(store):
+    store.add("a", energy=energy(1.0))
+    assert store.cost(store.add("b", "a", energy=energy(0.5))).energy_wh == 1.5
+    store.add("c")
+    assert store.cost(store.add("d", "a", "c", energy=energy(0.5))).energy_wh is None

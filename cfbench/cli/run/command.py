@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -162,18 +163,26 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
         bool, typer.Option("--skip-finished", help="Do nothing if the results already hold the same run.")
     ] = False,
     refit: RefitOption = False,
+    energy: Annotated[
+        bool,
+        typer.Option("--energy", help="Estimate the electricity of fitting, and the carbon dioxide of making it. The "
+                     "record says what was measured and what was guessed. It needs the extra `energy`."),
+    ] = False,
     time_limit: TimeLimitOption = None,
     log_to: LogToOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
     json: JsonOption = False,
-) -> None:
+) -> None:  # fmt: skip
     """Run a plugin. The whole command line is checked before a data set is downloaded."""
     from cfbench.cli.run.folds import run_folds
     from cfbench.runs import run as harness
+    from cfbench.runs.energy import require_codecarbon
     from cfbench.runs.exposure import describe_exposures
     from cfbench.runs.results import Results
     from cfbench.runs.setup import configure, new_request
 
+    if energy:
+        require_codecarbon()
     tracker = choose_tracker(log_to)
     card = dataset_card(dataset)
     split = split or card.default_split
@@ -181,6 +190,7 @@ def run_plugin(  # noqa: PLR0913 (every option is a parameter)
         name, dataset=card.name, split=split, flags=flags, preset=preset, use_preset=not no_preset, device=device,
         refit=refit,
     )  # fmt: skip
+    setup = replace(setup, measure_energy=energy)
     console.say_notes([setup.device_note])
     splits = card.expand_split(split)
     data = open_or_download(card)
@@ -249,11 +259,23 @@ def _watch(
         console.print_json(record.model_dump(mode="json"))
     else:
         console.result(summary_line(record))
+        if record.request.measure_energy:
+            console.say(f"energy: {_describe_energy(record)}")
         request = record.request
         compare = advice.command("compare", dataset=request.dataset.name, split=request.split.name, results=results)
         console.say(f"saved in {folder}; rank it with: {compare}")
     if not record.scored:
         raise typer.Exit(1)
+
+
+def _describe_energy(record: Record) -> str:
+    from cfbench.report.record_facts import describe_energy
+
+    if record.outcome.energy is not None:
+        return describe_energy(record.outcome.energy)
+    if record.outcome.resumed:
+        return "not known, because earlier processes of this run were not measured"
+    return "not known, because codecarbon measures nothing in so short a fit"
 
 
 def summary_line(record: Record) -> str:
