@@ -304,7 +304,25 @@ def lose_a_tracker(terminal):
     assert "the run goes on" in terminal("run bias --log-to tensorboard:full").err
 
 
+def plot_nothing(terminal):
+    assert "has a score; `" in terminal("plot board --out board.svg").err
+
+
+def plot_a_study_without_trials(terminal):
+    import optuna
+
+    from cfbench.tuning.database import open_storage
+    from cfbench.tuning.database_url import study_url
+    from cfbench.tuning.study import FACTS
+
+    study = optuna.create_study(storage=open_storage(study_url(NAME, "empty")), study_name="empty")
+    study.set_user_attr(FACTS, {"plugin": "bias", "data set": "tiny", "split": "random90"})
+    assert "has no finished trial" in terminal("plot study empty --out study.svg").err
+
+
 SCENARIOS = {
+    "cli/plot/selection.py:_require_rows": plot_nothing,
+    "cli/plot/study.py:study": plot_a_study_without_trials,
     "cli/export.py:_export_runs": export_no_runs_to_a_tracker,
     "tracking/live.py:_give_up": lose_a_tracker,
     "contract.py:_no_member": ask_for_a_member,
