@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 from cfbench.cli.board.dialogs import ChoiceDialog, CommandDialog
 from cfbench.cli.board.launcher import Launcher
 from cfbench.cli.board.leaderboard_pane import LeaderboardPane
-from cfbench.cli.board.page import Page, PlainFilter
+from cfbench.cli.board.page_view import PageView, PlainFilter
 from cfbench.cli.board.pages import notes_page, slices_page
 from cfbench.cli.board.run_screens import CompareScreen, RunScreen
 from cfbench.cli.board.under_way_pane import UnderWayPane, gather_work
@@ -82,8 +82,8 @@ class BoardApp(App[None]):
     #leaderboard { height: 1fr; }
     #details { height: auto; max-height: 40%; padding: 0 1; border-top: solid $primary; }
     #under-way { height: auto; max-height: 40%; }
-    Page { height: 1fr; padding: 0 1; }
-    Page > Static { width: auto; }
+    PageView { height: 1fr; padding: 0 1; }
+    PageView > Static { width: auto; }
     .dialog { width: 100%; max-width: 100; height: auto; max-height: 90%; border: round $primary; padding: 0 1; }
     ChoiceDialog, CommandDialog { align: center middle; }
     PageScreen { background: $background; }
@@ -153,9 +153,9 @@ class BoardApp(App[None]):
             with TabPane("2 Under way", id=_TABS[1]):
                 yield UnderWayPane()
             with TabPane("3 Slices", id=_TABS[2]):
-                yield Page(id="slices-page")
+                yield PageView(id="slices-page")
             with TabPane("4 Notes", id=_TABS[3]):
-                yield Page(id="notes-page")
+                yield PageView(id="notes-page")
         yield Footer(compact=True)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -227,7 +227,7 @@ class BoardApp(App[None]):
         self.query_one(LeaderboardPane).show(message.view)
         view, results = message.view, self._results
         self._show_slices()
-        self.query_one("#notes-page", Page).show(lambda _: notes_page(view, results))
+        self.query_one("#notes-page", PageView).show(lambda _: notes_page(view, results))
 
     def on_board_app_told(self, message: Told) -> None:
         """Show a line in the heading."""
@@ -262,7 +262,7 @@ class BoardApp(App[None]):
 
     def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
         """Give the keys to what the tab shows."""
-        for widget in (*event.pane.query(DataTable), *event.pane.query(Page)):
+        for widget in (*event.pane.query(DataTable), *event.pane.query(PageView)):
             widget.focus()
             return
 
@@ -276,7 +276,7 @@ class BoardApp(App[None]):
     def _show_slices(self) -> None:
         view, by = self._view, SLICES[self._by]
         if view is not None:
-            self.query_one("#slices-page", Page).show(lambda width: slices_page(view.ranked_board.rows, by, width))
+            self.query_one("#slices-page", PageView).show(lambda width: slices_page(view.ranked_board.rows, by, width))
 
     # ---- which leaderboard
 

@@ -21,7 +21,7 @@ from cfbench.runs.rerun import portable_command
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cfbench.cli.board.page import PageBuilder
+    from cfbench.cli.board.page_view import PageBuilder
     from cfbench.cli.board.watching import BoardView
     from cfbench.leaderboard import SliceBy
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
-from cfbench.cli.board.page import Page
+from cfbench.cli.board.page_view import PageView
 from cfbench.cli.board.pages import gather_pair, gather_run
 from cfbench.errors import CfbenchError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from cfbench.cli.board.page import PageBuilder
+    from cfbench.cli.board.page_view import PageBuilder
     from cfbench.leaderboard.ranking import RankedBoard, RankedRow
     from cfbench.runs.record import Record
     from cfbench.runs.results import Results
@@ -47,7 +47,7 @@ class PageScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Compose the heading, the page and the keys."""
         yield Static(id="heading", markup=False)
-        yield Page(id="page")
+        yield PageView(id="page")
         yield Footer(compact=True)
 
     def gather(self, heading: str, work: Callable[[], PageBuilder]) -> None:
@@ -55,7 +55,7 @@ class PageScreen(ModalScreen[None]):
         self._number += 1
         number = self._number
         self.query_one("#heading", Static).update(heading)
-        self.query_one(Page).show(lambda _: ["reading …"])
+        self.query_one(PageView).show(lambda _: ["reading …"])
 
         def gather_in_thread() -> None:
             try:
@@ -66,12 +66,12 @@ class PageScreen(ModalScreen[None]):
             self.post_message(self.Gathered(build, number))
 
         self.run_worker(gather_in_thread, thread=True, group="page")
-        self.query_one(Page).focus()
+        self.query_one(PageView).focus()
 
     def on_page_screen_gathered(self, message: Gathered) -> None:
         """Show the page, unless another one was asked for meanwhile."""
         if message.number == self._number:
-            self.query_one(Page).show(message.build)
+            self.query_one(PageView).show(message.build)
 
 
 class RunScreen(PageScreen):

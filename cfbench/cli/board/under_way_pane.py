@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.message import Message
 
-from cfbench.cli.board.page import Page
+from cfbench.cli.board.page_view import PageView
 from cfbench.cli.board.row_table import RowTable
 from cfbench.cli.view import curves, tables
 from cfbench.cli.view.curve_page import WIDTH, as_texts
@@ -107,7 +107,7 @@ class UnderWayPane(Vertical):
     def compose(self) -> ComposeResult:
         """Compose the table and the curve."""
         yield RowTable(id="under-way")
-        yield Page(id="curve")
+        yield PageView(id="curve")
 
     @property
     def chosen(self) -> Work | None:
@@ -126,7 +126,7 @@ class UnderWayPane(Vertical):
         self._draw()
 
     def _draw(self) -> None:
-        page, work = self.query_one(Page), self.chosen
+        page, work = self.query_one(PageView), self.chosen
         height = max(_LEAST_HEIGHT, page.size.height - _BELOW_PICTURE)
         page.show(lambda width: _describe(work, width, height))
 

@@ -48,7 +48,7 @@ def as_text(parts: Sequence[RenderableType], width: int) -> Text:
     return text
 
 
-class Page(VerticalScroll):
+class PageView(VerticalScroll):
     """A page that can be scrolled, and is built again for each width."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 (Textual's name)
