@@ -85,7 +85,7 @@ CANNOT_RUN = {
     "cfbench serve --dataset ml-1m": "it serves until Ctrl-C; see test_serve.py",
     "cfbench compare --plugin deepae --fail-if-worse 20261124-163217-deepae-3260 --by .001": "it names an own run",
 }
-NAMES_ONLY = {"check-plugin", "embed", "import", "import-predictions", "new-plugin", "plot", "runs discard",
+NAMES_ONLY = {"check-plugin", "embed", "export", "import", "import-predictions", "new-plugin", "plot", "runs discard",
               "runs rm", "show", "similar", "tune"}  # fmt: skip
 """Documents name these commands without their arguments."""
 LONG = re.compile(

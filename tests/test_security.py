@@ -8,6 +8,7 @@ MODULES = sorted([*ROOT.glob("cfbench/**/*.py"), *ROOT.glob("plugins/*.py")])
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "pl.read_pickle"}
 STARTERS = {
+    "cfbench/cli/board/launcher.py",
     "cfbench/data/fetch.py",
     "cfbench/runs/time_limit.py",
     "cfbench/testing/declaration.py",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset(
     {"dataset", "split", "seed", "device", "preset", "no_preset", "skip_finished", "refit", "time_limit", "results",
-     "json", "resume", "help", "quiet", "verbose", "log", "log_to"}
+     "json", "resume", "help", "quiet", "verbose", "log", "log_to", "energy"}
 )  # fmt: skip
 """Options of `cfbench run` itself."""
 
