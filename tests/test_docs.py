@@ -73,7 +73,7 @@ CANNOT_RUN = {
     "cfbench plot curves RUN RUN --out curves.pdf": "bias learns without epochs; see test_plot.py",
     "cfbench run deepae --energy": "codecarbon takes seconds; see test_energy.py",
     "cfbench bench deepae": "it measures for minutes; test_speed.py measures less",
-    "cfbench experiment report --format md": "it plans the Netflix Prize, whose card is not here; see test_experiment.py",
+    "cfbench experiment report --format md": "it needs the card of the Netflix Prize; see test_experiment.py",
     "cfbench download netflix": "it downloads 700 MB",
     "cfbench download netflix --from-file PATH": "it needs the Netflix Prize; test_netflix.py reads synthetic archives",
     "cfbench run deepae --dataset netflix --split full --device cuda": "it needs the Netflix Prize and a GPU",
