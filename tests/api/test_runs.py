@@ -191,6 +191,7 @@ def test_a_registered_plugin_is_known_by_its_source_and_can_be_replaced(three):
         cfbench.register("My Model", THREE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::cfbench.errors.RunWarning")
 def test_a_run_leaves_the_process_as_it_was(terminal):
     def state():

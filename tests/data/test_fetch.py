@@ -636,6 +636,7 @@ fetch(Card.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]), listener=
 """
 
 
+@pytest.mark.slow
 def test_one_of_two_processes_downloads_and_the_other_waits(server, tmp_path):
     def slow(handler):
         time.sleep(1.5)

@@ -96,6 +96,7 @@ def test_seeds_of_one_config_are_rarely_called_different_however_many_there_are(
         assert different(make_world, 1000, sigma, seed_sd, *seeds) <= bound
 
 
+@pytest.mark.slow
 def test_the_best_of_ten_equal_models_rarely_differs_from_any_other(make_world):
     assert any_difference(make_world, 100, 1.2, 1) <= 0.11  # three standard errors above 0.05
 

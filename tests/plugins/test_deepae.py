@@ -633,7 +633,7 @@ def test_the_general_preset_beats_biases_on_sparse_ratings_by_more_than_2_percen
     assert error(model.predict(test.pairs), test) < 0.98 * error(biases.fit(train).predict(test.pairs), test)
 
 
-@pytest.mark.parametrize("orientation", ["item", "user"])
+@pytest.mark.parametrize("orientation", [pytest.param("item", marks=pytest.mark.slow), "user"])
 def test_on_another_scale_the_general_preset_predicts_the_same_ratings_on_that_scale(orientation):
     data = planted(seed=3)
 

@@ -112,6 +112,7 @@ def test_slices_show_the_errors_and_intervals_of_each_slice(board, plot):
     assert {"training ratings of the user", "training ratings of the item", "rating that the user gave"} <= set(texts)
 
 
+@pytest.mark.slow
 def test_a_study_shows_its_trials_and_the_most_important_values(plot, plant_study):
     plant_study("mine", "tiny", 12)
     figure, _ = plot("study mine")

@@ -83,6 +83,7 @@ def test_the_record_says_how_much_electricity_the_fit_took_and_how_that_is_known
     assert "energy of the fit" not in slow("show mean").out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("offline")
 def test_the_country_is_that_of_the_settings_of_codecarbon(monkeypatch):
     monkeypatch.setenv("CODECARBON_COUNTRY_ISO_CODE", "FRA")

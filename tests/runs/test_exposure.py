@@ -85,6 +85,7 @@ def test_run_says_it_once_and_keeps_it_in_the_record(tiny, terminal):
     assert WARNING not in terminal("run bias --split random80 --no-preset").err
 
 
+@pytest.mark.slow
 def test_tune_and_its_runs_and_a_sweep_say_it_once(tiny, terminal):
     result = terminal("tune bias --split random90@7 --trials 2 --then-run --seeds 2 --json")
     assert result.err.count(WARNING) == 1

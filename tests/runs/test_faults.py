@@ -408,6 +408,7 @@ def test_a_child_that_returns_when_the_run_is_finished_writes_nothing_either(own
     assert [record.outcome.status for record in Results(Path("results")).records("tiny", "random90")] == ["finished"]
 
 
+@pytest.mark.slow
 def test_a_plugin_that_hangs_in_c_code_is_killed_and_its_run_can_be_resumed(own_plugin, start_cfbench):
     own_plugin(WAITS_IN_C)
     process = start_cfbench("run", "own", "--time-limit", "0.5")

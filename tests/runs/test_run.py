@@ -465,6 +465,7 @@ def test_the_record_names_the_imported_libraries_and_the_threads(tiny):
     assert "myfm" in machine.describe_machine(needs=["myfm", "nowhere"]).libraries
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can reset the peak")
 def test_the_peak_memory_is_that_of_the_run_alone(tiny, fake):
     small, large = (lambda _: None), (lambda _: np.ones(300_000_000 // 8).sum())
@@ -497,6 +498,7 @@ def spawn(*line, before=""):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_sigkill_is_resumed_to_the_same_bits_in_another_process(tiny, terminal):
     whole = terminal(COMMAND)
     assert whole.status == 0, whole.err

@@ -165,6 +165,7 @@ def test_the_result_ends_with_a_command_that_runs_the_best_config(bowl, study_fi
     assert "\x1b" not in answer.out + answer.err
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_table_of_the_last_trials(bowl, study_file, make_job, monkeypatch, capsys):
     bowl("tune bowl --trials 12")
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -205,6 +206,7 @@ def some_plugins(register_bowl, register, terminal, monkeypatch):
     monkeypatch.setattr(registry, "names", lambda: ["bias", "bowl", "gone", "plain"])
 
 
+@pytest.mark.slow
 def test_all_tunes_each_plugin_with_ranges_and_skips_one_that_fails(some_plugins, terminal, tune):
     answer = terminal("tune --all --trials 4 --then-run")
     assert answer.status == 0

@@ -126,6 +126,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_damaged_study_is_one_line(terminal):
     assert terminal("tune bias --trials 1").status == 0
     gc.collect()  # Optuna's connections would write later

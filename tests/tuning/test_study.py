@@ -135,6 +135,7 @@ def test_a_study_whose_creation_was_killed_still_gets_its_start(bowl, study_file
     assert [trial.user_attrs for trial in study.trials()] == [{"start": True}]
 
 
+@pytest.mark.slow
 def test_the_number_of_trials_is_the_total_of_all_commands(bowl, study_file):
     bowl("tune bowl --trials 3")
     first = [trial.params for trial in study_file().trials()]

@@ -374,6 +374,7 @@ def test_before_the_deadline_no_fit_is_killed(late_job):
     assert not job.must_kill([trial("COMPLETE", start=True), trial("RUNNING")])
 
 
+@pytest.mark.slow
 def test_waiting_for_the_first_fit_after_the_deadline_opens_the_database_once(
     late_job, study_file, start_trial, monkeypatch
 ):

@@ -30,6 +30,7 @@ def test_the_leaderboard_fits_a_small_and_a_large_terminal(play):
     play(script)
 
 
+@pytest.mark.slow
 def test_details_comparison_slices_and_notes_are_one_key_away(play):
     async def script(player):
         await player.until(loaded(player))
@@ -131,6 +132,7 @@ def test_text_of_records_controls_nothing(play, results):
     play(script, size=(120, 40))
 
 
+@pytest.mark.slow
 def test_runs_under_way_show_their_curve_and_the_time_that_is_left(play, under_way_run):
     async def script(player):
         await player.until_shown("2 Under way (1)")
