@@ -31,12 +31,10 @@ reproduce: $(VENV)/.figures  ## test the paper's claims on MovieLens (three hour
 
 # Two processes share the runs: with one thread each, they make nearly twice as many as one process with two threads.
 reproduce-shown reproduce-beside: export OMP_NUM_THREADS = 1
-reproduce-shown:
-	$(BIN)/cfbench experiment run all --dataset ml-100k
-	$(BIN)/cfbench experiment run all --dataset ml-1m
-reproduce-beside:
-	$(BIN)/cfbench experiment run all --dataset ml-100k --quiet > /dev/null
-	$(BIN)/cfbench experiment run all --dataset ml-1m --quiet > /dev/null
+reproduce-beside: SILENTLY := --quiet > /dev/null
+reproduce-shown reproduce-beside:
+	$(BIN)/cfbench experiment run all --dataset ml-100k $(SILENTLY)
+	$(BIN)/cfbench experiment run all --dataset ml-1m $(SILENTLY)
 
 shell: $(VENV)/.user  ## start a shell that finds cfbench
 	@echo "cfbench --help lists the commands; exit leaves this shell"

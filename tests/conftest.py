@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from cfbench.runs import registry
 from cfbench.testing import planted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 settings.register_profile("cfbench", deadline=None)  # a busy machine must not fail a test
@@ -158,6 +160,24 @@ class Terminal:
             cli.main(line.split())
         captured = self._capsys.readouterr()
         return CommandResult(exit_info.value.code, captured.out, captured.err)
+
+
+@contextmanager
+def _work_in(folder: Path) -> Iterator[None]:
+    """Work in a folder, which becomes the home of the tiny data set."""
+    write_tiny(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(card, "SHIPPED_FOLDER", folder / "cards")
+        patch.setenv("CFBENCH_DATA", str(folder / "home"))
+        patch.delenv("CFBENCH_RESULTS", raising=False)
+        patch.chdir(folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def working_in():
+    """A context manager within which this process works in a folder, the home of the tiny data set."""
+    return _work_in
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from cfbench.experiments.comparing import mean_interval
 from cfbench.leaderboard.intervals import interval
 from cfbench.leaderboard.scoring import estimate_score, read_errors
 from cfbench.runs.arrays import read_curve
+from cfbench.runs.doubts import best_epoch
 
 if TYPE_CHECKING:
     from cfbench.experiments.claims import Measure
@@ -46,8 +47,8 @@ class SeedRun:
     @property
     def best_epoch(self) -> Epoch | None:
         """The epoch with the lowest validation RMSE; None if no epoch has any."""
-        epochs = [(epoch.valid_rmse, place) for place, epoch in enumerate(self.curve) if epoch.valid_rmse is not None]
-        return self.curve[min(epochs)[1]] if epochs else None
+        best = best_epoch(self.curve)
+        return best if best is not None and best.valid_rmse is not None else None
 
     def value(self, measure: Measure) -> float:
         """A measure of the run: infinity if training diverged before it could be taken, NaN if it has none."""

@@ -93,6 +93,11 @@ class RankedBoard:
     items: ItemRankings | None = None
     """What the rows' item rankings measure, where they were computed."""
 
+    @property
+    def placed_rows(self) -> list[RankedRow]:
+        """The rows with a place, best first."""
+        return [row for row in self.rows if row.place is not None]
+
 
 def load_ranked_board(  # noqa: PLR0913 (each is an option of `compare`)
     dataset: str,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from cfbench.report.drawing import STYLES, Style, drawing_style, require
+from cfbench.libraries import require
+from cfbench.report.drawing import STYLES, Style, drawing_style
 from cfbench.report.figure_files import check_endings, save
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def check_drawing(path: Path, method: Method) -> None:
     """Raise `UsageError` if the ending names no format of drawings, or if a library is missing."""
     check_endings([path], "--plot")
     if method == "umap":
-        require("umap", "--method umap", "umap-learn")
+        require("umap", "--method umap", "umap-learn", name="umap-learn")
 
 
 def project(codes: NDArray[np.float32], method: Method = "pca") -> tuple[NDArray[np.float64], tuple[str, str]]:

@@ -7,13 +7,11 @@ and K. Ito, which colour-blind people tell apart; every colour has a marker and 
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cfbench import advice
-from cfbench.errors import UsageError
+from cfbench.libraries import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,13 +82,6 @@ class Picture:
     height: Callable[[float], float]
     """The height in inches for a width in inches, without a legend below."""
     paint: Callable[[Sketch], None]
-
-
-def require(module: str, what: str, package: str) -> None:
-    """Raise `UsageError` if a module is not installed that `what` needs; `package` is what pip installs."""
-    if importlib.util.find_spec(module) is None:
-        name = package if module == "umap" else module
-        raise UsageError(f"{what} needs {name}, which is not installed; install it with: {advice.pip_install(package)}")
 
 
 def require_matplotlib() -> None:

@@ -27,7 +27,7 @@ class Headline:
 
 def write_headline(ranked_board: RankedBoard) -> Headline:
     """The answer of a leaderboard."""
-    rows = [row for row in ranked_board.rows if row.place is not None]
+    rows = ranked_board.placed_rows
     if not rows:
         return Headline("No model has a score on this split yet.", ())
     names = row_labels(rows)

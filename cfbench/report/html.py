@@ -11,7 +11,8 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from cfbench.report.drawing import require, require_matplotlib
+from cfbench.libraries import require
+from cfbench.report.drawing import require_matplotlib
 from cfbench.report.plain_text import page_text
 from cfbench.version import __version__
 

@@ -19,6 +19,7 @@ from cfbench.files import data_home
 from cfbench.leaderboard.ranking import SILENT
 from cfbench.report import numbers
 from cfbench.report.plain_text import page_text
+from cfbench.runs.doubts import best_epoch
 from cfbench.runs.under_way import list_unfinished
 
 if TYPE_CHECKING:
@@ -143,11 +144,11 @@ def _describe_curve(epochs: Sequence[Epoch]) -> tuple[str, str]:
     if not epochs:
         return numbers.NONE, numbers.NONE
     progress = f"{epochs[-1].epoch} of {epochs[-1].epochs}"
-    known = [(epoch.valid_rmse, epoch.epoch) for epoch in epochs if epoch.valid_rmse is not None]
-    if not known:
+    last = next((epoch for epoch in reversed(epochs) if epoch.valid_rmse is not None), None)
+    best = best_epoch(epochs)
+    if last is None or best is None:
         return progress, numbers.NONE
-    best, number = min(known)
-    return progress, f"{numbers.score(known[-1][0])}; best {numbers.score(best)} in epoch {number}"
+    return progress, f"{numbers.score(last.valid_rmse)}; best {numbers.score(best.valid_rmse)} in epoch {best.epoch}"
 
 
 def _describe_time(run: UnfinishedRun, now: float) -> str:

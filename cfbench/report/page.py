@@ -97,7 +97,7 @@ class Page:
 
 def gather_page(ranked_board: RankedBoard, results: Results, dataset: Dataset | None) -> Page:
     """Gather what the page shows. `dataset` is None when it is not downloaded."""
-    ranked = [row for row in ranked_board.rows if row.place is not None]
+    ranked = ranked_board.placed_rows
     table, metric = build_table(ranked_board), METRIC_NAMES[ranked_board.metric]
     curves, drawn = board_pictures.row_curves(ranked, results, MOST_CURVES), ranked[:MOST_DRAWN]
     slices = tuple(_slices(drawn, by) for by in SLICES if any(row.slices.get(by) for row in drawn))

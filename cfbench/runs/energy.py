@@ -7,14 +7,12 @@ as the variable CODECARBON_COUNTRY_ISO_CODE.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from cfbench import advice
-from cfbench.errors import UsageError
+from cfbench.libraries import require
 from cfbench.runs.record import Energy
 
 if TYPE_CHECKING:
@@ -34,10 +32,7 @@ GUESSED = {"cpu_load": "processor, from its load by this process and its nominal
 
 def require_codecarbon() -> None:
     """Raise `UsageError` if codecarbon is not installed."""
-    if importlib.util.find_spec("codecarbon") is None:
-        raise UsageError(
-            f"--energy needs codecarbon, which is not installed; install it with: {advice.pip_install(EXTRA)}"
-        )
+    require("codecarbon", "--energy", EXTRA)
 
 
 class EnergyMeter:

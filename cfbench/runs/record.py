@@ -235,7 +235,7 @@ class Outcome(_Frozen):
     fit_cpu_seconds: Known = None
     """CPU time of all processes of a resumed run; None if any of them was killed."""
     energy: Energy | None = None
-    """None unless it was asked for; None for a resumed run too, because earlier processes are not in it."""
+    """None unless --energy requested it; None for a resumed run too, because earlier processes are not in it."""
     predict_seconds: Known = None
     peak_memory: Count | None = None
     """Largest resident size of the process up to the end of the run."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from cfbench import advice
 from cfbench.errors import UsageError, WriteError
 from cfbench.files import make_folder
+from cfbench.libraries import require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,11 +49,8 @@ def parse_url(url: str) -> URL:
         raise UsageError(f"--storage {display_url(url)} names no file; expected a URL such as sqlite:////me/studies.db")
     if address.drivername in ("postgres", "postgresql"):
         address = address.set(drivername="postgresql+psycopg")
-    if address.drivername == "postgresql+psycopg" and importlib.util.find_spec("psycopg") is None:
-        raise UsageError(
-            "--storage: PostgreSQL needs psycopg, which is not installed; install it with: "
-            + advice.pip_install("cfbench-recsys[postgres]")
-        )
+    if address.drivername == "postgresql+psycopg":
+        require("psycopg", "--storage: PostgreSQL", "cfbench-recsys[postgres]")
     return address
 
 

@@ -125,15 +125,10 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, tiny_files):
+def home(tmp_path_factory, working_in):
     """The home, in which this process works."""
     folder = tmp_path_factory.mktemp("mutations")
-    tiny_files(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(card, "SHIPPED_FOLDER", folder / "cards")
-        patch.setenv("CFBENCH_DATA", str(folder / "home"))
-        patch.delenv("CFBENCH_RESULTS", raising=False)
-        patch.chdir(folder)
+    with working_in(folder):
         make_home(folder)
         yield Home(folder)
 

@@ -21,6 +21,7 @@ from cfbench.cli.options import (
 )
 from cfbench.errors import UsageError
 from cfbench.leaderboard import Clusters, Metric
+from cfbench.libraries import require
 
 
 def board(
@@ -42,8 +43,6 @@ def board(
 
     Examples: cfbench board; cfbench board --dataset ml-1m --split 5fold --metric mae
     """
-    from cfbench.report.drawing import require
-
     require("textual", "the board", "cfbench-recsys[board]")
     card = dataset_card(dataset)
     chosen_split = split or card.default_split

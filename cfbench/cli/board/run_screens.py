@@ -69,7 +69,7 @@ class PageScreen(ModalScreen[None]):
         self.query_one(PageView).focus()
 
     def on_page_screen_gathered(self, message: Gathered) -> None:
-        """Show the page, unless another one was asked for meanwhile."""
+        """Show the page, unless a later request has replaced it."""
         if message.number == self._number:
             self.query_one(PageView).show(message.build)
 

@@ -16,7 +16,7 @@ from cfbench.cli.options import (
     SplitOption,
 )
 from cfbench.cli.plot.options import OutOption, RunsArgument, WidthOption, write_picture
-from cfbench.cli.plot.selection import Selection, ranked_rows
+from cfbench.cli.plot.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ def _draw(
 
     check_endings(out, "--out")
     ranked_board, words = selection.load()
-    picture = picture_of(ranked_rows(ranked_board), METRIC_NAMES[selection.metric])
+    picture = picture_of(ranked_board.placed_rows, METRIC_NAMES[selection.metric])
     if picture is None:
         raise UsageError("the cost of these models is not known: their predictions were made elsewhere")
     write_picture(picture, [name, *words], out, width)

@@ -18,7 +18,7 @@ for command in (curves, board, pareto, slices, study):
 def plot() -> None:
     """Draw a figure for a paper: learning curves, the leaderboard, its costs, its errors by slice, or a study.
 
-    All figures have one style. Colours are told apart by colour-blind people, and lines and markers in black and white.
+    All figures have one style. Colour-blind people can distinguish the colours, and each series has its own marker.
     The ending of --out chooses SVG, PDF or PNG; several --out draw once and write each. Fonts are embedded, and the
     command that draws the figure is in the metadata of the file.
 

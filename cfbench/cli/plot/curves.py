@@ -12,7 +12,7 @@ from cfbench.cli.options import (
     SplitOption,
 )
 from cfbench.cli.plot.options import OutOption, RunsArgument, WidthOption, write_picture
-from cfbench.cli.plot.selection import Selection, ranked_rows
+from cfbench.cli.plot.selection import Selection
 
 
 def curves(
@@ -41,7 +41,7 @@ def curves(
     check_endings(out, "--out")
     selection = Selection(results, run or (), dataset, split, plugins=plugin or (), all_runs=all_runs)
     ranked_board, words = selection.load()
-    rows = ranked_rows(ranked_board)
+    rows = ranked_board.placed_rows
     lines = row_curves(rows, Results(results), len(PAPER.series))
     picture = draw_curves(lines)
     if picture is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cfbench.leaderboard import Clusters, Metric, SliceBy
-    from cfbench.leaderboard.ranking import RankedBoard, RankedRow
+    from cfbench.leaderboard.ranking import RankedBoard
     from cfbench.runs.record import Record
 
 
@@ -78,7 +78,7 @@ class Selection:
 
     def _require_rows(self, ranked_board: RankedBoard, records: Sequence[Record]) -> None:
         """Raise `UsageError` if a run has no score that can be drawn, or if nothing has."""
-        scored = {record.run for row in ranked_rows(ranked_board) for record in row.row.records}
+        scored = {record.run for row in ranked_board.placed_rows for record in row.row.records}
         for record in records:
             if record.run not in scored:
                 raise UsageError(
@@ -95,8 +95,3 @@ class Selection:
 
 def _place(record: Record) -> str:
     return f"{record.request.dataset.name}, {record.request.split.name}"
-
-
-def ranked_rows(ranked_board: RankedBoard) -> list[RankedRow]:
-    """The rows with a place."""
-    return [row for row in ranked_board.rows if row.place is not None]

@@ -17,7 +17,7 @@ from cfbench.cli.options import (
     SplitOption,
 )
 from cfbench.cli.plot.options import OutOption, RunsArgument, WidthOption, write_picture
-from cfbench.cli.plot.selection import Selection, ranked_rows
+from cfbench.cli.plot.selection import Selection
 from cfbench.leaderboard import SLICES, SliceBy
 
 
@@ -56,7 +56,7 @@ def slices(  # noqa: PLR0913, PLR0917 (each is an option of the command line)
     ways = (by,) if by else SLICES
     selection = Selection(results, run or (), dataset, split, "rmse", clusters, plugin or (), all_runs)
     ranked_board, words = selection.load(ways)
-    rows = ranked_rows(ranked_board)
+    rows = ranked_board.placed_rows
     drawn = rows[: len(PAPER.series)]
     dataset_of = store.open_dataset(ranked_board.card)
     seeds = [read_seeds(row.row, Results(results), dataset_of) for row in drawn]

@@ -16,7 +16,6 @@ from cfbench import cli
 from cfbench.cli.board.app import BoardApp
 from cfbench.cli.board.watching import Choice
 from cfbench.contract import Epoch
-from cfbench.data import card
 from cfbench.runs import arrays, under_way
 from cfbench.runs.results import Results
 
@@ -54,15 +53,10 @@ def _fix(results):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, tiny_files):
+def home(tmp_path_factory, working_in):
     """A folder with tiny and its results, as the current folder."""
     folder = tmp_path_factory.mktemp("board")
-    tiny_files(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(card, "SHIPPED_FOLDER", folder / "cards")
-        patch.setenv("CFBENCH_DATA", str(folder / "home"))
-        patch.delenv("CFBENCH_RESULTS", raising=False)
-        patch.chdir(folder)
+    with working_in(folder):
         _command("download tiny --from-file tiny.zip")
         for line in ROWS:
             _command(f"{line} --quiet")
